@@ -1,0 +1,190 @@
+/**
+ * Every metric once: name, type, labels, help. The store, /metrics, the dashboards and the reference page read this table.
+ *
+ * Conventions (Prometheus' own): base units, `_total` only on counters, ids and keys are never labels.
+ */
+export interface MetricRow {
+  readonly type: 'gauge' | 'counter' | 'histogram'
+  readonly labels: readonly string[]
+  readonly help: string
+  readonly buckets?: readonly number[]
+}
+
+/** 50 µs … 5 s. */
+export const latencyBuckets = [
+  0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
+] as const
+
+const group = ['group'] as const
+const groupNode = ['group', 'node'] as const
+
+export const catalog = {
+  lagrange_build_info: { type: 'gauge', labels: ['version', 'nodeversion'], help: 'Build information; always 1.' },
+
+  lagrange_node_up: { type: 'gauge', labels: groupNode, help: 'Whether the instance answers its probes.' },
+  lagrange_node_role: {
+    type: 'gauge',
+    labels: [...groupNode, 'role'],
+    help: 'Role of the instance, one 0/1 series per role.',
+  },
+  lagrange_node_repl_offset_bytes: {
+    type: 'gauge',
+    labels: groupNode,
+    help: 'Replication offset: produced on a master, applied on a replica.',
+  },
+  lagrange_replica_lag_bytes: {
+    type: 'gauge',
+    labels: groupNode,
+    help: 'Offset of the master minus the offset applied by the replica.',
+  },
+  lagrange_replica_lag_seconds: {
+    type: 'gauge',
+    labels: groupNode,
+    help: 'Age of the oldest write that the replica has not applied; 0 when it has all.',
+  },
+  lagrange_replica_link_up: {
+    type: 'gauge',
+    labels: groupNode,
+    help: 'Whether the replica is connected to its master.',
+  },
+  lagrange_replica_last_io_timestamp_seconds: {
+    type: 'gauge',
+    labels: groupNode,
+    help: 'When the replica last received a byte from its master.',
+  },
+  lagrange_replica_sync_in_progress: { type: 'gauge', labels: groupNode, help: 'Whether a full resync is running.' },
+  lagrange_replica_resyncs_total: {
+    type: 'counter',
+    labels: [...groupNode, 'type'],
+    help: 'Resyncs the instance served as a master, by type: full, partial, partial_refused.',
+  },
+  lagrange_repl_backlog_size_bytes: { type: 'gauge', labels: groupNode, help: 'Capacity of the replication backlog.' },
+  lagrange_repl_backlog_history_bytes: {
+    type: 'gauge',
+    labels: groupNode,
+    help: 'Bytes the replication backlog holds.',
+  },
+  lagrange_topology_epoch: { type: 'gauge', labels: group, help: 'Grows with every change of master.' },
+  lagrange_masters: {
+    type: 'gauge',
+    labels: group,
+    help: 'Reachable instances that say they are master; 1 is healthy.',
+  },
+  lagrange_writes_paused: { type: 'gauge', labels: group, help: 'Whether writes are held back for a switch.' },
+  lagrange_failovers_total: {
+    type: 'counter',
+    labels: [...group, 'cause', 'result'],
+    help: 'Changes of master, by cause (switchover, failover) and result (ok, aborted, failed).',
+  },
+  lagrange_failover_write_unavailability_seconds: {
+    type: 'histogram',
+    labels: group,
+    help: 'How long writes waited per change of master.',
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+  },
+  lagrange_failover_last_timestamp_seconds: {
+    type: 'gauge',
+    labels: group,
+    help: 'When the master last changed; 0 before the first change.',
+  },
+
+  lagrange_client_connections: { type: 'gauge', labels: ['listener'], help: 'Open client connections.' },
+  lagrange_client_connections_opened_total: {
+    type: 'counter',
+    labels: ['listener'],
+    help: 'Accepted client connections.',
+  },
+  lagrange_client_connections_rejected_total: {
+    type: 'counter',
+    labels: ['listener', 'reason'],
+    help: 'Client connections refused or closed by us, by reason.',
+  },
+  lagrange_client_received_bytes_total: { type: 'counter', labels: ['listener'], help: 'Bytes received from clients.' },
+  lagrange_client_sent_bytes_total: { type: 'counter', labels: ['listener'], help: 'Bytes sent to clients.' },
+  lagrange_commands_total: {
+    type: 'counter',
+    labels: [...group, 'command', 'target'],
+    help: 'Commands by name and by what answered them: master, replica or the proxy itself (local).',
+  },
+  lagrange_command_errors_total: {
+    type: 'counter',
+    labels: [...group, 'code', 'target'],
+    help: 'Error replies by their code.',
+  },
+  lagrange_command_duration_seconds: {
+    type: 'histogram',
+    labels: [...group, 'kind', 'target'],
+    help: 'From the choice of an upstream to its reply, by kind (read, write, other).',
+    buckets: latencyBuckets,
+  },
+  lagrange_commands_in_flight: { type: 'gauge', labels: group, help: 'Commands waiting for a reply.' },
+  lagrange_read_routing_total: {
+    type: 'counter',
+    labels: [...group, 'decision', 'because'],
+    help: 'Where reads went, and why.',
+  },
+  lagrange_read_staleness_seconds: {
+    type: 'histogram',
+    labels: group,
+    help: 'Upper bound of the lag of the replica at the moment it was chosen.',
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30],
+  },
+  lagrange_held_commands: { type: 'gauge', labels: group, help: 'Commands held back until a master is writable.' },
+  lagrange_healed_commands_total: {
+    type: 'counter',
+    labels: [...group, 'code'],
+    help: 'Commands answered with an error that means "not executed" and sent again, by code.',
+  },
+  lagrange_upstream_connections: {
+    type: 'gauge',
+    labels: [...groupNode, 'state'],
+    help: 'Connections to instances by state: shared, pinned, idle.',
+  },
+  lagrange_upstream_connects_total: {
+    type: 'counter',
+    labels: [...groupNode, 'result'],
+    help: 'Attempts to connect to instances: ok, refused, failed.',
+  },
+  lagrange_upstream_request_duration_seconds: {
+    type: 'histogram',
+    labels: groupNode,
+    help: 'Round trip to the instance.',
+    buckets: latencyBuckets,
+  },
+  lagrange_upstream_queue_commands: {
+    type: 'gauge',
+    labels: groupNode,
+    help: 'Commands sent to the instance and not yet answered.',
+  },
+
+  lagrange_workers: { type: 'gauge', labels: [], help: 'Workers that are serving.' },
+  lagrange_worker_restarts_total: { type: 'counter', labels: [], help: 'Workers started again after they died.' },
+  lagrange_worker_view_age_seconds: {
+    type: 'gauge',
+    labels: ['worker'],
+    help: 'Since when the worker has not heard from its supervisor.',
+  },
+  lagrange_event_loop_delay_seconds: {
+    type: 'gauge',
+    labels: ['process', 'quantile'],
+    help: 'Delay of the event loop over the last scrape interval.',
+  },
+  lagrange_config_last_reload_successful: {
+    type: 'gauge',
+    labels: [],
+    help: 'Whether the last reload of the configuration succeeded.',
+  },
+  lagrange_config_last_reload_success_timestamp_seconds: {
+    type: 'gauge',
+    labels: [],
+    help: 'When the configuration was last loaded.',
+  },
+  lagrange_admin_requests_total: {
+    type: 'counter',
+    labels: ['method', 'route', 'code'],
+    help: 'Requests to the admin API, by route template.',
+  },
+  lagrange_events_total: { type: 'counter', labels: ['level'], help: 'Events on the bus, by level.' },
+} as const satisfies Record<string, MetricRow>
+
+export type MetricName = keyof typeof catalog

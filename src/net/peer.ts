@@ -1,0 +1,259 @@
+/**
+ * One connection, whichever side opened it.
+ *
+ * Reading: all peers of a process read into one shared buffer; the handler gets a view of it that is valid during the
+ * call only (a Decoder keeps what it has not finished with). Writing: bytes gather in `out` and leave at the end of the
+ * turn in one write. A peer that does not read is bounded: when more than `maxQueuedBytes` wait for it, it is closed.
+ *
+ *     open ──end()──▶ ending (what is queued still leaves) ──▶ closed
+ *       └──destroy(), error, EOF, bound reached ─────────────────▲
+ */
+import net from 'node:net'
+import type { Duplex } from 'node:stream'
+import { Encoder } from '../resp/encoder.js'
+import { type Flushable, turn } from './turn.js'
+
+export interface PeerHandler {
+  /** `chunk` is shared memory: whatever outlives this call must be copied. */
+  onData(chunk: Buffer): void
+  /** Called once, whoever closed. `reason` is a short name such as `eof`, `ECONNRESET`, `output-limit`. */
+  onClose(reason: string): void
+  /** Right before queued bytes leave: the last chance to add some. */
+  onFlush?(): void
+  /** The socket took everything that waited for it. */
+  onDrain?(): void
+}
+
+export interface PeerOptions {
+  /** Flushed before other peers: replicas and upstreams. */
+  readonly early?: boolean
+  /** At this many unsent bytes the peer is destroyed with reason `output-limit`. */
+  readonly maxQueuedBytes?: number
+}
+
+/** A block below this size is copied by the kernel in one go; larger ones are cheaper to give away. */
+const SHARED_READ_BYTES = 64 * 1024
+
+/** One per process: reads are handled to the end before the next one begins. */
+const sharedRead = Buffer.allocUnsafeSlow(SHARED_READ_BYTES)
+
+export class Peer implements Flushable {
+  readonly out = new Encoder(2, 1024)
+  readonly early: boolean
+  handler: PeerHandler
+  maxQueuedBytes: number
+  receivedBytes = 0
+  sentBytes = 0
+  #socket: Duplex
+  #flushDue = false
+  #closed = false
+  #ending = false
+  #wantsDrain = false
+
+  constructor(socket: Duplex, handler: PeerHandler, options: PeerOptions = {}) {
+    this.#socket = socket
+    this.handler = handler
+    this.early = options.early ?? false
+    this.maxQueuedBytes = options.maxQueuedBytes ?? Number.POSITIVE_INFINITY
+    socket.on('end', () => this.#finish('eof'))
+    socket.on('error', error => this.#finish((error as NodeJS.ErrnoException).code ?? error.message))
+    socket.on('close', () => this.#finish('closed'))
+    socket.on('drain', () => this.#drained())
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Bytes that have not been handed to the kernel. */
+  get queuedBytes(): number {
+    return this.#socket.writableLength + this.out.length
+  }
+
+  get remoteHost(): string {
+    return (this.#socket as net.Socket).remoteAddress ?? ''
+  }
+
+  get remotePort(): number {
+    return (this.#socket as net.Socket).remotePort ?? 0
+  }
+
+  get localHost(): string {
+    return (this.#socket as net.Socket).localAddress ?? ''
+  }
+
+  get localPort(): number {
+    return (this.#socket as net.Socket).localPort ?? 0
+  }
+
+  /** To be called after writing to `out`: what is there leaves at the end of this turn. */
+  flushSoon(): void {
+    if (this.#flushDue || this.#closed) return
+    this.#flushDue = true
+    turn.add(this)
+  }
+
+  flush(): void {
+    this.#flushDue = false
+    if (this.#closed) return
+    this.handler.onFlush?.()
+    const { out } = this
+    if (out.length === 0) return
+    if (this.queuedBytes > this.maxQueuedBytes) return this.destroy('output-limit')
+    this.sentBytes += out.length
+    this.#socket.write(out.view())
+    // The kernel took it all at once, or the stream still refers to the block: then it needs another one.
+    if (this.#socket.writableLength === 0) out.reset()
+    else {
+      this.#wantsDrain = true
+      out.take()
+    }
+  }
+
+  /** Bytes of the caller's own that nobody changes any more: large payloads that need no copy. Keeps the order with `out`. */
+  writeThrough(bytes: Buffer): void {
+    if (this.#closed) return
+    this.flush()
+    if (this.#closed) return
+    this.sentBytes += bytes.length
+    if (!this.#socket.write(bytes)) this.#wantsDrain = true
+    if (this.queuedBytes > this.maxQueuedBytes) this.destroy('output-limit')
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    if (!this.#closed) this.#socket.resume()
+  }
+
+  /** Sends what is queued, then closes. */
+  end(): void {
+    if (this.#closed || this.#ending) return
+    this.flush()
+    this.#ending = true
+    this.#socket.end(() => this.destroy('ended'))
+  }
+
+  destroy(reason: string): void {
+    this.#finish(reason)
+  }
+
+  /** For whoever feeds this peer: bytes from the socket. */
+  receive(chunk: Buffer): void {
+    if (this.#closed) return
+    this.receivedBytes += chunk.length
+    this.handler.onData(chunk)
+  }
+
+  #drained(): void {
+    if (!this.#wantsDrain) return
+    this.#wantsDrain = false
+    if (!this.#closed) this.handler.onDrain?.()
+  }
+
+  #finish(reason: string): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#socket.destroy()
+    this.handler.onClose(this.#ending && reason === 'closed' ? 'ended' : reason)
+  }
+}
+
+// ── Accepting ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface Listener {
+  readonly host: string
+  readonly port: number
+  /** What a worker is handed; undefined for a TLS or unix listener that cannot be shared. */
+  readonly server: net.Server
+  /** Stops accepting; open peers stay. */
+  close(): Promise<void>
+}
+
+/**
+ * Accepts connections; `accept` answers the handler of the new peer, or undefined to refuse it.
+ * Throws what `listen` throws (EADDRINUSE, EACCES …).
+ */
+export function listen(
+  where: { readonly host: string; readonly port: number } | { readonly path: string } | { readonly server: net.Server },
+  accept: (adopt: (handler: PeerHandler, options?: PeerOptions) => Peer, socket: net.Socket) => void,
+): Promise<Listener> {
+  const server = net.createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: false })
+  server.on('connection', socket => accept((handler, options) => adopt(socket, handler, options), socket))
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    const listening = (): void => {
+      server.removeListener('error', reject)
+      // Running out of descriptors must not end the process; the connection is simply not accepted.
+      server.on('error', () => undefined)
+      const address = server.address()
+      const { host, port } =
+        typeof address === 'object' && address !== null
+          ? { host: address.address, port: address.port }
+          : { host: '', port: 0 }
+      resolve({ host, port, server, close: () => new Promise(done => server.close(() => done())) })
+    }
+    if ('server' in where) server.listen(where.server, listening)
+    else if ('path' in where) server.listen(where.path, listening)
+    else server.listen({ host: where.host, port: where.port, backlog: 1024 }, listening)
+  })
+}
+
+/**
+ * Makes a Peer of an accepted socket. `net` offers reading into a shared buffer for outgoing sockets only, so the handle
+ * is taken out of the paused socket and put into a new one that has the option. `_handle` is private to Node: this is the
+ * only place that touches it, a test pins it, and without it the plain way of reading is used.
+ */
+export function adopt(accepted: net.Socket, handler: PeerHandler, options?: PeerOptions): Peer {
+  const withHandle = accepted as net.Socket & { _handle?: { useUserBuffer?: unknown } | null }
+  const handle = withHandle._handle
+  if (typeof handle?.useUserBuffer !== 'function') return plain(accepted, handler, options)
+  withHandle._handle = null
+  let peer: Peer | undefined
+  const socket = new net.Socket({ handle, ...readInto(chunk => peer?.receive(chunk)) } as net.SocketConstructorOpts)
+  socket.setNoDelay(true)
+  peer = new Peer(socket, handler, options)
+  return peer
+}
+
+/** A peer over any stream (TLS, a fallback socket): reads arrive in buffers of their own. */
+export function plain(socket: Duplex, handler: PeerHandler, options?: PeerOptions): Peer {
+  const peer = new Peer(socket, handler, options)
+  socket.on('data', (chunk: Buffer) => peer.receive(chunk))
+  socket.resume()
+  return peer
+}
+
+/** Opens a connection. The handler's `onClose` tells when it fails, too; `onOpen` when it stands. */
+export function connect(
+  to: { readonly host: string; readonly port: number } | { readonly path: string },
+  handler: PeerHandler & { onOpen?(): void },
+  options: PeerOptions & { readonly timeoutMs?: number } = {},
+): Peer {
+  let peer: Peer | undefined
+  const socket = net.connect({ ...to, noDelay: true, ...readInto(chunk => peer?.receive(chunk)) } as net.NetConnectOpts)
+  peer = new Peer(socket, handler, options)
+  const opened = peer
+  const timer =
+    options.timeoutMs === undefined ? undefined : setTimeout(() => opened.destroy('connect-timeout'), options.timeoutMs)
+  socket.once('connect', () => {
+    clearTimeout(timer)
+    if (!opened.closed) handler.onOpen?.()
+  })
+  socket.once('close', () => clearTimeout(timer))
+  return peer
+}
+
+function readInto(receive: (chunk: Buffer) => void): { onread: net.OnReadOpts } {
+  return {
+    onread: {
+      buffer: sharedRead,
+      callback(size) {
+        receive(sharedRead.subarray(0, size))
+        return true
+      },
+    },
+  }
+}

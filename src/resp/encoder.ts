@@ -1,0 +1,246 @@
+/**
+ * The one encoder: replies in RESP2 or RESP3, and requests. Bytes gather in one growing block that the owner takes when
+ * it flushes, so that a turn of the event loop ends in one write however many commands it served.
+ */
+import { writeLatin1 } from '../base/latin1.js'
+import type { Bytes } from '../base/units.js'
+import type { ReplyWriter } from './reply.js'
+
+const CR = 13
+const LF = 10
+const INITIAL_BYTES = 16 * 1024
+/** A block that grew beyond this is given back after the flush rather than kept for the next one. */
+const KEPT_BYTES = 256 * 1024
+/** Up to this length a loop over characters beats the call into the engine's own copy. */
+const SHORT_TEXT = 24
+
+export class Encoder implements ReplyWriter {
+  resp: 2 | 3
+  #block: Buffer
+  #length = 0
+
+  constructor(resp: 2 | 3 = 2, initialBytes = INITIAL_BYTES) {
+    this.resp = resp
+    this.#block = Buffer.allocUnsafeSlow(initialBytes)
+  }
+
+  /** Bytes written and not taken. */
+  get length(): number {
+    return this.#length
+  }
+
+  /** What was written so far, as a view of the block: valid until the next write, `reset` or `take`. */
+  view(): Buffer {
+    return this.#block.subarray(0, this.#length)
+  }
+
+  /** The owner has passed the bytes on and nobody else reads them: the block is used again. */
+  reset(): void {
+    this.#length = 0
+    if (this.#block.length > KEPT_BYTES) this.#block = Buffer.allocUnsafeSlow(INITIAL_BYTES)
+  }
+
+  /** Gives the bytes away; the next write begins a new block. */
+  take(): Buffer {
+    const bytes = this.#block.subarray(0, this.#length)
+    this.#block = Buffer.allocUnsafeSlow(INITIAL_BYTES)
+    this.#length = 0
+    return bytes
+  }
+
+  /** Forgets everything written after `length`: a reply that is not to be sent. */
+  truncate(length: number): void {
+    this.#length = length
+  }
+
+  /** Bytes that are RESP already. */
+  raw(source: Uint8Array, start = 0, end = source.length): void {
+    const count = end - start
+    this.#reserve(count)
+    const block = this.#block
+    let at = this.#length
+    if (count <= SHORT_TEXT) for (let index = start; index < end; index++) block[at++] = source[index] as number
+    else if (start === 0 && end === source.length) block.set(source, at)
+    else block.set(source.subarray(start, end), at)
+    this.#length += count
+  }
+
+  // ── Requests ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** One request, as an array of bulks. */
+  command(args: readonly (Bytes | Buffer)[]): void {
+    this.#header(0x2a, args.length)
+    for (const arg of args) this.bulk(arg)
+  }
+
+  // ── Replies ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  ok(): void {
+    this.#literal('+OK\r\n')
+  }
+
+  simple(text: Bytes): void {
+    this.#line(0x2b, text)
+  }
+
+  error(text: Bytes): void {
+    this.#line(0x2d, text)
+  }
+
+  integer(value: number | bigint): void {
+    if (typeof value === 'number' && value >= 0) this.#header(0x3a, value)
+    else this.#literal(`:${value}\r\n`)
+  }
+
+  bulk(value: Bytes | Buffer): void {
+    const count = value.length
+    this.#header(0x24, count)
+    this.#reserve(count + 2)
+    const block = this.#block
+    let at = this.#length
+    if (typeof value !== 'string') block.set(value, at)
+    else if (count <= SHORT_TEXT)
+      for (let index = 0; index < count; index++) block[at + index] = value.charCodeAt(index)
+    else writeLatin1(block, value, at)
+    at += count
+    block[at] = CR
+    block[at + 1] = LF
+    this.#length = at + 2
+  }
+
+  null(): void {
+    this.#literal(this.resp === 2 ? '$-1\r\n' : '_\r\n')
+  }
+
+  nullArray(): void {
+    this.#literal(this.resp === 2 ? '*-1\r\n' : '_\r\n')
+  }
+
+  array(count: number): void {
+    this.#header(0x2a, count)
+  }
+
+  map(pairs: number): void {
+    if (this.resp === 2) this.#header(0x2a, pairs * 2)
+    else this.#header(0x25, pairs)
+  }
+
+  set(count: number): void {
+    this.#header(this.resp === 2 ? 0x2a : 0x7e, count)
+  }
+
+  push(count: number): void {
+    this.#header(this.resp === 2 ? 0x2a : 0x3e, count)
+  }
+
+  double(value: number): void {
+    const text = formatDouble(value)
+    if (this.resp === 2) this.bulk(text)
+    else this.#literal(`,${text}\r\n`)
+  }
+
+  boolean(value: boolean): void {
+    if (this.resp === 2) this.integer(value ? 1 : 0)
+    else this.#literal(value ? '#t\r\n' : '#f\r\n')
+  }
+
+  bignum(value: bigint): void {
+    if (this.resp === 2) this.bulk(String(value))
+    else this.#literal(`(${value}\r\n`)
+  }
+
+  verbatim(format: 'txt' | 'mkd', value: Bytes): void {
+    if (this.resp === 2) this.bulk(value)
+    else {
+      this.#header(0x3d, value.length + 4)
+      this.#literal(`${format}:`)
+      this.#literal(value)
+      this.#literal('\r\n')
+    }
+  }
+
+  /** A type byte, a number that is not negative, CR LF. */
+  #header(type: number, value: number): void {
+    this.#reserve(24)
+    const block = this.#block
+    let at = this.#length
+    block[at++] = type
+    if (value < 10) block[at++] = 48 + value
+    else if (value < 0x7fffffff) {
+      let digits = 10
+      let power = 1_000_000_000
+      while (power > value) {
+        power = (power / 10) | 0
+        digits--
+      }
+      let rest = value | 0
+      for (let place = at + digits - 1; place >= at; place--) {
+        const next = (rest / 10) | 0
+        block[place] = 48 + (rest - next * 10)
+        rest = next
+      }
+      at += digits
+    } else at += writeLatin1(block, String(value), at)
+    block[at] = CR
+    block[at + 1] = LF
+    this.#length = at + 2
+  }
+
+  #line(type: number, text: Bytes): void {
+    this.#reserve(text.length + 3)
+    const block = this.#block
+    let at = this.#length
+    block[at++] = type
+    for (let index = 0; index < text.length; index++) {
+      const byte = text.charCodeAt(index)
+      block[at++] = byte === CR || byte === LF ? 0x20 : byte
+    }
+    block[at] = CR
+    block[at + 1] = LF
+    this.#length = at + 2
+  }
+
+  #literal(text: Bytes): void {
+    this.#reserve(text.length)
+    this.#length += writeLatin1(this.#block, text, this.#length)
+  }
+
+  #reserve(count: number): void {
+    const needed = this.#length + count
+    if (needed <= this.#block.length) return
+    let size = this.#block.length * 2
+    while (size < needed) size *= 2
+    const block = Buffer.allocUnsafeSlow(size)
+    this.#block.copy(block, 0, 0, this.#length)
+    this.#block = block
+  }
+}
+
+/** One request as bytes of its own. */
+export function encodeCommand(args: readonly (Bytes | Buffer)[]): Buffer {
+  const encoder = new Encoder(2, 64 + args.length * 48)
+  encoder.command(args)
+  return encoder.take()
+}
+
+/** Redis' spelling of a double (`addReplyDouble`, `%.17g` shortened): `inf`, `-inf`, `nan`, else the shortest that reads back equal. */
+export function formatDouble(value: number): string {
+  if (Number.isNaN(value)) return 'nan'
+  if (value === Number.POSITIVE_INFINITY) return 'inf'
+  if (value === Number.NEGATIVE_INFINITY) return '-inf'
+  if (Object.is(value, -0)) return '-0'
+  return formatSeventeenDigits(value)
+}
+
+/** C's `%.17g`. Redis prints scores so; integers below 1e17 come out without exponent or fraction. */
+function formatSeventeenDigits(value: number): string {
+  if (Number.isInteger(value) && Math.abs(value) < 1e17) return String(BigInt(value))
+  const [digits, exponentText] = value.toExponential(16).split('e') as [string, string]
+  const exponent = Number(exponentText)
+  const mantissa = digits.replace(/\.?0+$/, '')
+  if (exponent < -5 || exponent >= 17) {
+    const sign = exponent < 0 ? '-' : '+'
+    return `${mantissa}e${sign}${String(Math.abs(exponent)).padStart(2, '0')}`
+  }
+  return value.toFixed(Math.max(0, 16 - exponent)).replace(/\.?0+$/, '')
+}
