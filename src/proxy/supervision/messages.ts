@@ -1,0 +1,45 @@
+/**
+ * What supervisor and workers say over the control socket, by kind. Bodies are plain data.
+ *
+ *     worker ── hello ──▶ supervisor            who I am; again after every reconnect
+ *     worker ◀─ configure, view, (hold) ──      what to serve; a new supervisor says the same to a worker it adopts
+ *     worker ── ready ──▶                       clients are being accepted
+ *     worker ◀─ view, freshness, beat           as they change; beat when nothing else was said
+ *     worker ◀─ hold, release, metrics, drain   questions
+ *     worker ── sample, suspect, event ──▶      evidence from the data path
+ */
+import type { EventFields, EventLevel } from '../../base/bus.js'
+import type { FreshnessSample } from '../../topology/view.js'
+
+export interface Hello {
+  readonly index: number
+  readonly pid: number
+  /** Whether it accepts clients already: then it was running before this supervisor came. */
+  readonly serving: boolean
+}
+
+export interface SampleNotice {
+  readonly group: string
+  readonly sample: FreshnessSample
+}
+
+export interface SuspectNotice {
+  readonly id: string
+  readonly evidence: 'reset' | 'refused' | 'not-master'
+}
+
+export interface EventNotice {
+  readonly level: EventLevel
+  readonly name: string
+  readonly fields: EventFields
+}
+
+/** How often a supervisor says something even when there is nothing to say: workers export the age of its last word. */
+export const BEAT_MS = 200
+
+/** How long a worker waits before it tries the control socket again. */
+export const RECONNECT_MS = 100
+
+/** The environment of a worker: where its supervisor listens, and which worker it is. */
+export const CONTROL_ENV = 'LAGRANGE_CONTROL_SOCKET'
+export const INDEX_ENV = 'LAGRANGE_WORKER_INDEX'

@@ -1,0 +1,307 @@
+/**
+ * The supervisor's side of the workers: it starts them, hands them the listening socket, tells them the view and what
+ * is fresh, and asks all of them at once to hold and release writes. To the control plane they look like one.
+ *
+ *     spawned ──hello──▶ configured ──ready──▶ serving ──exit──▶ spawned again after a pause that grows when it
+ *        └──── hello from a worker of an earlier supervisor: adopted ──▲             dies young, 50 ms … 5 s
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import type { EventSink } from '../../base/bus.js'
+import { type Clock, every } from '../../base/clock.js'
+import type { Bytes, Millis } from '../../base/units.js'
+import type { Counter, MetricSnapshot, MetricStore } from '../../metrics/store.js'
+import type { HoldReport, HoldRequest, ReleaseReport } from '../../topology/planes.js'
+import { emptyView, type FreshnessSample, type FreshnessUpdate, type TopologyView } from '../../topology/view.js'
+import type { Bound } from './bound.js'
+import { type Channel, type ChannelHandler, listenForWorkers } from './channel.js'
+import {
+  BEAT_MS,
+  CONTROL_ENV,
+  type EventNotice,
+  type Hello,
+  INDEX_ENV,
+  type SampleNotice,
+  type SuspectNotice,
+} from './messages.js'
+
+/** Who listens to what the data path finds out. */
+export interface Evidence {
+  sample(group: string, sample: FreshnessSample): void
+  suspect(instanceId: string, evidence: SuspectNotice['evidence']): void
+}
+
+export interface WorkersOptions {
+  readonly count: number
+  /** The program a worker runs: this executable with the argument `worker`. */
+  readonly program: string
+  readonly controlPath: string
+  /** WorkerOptions, as the workers get them; plain data. */
+  readonly workerOptions: unknown
+  /** How long a worker that is asked to drain may take before it is ended. */
+  readonly drainMs: Millis
+}
+
+interface Member {
+  readonly index: number
+  child: ChildProcess | undefined
+  pid: number | undefined
+  channel: Channel | undefined
+  serving: boolean
+  startedAt: Millis
+  restartDelayMs: Millis
+}
+
+/** A worker that lived this long did not die of what it was told at its start. */
+const SETTLED_MS = 10_000
+const RESTART_MIN_MS = 50
+const RESTART_MAX_MS = 5_000
+const ANSWER_MS = 250
+/** How long workers of an earlier supervisor get to say hello before new ones are started in their place. */
+const ADOPTION_MS = 400
+
+export class Workers {
+  readonly #members: Member[] = []
+  readonly #restarts: Counter
+  #server: { close(): Promise<void> } | undefined
+  #bound: Bound | undefined
+  #view: TopologyView = emptyView
+  #holds = new Map<string, { readonly endsAt: Millis }>()
+  #stopping = false
+  #stopBeat: () => void = () => undefined
+  #becameReady: (() => void)[] = []
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly events: EventSink,
+    metrics: MetricStore,
+    private readonly evidence: Evidence,
+    private readonly options: WorkersOptions,
+  ) {
+    this.#restarts = metrics.counter('lagrange_worker_restarts_total')
+    const serving = metrics.gauge('lagrange_workers')
+    metrics.beforeSnapshot(() => {
+      serving.value = this.serving
+    })
+    for (let index = 0; index < options.count; index++) {
+      this.#members.push({
+        index,
+        child: undefined,
+        pid: undefined,
+        channel: undefined,
+        serving: false,
+        startedAt: 0,
+        restartDelayMs: RESTART_MIN_MS,
+      })
+    }
+  }
+
+  /** How many accept clients now. */
+  get serving(): number {
+    return this.#members.filter(member => member.serving).length
+  }
+
+  /** Process ids, for people and for tests that end one. */
+  get pids(): readonly number[] {
+    return this.#members.flatMap(member => (member.pid === undefined ? [] : [member.pid]))
+  }
+
+  /** Opens the control socket. Workers that an earlier supervisor left behind connect to it by themselves. */
+  async open(): Promise<void> {
+    rmSync(this.options.controlPath, { force: true })
+    this.#server = await listenForWorkers(this.options.controlPath, channel => this.#accept(channel))
+    this.#stopBeat = every(this.clock, BEAT_MS, () => this.#tellAll('beat', undefined))
+  }
+
+  /** Waits a moment for workers left behind; answers how many came. */
+  async adopt(): Promise<number> {
+    const deadline = this.clock.now() + ADOPTION_MS
+    while (this.clock.now() < deadline && this.serving < this.#members.length) await pause(this.clock, 20)
+    return this.serving
+  }
+
+  /** Starts the workers that are missing on `bound` and waits until all serve. Throws when one cannot start in `timeoutMs`. */
+  async start(bound: Bound, timeoutMs: Millis): Promise<void> {
+    this.#bound = bound
+    for (const member of this.#members) if (!member.serving) this.#spawn(member)
+    const deadline = this.clock.now() + timeoutMs
+    while (this.serving < this.#members.length) {
+      if (this.clock.now() > deadline) throw new Error('the workers did not start in time')
+      await Promise.race([pause(this.clock, 50), new Promise<void>(resolve => this.#becameReady.push(resolve))])
+    }
+  }
+
+  // ── DataPlane, for all workers at once ────────────────────────────────────────────────────────────────────────────
+
+  setView(view: TopologyView): void {
+    this.#view = view
+    this.#tellAll('view', view)
+  }
+
+  setFreshness(update: FreshnessUpdate): void {
+    this.#tellAll('freshness', update)
+  }
+
+  /** Drained when every worker is. A worker that died has nothing in flight; one that stays silent is not drained. */
+  async hold(request: HoldRequest): Promise<HoldReport> {
+    this.#holds.set(request.group, { endsAt: this.clock.now() + request.timeoutMs })
+    const asked = this.#members.flatMap(member => (member.channel === undefined ? [] : [member.channel]))
+    const reports = await this.#askAll<HoldReport>('hold', request, request.timeoutMs + ANSWER_MS)
+    return {
+      drained: reports.every((report, index) => report?.drained ?? asked[index]?.closed ?? true),
+      inFlight: reports.reduce((sum, report) => sum + (report?.inFlight ?? 0), 0),
+    }
+  }
+
+  async release(group: string): Promise<ReleaseReport> {
+    this.#holds.delete(group)
+    const reports = await this.#askAll<ReleaseReport>('release', group, ANSWER_MS * 4)
+    return {
+      heldCommands: reports.reduce((sum, report) => sum + (report?.heldCommands ?? 0), 0),
+      stallMs: Math.max(0, ...reports.map(report => report?.stallMs ?? 0)),
+    }
+  }
+
+  /** One snapshot per worker that answered in time. */
+  async snapshots(): Promise<MetricSnapshot[]> {
+    const snapshots = await this.#askAll<MetricSnapshot>('metrics', undefined, ANSWER_MS)
+    return snapshots.filter(snapshot => snapshot !== undefined)
+  }
+
+  /** Lets every worker finish what it has begun, then ends it. Resolves when none is left. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    await this.#askAll('drain', { deadlineMs: this.options.drainMs }, this.options.drainMs + ANSWER_MS)
+    await Promise.all(this.#members.map(member => this.#end(member)))
+    this.#stopBeat()
+    await this.#server?.close()
+    rmSync(this.options.controlPath, { force: true })
+    this.#bound?.close()
+  }
+
+  // ── One worker ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #spawn(member: Member): void {
+    const child = fork(this.options.program, ['worker'], {
+      // A group of its own: a Ctrl-C in the terminal reaches the supervisor only, which lets the worker finish.
+      detached: true,
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      env: { ...process.env, [CONTROL_ENV]: this.options.controlPath, [INDEX_ENV]: String(member.index) },
+    })
+    member.child = child
+    member.pid = child.pid
+    member.startedAt = this.clock.now()
+    child.on('error', error => this.events.event('error', '-worker', { worker: member.index, reason: error.message }))
+    child.once('exit', (code, signal) => this.#exited(member, child, signal ?? `code ${code}`))
+    if (this.#bound !== undefined) child.send({ kind: 'listen' }, this.#bound.handle)
+  }
+
+  #exited(member: Member, child: ChildProcess, reason: string): void {
+    if (member.child !== child) return
+    member.child = undefined
+    member.pid = undefined
+    member.serving = false
+    if (this.#stopping) return
+    this.events.event('error', '-worker', { worker: member.index, reason })
+    this.#restartLater(member)
+  }
+
+  #restartLater(member: Member): void {
+    const settled = this.clock.now() - member.startedAt > SETTLED_MS
+    member.restartDelayMs = settled ? RESTART_MIN_MS : Math.min(member.restartDelayMs * 2, RESTART_MAX_MS)
+    this.#restarts.value++
+    this.clock.after(settled ? 0 : member.restartDelayMs, () => {
+      if (!this.#stopping && member.channel === undefined && member.child === undefined) this.#spawn(member)
+    })
+  }
+
+  #accept(channel: () => Channel): ChannelHandler {
+    let member: Member | undefined
+    return {
+      onMessage: (kind, body) => {
+        if (kind === 'hello') member = this.#welcome(body as Hello, channel())
+        else if (kind === 'ready') this.#ready(member)
+        else if (kind === 'sample') this.evidence.sample((body as SampleNotice).group, (body as SampleNotice).sample)
+        else if (kind === 'suspect') this.evidence.suspect((body as SuspectNotice).id, (body as SuspectNotice).evidence)
+        else if (kind === 'event')
+          this.events.event((body as EventNotice).level, (body as EventNotice).name, (body as EventNotice).fields)
+        return undefined
+      },
+      onClose: () => this.#lost(member, channel()),
+    }
+  }
+
+  #welcome(hello: Hello, channel: Channel): Member | undefined {
+    const member = this.#members[hello.index]
+    if (member === undefined || (member.channel !== undefined && member.pid !== hello.pid)) {
+      channel.tell('exit', undefined)
+      return undefined
+    }
+    member.channel = channel
+    member.pid = hello.pid
+    channel.tell('configure', this.options.workerOptions)
+    channel.tell('view', this.#view)
+    for (const [group, { endsAt }] of this.#holds) {
+      const timeoutMs = endsAt - this.clock.now()
+      if (timeoutMs > 0) channel.tell('hold', { group, timeoutMs })
+    }
+    if (hello.serving) {
+      this.events.event('info', '+worker-adopted', { worker: member.index, pid: hello.pid })
+      this.#ready(member)
+    }
+    return member
+  }
+
+  #ready(member: Member | undefined): void {
+    if (member === undefined || member.serving) return
+    member.serving = true
+    this.events.event('info', '+worker', { worker: member.index, pid: member.pid })
+    for (const resolve of this.#becameReady.splice(0)) resolve()
+  }
+
+  #lost(member: Member | undefined, channel: Channel): void {
+    if (member === undefined || member.channel !== channel) return
+    member.channel = undefined
+    member.serving = false
+    // An adopted worker is nobody's child: that its channel ended is all we will hear of its death.
+    if (member.child === undefined && !this.#stopping) {
+      member.pid = undefined
+      this.events.event('error', '-worker', { worker: member.index, reason: 'channel closed' })
+      this.#restartLater(member)
+    }
+  }
+
+  async #end(member: Member): Promise<void> {
+    const { child, channel } = member
+    channel?.tell('exit', undefined)
+    if (child === undefined) return
+    const exited = new Promise<void>(resolve => {
+      if (child.exitCode !== null || child.signalCode !== null) resolve()
+      else child.once('exit', () => resolve())
+    })
+    const cancel = this.clock.after(1000, () => child.kill('SIGKILL'))
+    await exited
+    cancel()
+  }
+
+  #tellAll(kind: Bytes, body: unknown): void {
+    for (const member of this.#members) member.channel?.tell(kind, body)
+  }
+
+  /** One answer per connected worker; undefined for those that did not answer. */
+  #askAll<T>(kind: Bytes, body: unknown, timeoutMs: Millis): Promise<(T | undefined)[]> {
+    const channels = this.#members.flatMap(member => (member.channel === undefined ? [] : [member.channel]))
+    return Promise.all(
+      channels.map(channel =>
+        channel.ask(kind, body, timeoutMs).then(
+          answer => answer as T,
+          () => undefined,
+        ),
+      ),
+    )
+  }
+}
+
+function pause(clock: Clock, delay: Millis): Promise<void> {
+  return new Promise(resolve => clock.after(delay, resolve))
+}
