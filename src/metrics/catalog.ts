@@ -8,6 +8,8 @@ export interface MetricRow {
   readonly labels: readonly string[]
   readonly help: string
   readonly buckets?: readonly number[]
+  /** The values of labels that can have only these: their counters exist at 0 before anything happened. */
+  readonly values?: Readonly<Record<string, readonly string[]>>
 }
 
 /** 50 µs … 5 s. */
@@ -56,6 +58,7 @@ export const catalog = {
   lagrange_replica_resyncs_total: {
     type: 'counter',
     labels: [...groupNode, 'type'],
+    values: { type: ['full', 'partial', 'partial_refused'] },
     help: 'Resyncs the instance served as a master, by type: full, partial, partial_refused.',
   },
   lagrange_repl_backlog_size_bytes: { type: 'gauge', labels: groupNode, help: 'Capacity of the replication backlog.' },
@@ -74,6 +77,7 @@ export const catalog = {
   lagrange_failovers_total: {
     type: 'counter',
     labels: [...group, 'cause', 'result'],
+    values: { cause: ['switchover', 'failover'], result: ['ok', 'aborted', 'failed'] },
     help: 'Changes of master, by cause (switchover, failover) and result (ok, aborted, failed).',
   },
   lagrange_failover_write_unavailability_seconds: {
@@ -114,6 +118,7 @@ export const catalog = {
   lagrange_command_duration_seconds: {
     type: 'histogram',
     labels: [...group, 'kind', 'target'],
+    values: { kind: ['read', 'write', 'other'], target: ['master', 'replica'] },
     help: 'From the choice of an upstream to its reply, by kind (read, write, other).',
     buckets: latencyBuckets,
   },
@@ -143,6 +148,7 @@ export const catalog = {
   lagrange_upstream_connects_total: {
     type: 'counter',
     labels: [...groupNode, 'result'],
+    values: { result: ['ok', 'refused', 'failed'] },
     help: 'Attempts to connect to instances: ok, refused, failed.',
   },
   lagrange_upstream_request_duration_seconds: {
@@ -166,8 +172,9 @@ export const catalog = {
   },
   lagrange_event_loop_delay_seconds: {
     type: 'gauge',
-    labels: ['process', 'quantile'],
-    help: 'Delay of the event loop over the last scrape interval.',
+    labels: ['process', 'stat'],
+    help: 'How late the event loop ran over the last scrape interval: p50, p99, max.',
+    values: { stat: ['p50', 'p99', 'max'] },
   },
   lagrange_config_last_reload_successful: {
     type: 'gauge',
@@ -184,7 +191,12 @@ export const catalog = {
     labels: ['method', 'route', 'code'],
     help: 'Requests to the admin API, by route template.',
   },
-  lagrange_events_total: { type: 'counter', labels: ['level'], help: 'Events on the bus, by level.' },
+  lagrange_events_total: {
+    type: 'counter',
+    labels: ['level'],
+    help: 'Events on the bus, by level.',
+    values: { level: ['debug', 'info', 'warn', 'error'] },
+  },
 } as const satisfies Record<string, MetricRow>
 
 export type MetricName = keyof typeof catalog

@@ -1,0 +1,79 @@
+/**
+ * What /metrics answers: the snapshots of all our processes added up, and prom-client's view of this process.
+ *
+ * The numbers live in MetricStores, because prom-client's own counters are too dear for the hot path. Here they become
+ * objects that prom-client can print: each family is an object whose `get` returns its values. Histograms turn
+ * cumulative here and nowhere else.
+ */
+import { collectDefaultMetrics, type Metric, Registry } from 'prom-client'
+import { catalog, type MetricName, type MetricRow } from './catalog.js'
+import { type MetricSnapshot, mergeSnapshots, type SnapshotSeries } from './store.js'
+
+/** The text format, version 0.0.4: what every Prometheus reads. */
+export const metricsContentType = Registry.PROMETHEUS_CONTENT_TYPE
+
+/**
+ * `lagrange_*` of all `snapshots`, followed by the metrics of `process` (see `makeProcessMetrics`). Families without a
+ * series are left out.
+ */
+export async function renderMetrics(snapshots: readonly MetricSnapshot[], process?: Registry): Promise<string> {
+  const registry = new Registry()
+  for (const [name, series] of byFamily(mergeSnapshots(snapshots))) registry.registerMetric(family(name, series))
+  const ours = await registry.metrics()
+  return process === undefined ? ours : `${ours}\n${await process.metrics()}`
+}
+
+/**
+ * `process_*` and `nodejs_*` of this process; make it once, it watches the garbage collector. Three of prom-client's
+ * defaults are left out: gauges whose names end in `_total`, which promtool refuses.
+ */
+export function makeProcessMetrics(): Registry {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  for (const what of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${what}_total`)
+  return registry
+}
+
+/** In the order of the catalog, so that two scrapes can be compared. */
+function byFamily(snapshot: MetricSnapshot): Map<MetricName, SnapshotSeries[]> {
+  const found = new Map<MetricName, SnapshotSeries[]>()
+  for (const series of snapshot) {
+    const family = found.get(series.name)
+    if (family === undefined) found.set(series.name, [series])
+    else family.push(series)
+  }
+  const names = (Object.keys(catalog) as MetricName[]).filter(name => found.has(name))
+  return new Map(names.map(name => [name, found.get(name) as SnapshotSeries[]]))
+}
+
+/** One line of the exposition, as prom-client's registry reads it. */
+interface Sample {
+  readonly metricName: string
+  readonly labels: Readonly<Record<string, string | number>>
+  readonly value: number
+}
+
+function family(name: MetricName, series: readonly SnapshotSeries[]): Metric {
+  const row: MetricRow = catalog[name]
+  const values =
+    row.type === 'histogram'
+      ? series.flatMap(one => histogramSamples(name, row.buckets ?? [], one))
+      : series.map(one => ({ metricName: name, labels: one.labels, value: one.value ?? 0 }))
+  const described = { name, help: row.help, type: row.type, aggregator: 'sum', values }
+  // The registry asks for no more than a name and `get`, though its type names prom-client's own classes.
+  return { name, get: async () => described } as unknown as Metric
+}
+
+function histogramSamples(name: MetricName, bounds: readonly number[], series: SnapshotSeries): readonly Sample[] {
+  const counts = series.counts ?? []
+  const samples: Sample[] = []
+  let total = 0
+  for (let index = 0; index <= bounds.length; index++) {
+    total += counts[index] ?? 0
+    const le = bounds[index] ?? '+Inf'
+    samples.push({ metricName: `${name}_bucket`, labels: { ...series.labels, le }, value: total })
+  }
+  samples.push({ metricName: `${name}_sum`, labels: series.labels, value: series.sum ?? 0 })
+  samples.push({ metricName: `${name}_count`, labels: series.labels, value: total })
+  return samples
+}
