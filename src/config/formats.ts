@@ -1,0 +1,189 @@
+/**
+ * The formats of our options, registered with convict. Each reads the text of an environment variable or a flag
+ * (`coerce`) and judges the value of any source (`validate`); a text that cannot be read is left as it is, so that the
+ * message can show it.
+ */
+import convict from 'convict'
+import { formatAddress, parseAddress } from '../base/address.js'
+
+export const consistencyLevels = ['strong', 'causal', 'session', 'bounded', 'eventual'] as const
+export type ConsistencyLevel = (typeof consistencyLevels)[number]
+
+/** An address clients connect to. */
+export interface ListenerConfig {
+  readonly host: string
+  readonly port: number
+  /** Overrides `consistency.level` for clients of this listener. */
+  readonly consistency?: ConsistencyLevel
+}
+
+/** An instance we are told of. */
+export interface UpstreamConfig {
+  readonly host: string
+  readonly port: number
+  /** Compared with our own `zone` for locality. */
+  readonly zone?: string
+}
+
+/** Thrown by a format when a list is wrong in several places; one line each, beginning with the place. */
+class ListError extends Error {}
+
+convict.addFormats({
+  text: {
+    validate: (value: unknown) => require(typeof value === 'string'),
+    coerce: String,
+  },
+  name: {
+    validate: (value: unknown) => require(typeof value === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(value)),
+    coerce: String,
+  },
+  texts: {
+    validate: (value: unknown) => require(Array.isArray(value) && value.every(item => typeof item === 'string')),
+    coerce: splitList,
+  },
+  switch: {
+    validate: (value: unknown) => require(typeof value === 'boolean'),
+    coerce: readSwitch,
+  },
+  millis: {
+    validate: (value: unknown) => require(isWhole(value, 0, 86_400_000)),
+    coerce: readNumber,
+  },
+  'positive-millis': {
+    validate: (value: unknown) => require(isWhole(value, 1, 86_400_000)),
+    coerce: readNumber,
+  },
+  'size-in-bytes': {
+    validate: (value: unknown) => require(isWhole(value, 0, Number.MAX_SAFE_INTEGER)),
+    coerce: readSize,
+  },
+  'tcp-port': {
+    validate: (value: unknown) => require(isWhole(value, 1, 65_535)),
+    coerce: readNumber,
+  },
+  replicas: {
+    validate: (value: unknown) => require(isWhole(value, 0, 16)),
+    coerce: readNumber,
+  },
+  workers: {
+    validate: (value: unknown) => require(value === 'auto' || isWhole(value, 1, 64)),
+    coerce: readNumber,
+  },
+  'address-or-off': {
+    validate: (value: unknown) =>
+      require(value === 'off' || (typeof value === 'string' && parseAddress(value) !== undefined)),
+    coerce: String,
+  },
+  listeners: {
+    validate: (value: unknown) => validateList(value, { consistency: text => oneOf(text, consistencyLevels) }),
+    coerce: splitList,
+  },
+  upstreams: {
+    validate: (value: unknown) => validateList(value, { zone: text => text !== '' || 'must not be empty' }),
+    coerce: splitList,
+  },
+})
+
+/**
+ * Values that may be written in several ways, in one way: `on` becomes true, `127.0.0.1:6400` in a list becomes
+ * `{ host, port }`. What cannot be read stays as it is, for the format to refuse.
+ */
+export function normalize(format: string | readonly string[], value: unknown): unknown {
+  if (format === 'switch' && typeof value === 'string') return readSwitch(value)
+  if (format === 'size-in-bytes' && typeof value === 'string') return readSize(value)
+  if (format !== 'listeners' && format !== 'upstreams') return value
+  const items = typeof value === 'string' ? splitList(value) : value
+  return Array.isArray(items) ? items.map(normalizeAddressItem) : items
+}
+
+/** The way back, for printing: `{ host, port, zone }` as `{ address, zone }`, and a bare address as its text. */
+export function denormalize(value: unknown): unknown {
+  if (!Array.isArray(value)) return value
+  return value.map(item => {
+    if (!isRecord(item) || typeof item.host !== 'string' || typeof item.port !== 'number') return item
+    const { host, port, ...rest } = item
+    const address = formatAddress({ host, port })
+    return Object.keys(rest).length === 0 ? address : { address, ...rest }
+  })
+}
+
+function normalizeAddressItem(item: unknown): unknown {
+  if (typeof item === 'string') return parseAddress(item.trim()) ?? item
+  if (!isRecord(item) || typeof item.address !== 'string') return item
+  const address = parseAddress(item.address)
+  if (address === undefined) return item
+  const { address: _, ...rest } = item
+  return { ...address, ...rest }
+}
+
+type FieldCheck = (text: string) => true | string
+
+/** A list of addresses with optional fields: every mistake in it, by place. */
+function validateList(value: unknown, fields: Readonly<Record<string, FieldCheck>>): void {
+  require(Array.isArray(value) && value.length > 0)
+  const mistakes = (value as readonly unknown[]).flatMap((item, index) =>
+    itemMistakes(item, fields).map(mistake => `[${index}]${mistake}`),
+  )
+  if (mistakes.length > 0) throw new ListError(mistakes.join('\n'))
+}
+
+function itemMistakes(item: unknown, fields: Readonly<Record<string, FieldCheck>>): readonly string[] {
+  if (!isRecord(item)) return [`: must be host:port with a port from 1 to 65535, not ${JSON.stringify(item)}`]
+  const mistakes: string[] = []
+  if ('address' in item) mistakes.push(`.address: must be host:port, not ${JSON.stringify(item.address)}`)
+  else if (!('host' in item && 'port' in item)) mistakes.push(': address is missing')
+  else if (parseAddress(formatAddress(item as unknown as { host: string; port: number })) === undefined) {
+    mistakes.push('.address: must be host:port with a port from 1 to 65535')
+  }
+  for (const [name, field] of Object.entries(item)) {
+    if (name === 'address' || name === 'host' || name === 'port') continue
+    const check = Object.hasOwn(fields, name) ? fields[name] : undefined
+    if (check === undefined) {
+      mistakes.push(`.${name}: unknown; allowed here: address, ${Object.keys(fields).join(', ')}`)
+      continue
+    }
+    const verdict = typeof field === 'string' ? check(field) : 'must be text'
+    if (verdict !== true) mistakes.push(`.${name}: ${verdict}, not ${JSON.stringify(field)}`)
+  }
+  return mistakes
+}
+
+function oneOf(text: string, allowed: readonly string[]): true | string {
+  return allowed.includes(text) || `must be one of ${allowed.join(', ')}`
+}
+
+/** The loader completes the sentence with what is allowed and what was found. */
+function require(condition: boolean): void {
+  if (!condition) throw new Error('must be')
+}
+
+function isWhole(value: unknown, min: number, max: number): boolean {
+  return typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function readNumber(text: string): unknown {
+  return /^\d{1,15}$/.test(text) ? Number(text) : text
+}
+
+const units: Readonly<Record<string, number>> = { '': 1, b: 1, kb: 2 ** 10, mb: 2 ** 20, gb: 2 ** 30 }
+
+function readSize(text: string): unknown {
+  const match = /^(\d{1,12})\s*(b|kb|mb|gb)?$/i.exec(text)
+  return match === null ? text : Number(match[1]) * (units[(match[2] ?? '').toLowerCase()] ?? 1)
+}
+
+function readSwitch(text: string): unknown {
+  if (['on', 'yes', 'true'].includes(text.toLowerCase())) return true
+  return ['off', 'no', 'false'].includes(text.toLowerCase()) ? false : text
+}
+
+function splitList(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map(item => item.trim())
+    .filter(item => item !== '')
+}

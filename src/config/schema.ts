@@ -1,0 +1,442 @@
+/**
+ * Every option of `lagrange proxy` and `lagrange up`: meaning, default, environment variable, flag.
+ *
+ *     YAML file  <  environment  <  flags
+ *
+ * config/proxy.yaml and the reference are generated from these rows; `UPDATE=1 npm test` rewrites the file.
+ */
+import { formatAddress, parseAddress } from '../base/address.js'
+import type { Millis } from '../base/units.js'
+import { type ConsistencyLevel, consistencyLevels, type ListenerConfig, type UpstreamConfig } from './formats.js'
+import type { ConfigSchema, OptionTree } from './option.js'
+
+export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
+export type LogLevel = (typeof logLevels)[number]
+
+export interface ConsistencyConfig {
+  readonly level: ConsistencyLevel
+  readonly waitMs: Millis
+  readonly boundMs: Millis
+}
+
+/** What `proxy` and `up` have in common. */
+export interface SharedConfig {
+  readonly group: string
+  readonly clientAuth: { readonly password: string; readonly passwordFile: string }
+  readonly workers: number | 'auto'
+  readonly hold: { readonly timeoutMs: Millis; readonly bytes: number }
+  readonly consistency: ConsistencyConfig
+  readonly detection: { readonly downAfterMs: Millis; readonly pingPeriodMs: Millis }
+  readonly dataDir: string
+  readonly log: { readonly level: LogLevel; readonly format: 'auto' | 'json' | 'pretty' }
+}
+
+export interface ProxyConfig extends SharedConfig {
+  readonly listeners: readonly ListenerConfig[]
+  readonly upstreams: readonly UpstreamConfig[]
+  readonly upstreamAuth: { readonly user: string; readonly password: string; readonly passwordFile: string }
+  readonly zone: string
+  readonly failover: boolean
+  readonly admin: AdminConfig
+}
+
+export interface AdminConfig {
+  /** `host:port` or `off`. */
+  readonly listen: string
+  readonly token: string
+  readonly tokenFile: string
+  readonly allowedHosts: readonly string[]
+}
+
+export interface UpConfig extends SharedConfig {
+  readonly port: number
+  readonly nodePort: number
+  readonly replicas: number
+  readonly adminPort: number
+}
+
+const group = {
+  doc: 'The name of the group: the label on metrics, and what Sentinel calls the master name.',
+  default: 'main',
+  format: 'name',
+  allowed: 'a name of 1 to 64 letters, digits, dots, dashes and underscores',
+  env: 'LAGRANGE_GROUP',
+  flag: 'group',
+  placeholder: 'name',
+  reload: 'restart',
+} as const
+
+const clientAuth = {
+  password: {
+    doc: 'The password clients must give, as requirepass of Redis; empty asks for none.',
+    default: '',
+    format: 'text',
+    allowed: 'text',
+    env: 'LAGRANGE_REQUIREPASS',
+    reload: 'live',
+    sensitive: true,
+  },
+  passwordFile: {
+    doc: 'A file that holds the password clients must give, readable by its owner only.',
+    default: '',
+    format: 'text',
+    allowed: 'a path',
+    env: 'LAGRANGE_REQUIREPASS_FILE',
+    flag: 'requirepass-file',
+    placeholder: 'path',
+    reload: 'live',
+    fileFor: 'clientAuth.password',
+  },
+} as const
+
+const workers = {
+  doc: 'How many worker processes forward traffic; auto is one per core. One serves most groups and keeps all marks of causality in one place; more raise throughput, and each holds its own connections to every instance.',
+  default: 1,
+  format: 'workers',
+  allowed: 'a whole number from 1 to 64, or auto',
+  env: 'LAGRANGE_WORKERS',
+  flag: 'workers',
+  placeholder: 'n|auto',
+  reload: 'restart',
+} as const
+
+const hold = {
+  timeoutMs: {
+    doc: 'How long a command waits for a writable master before it is answered with -MASTERDOWN. Longer rides out slower failovers; clients should have a longer timeout than this.',
+    default: 3000,
+    format: 'millis',
+    allowed: 'a whole number of milliseconds from 0 to 86400000',
+    env: 'LAGRANGE_HOLD_TIMEOUT_MS',
+    flag: 'hold-timeout-ms',
+    placeholder: 'ms',
+    reload: 'live',
+  },
+  bytes: {
+    doc: 'How many bytes of commands a worker holds at most while it waits; at the bound, further ones are refused at once.',
+    default: 64 * 2 ** 20,
+    format: 'size-in-bytes',
+    allowed: 'a size such as 1048576, 64mb or 1gb',
+    env: 'LAGRANGE_HOLD_BYTES',
+    flag: 'hold-bytes',
+    placeholder: 'size',
+    reload: 'live',
+  },
+} as const
+
+const consistency = {
+  level: {
+    doc: 'What a read promises unless its listener or connection says otherwise. strong: as if all went to the master. causal: sees every write to its keys acknowledged through this proxy, on whichever connection. session: the same for its own connection only. bounded: nothing older than boundMs. eventual: any healthy replica.',
+    default: 'causal',
+    format: consistencyLevels,
+    env: 'LAGRANGE_CONSISTENCY',
+    flag: 'consistency',
+    placeholder: 'level',
+    reload: 'live',
+  },
+  waitMs: {
+    doc: 'How long a read waits for a replica that is about to be fresh enough before it goes to the master. 0 never waits; a few milliseconds spare the master under load.',
+    default: 2,
+    format: 'millis',
+    allowed: 'a whole number of milliseconds from 0 to 86400000',
+    env: 'LAGRANGE_CONSISTENCY_WAIT_MS',
+    flag: 'consistency-wait-ms',
+    placeholder: 'ms',
+    reload: 'live',
+  },
+  boundMs: {
+    doc: 'How old the data of a read of level bounded may be.',
+    default: 1000,
+    format: 'positive-millis',
+    allowed: 'a whole number of milliseconds from 1 to 86400000',
+    env: 'LAGRANGE_CONSISTENCY_BOUND_MS',
+    flag: 'consistency-bound-ms',
+    placeholder: 'ms',
+    reload: 'live',
+  },
+} as const
+
+const detection = {
+  downAfterMs: {
+    doc: 'How long an instance may be silent before it counts as down. A process that died is noticed at once, by its closed sockets; this is for machines and networks that vanish. Shorter fails over sooner, and mistakes a pause for a death sooner.',
+    default: 1000,
+    format: 'positive-millis',
+    allowed: 'a whole number of milliseconds from 1 to 86400000',
+    env: 'LAGRANGE_DOWN_AFTER_MS',
+    flag: 'down-after-ms',
+    placeholder: 'ms',
+    reload: 'live',
+  },
+  pingPeriodMs: {
+    doc: 'How often every instance is asked how it is. Must be shorter than downAfterMs.',
+    default: 100,
+    format: 'positive-millis',
+    allowed: 'a whole number of milliseconds from 1 to 86400000',
+    env: 'LAGRANGE_PING_PERIOD_MS',
+    flag: 'ping-period-ms',
+    placeholder: 'ms',
+    reload: 'live',
+  },
+} as const
+
+const dataDir = {
+  doc: 'Where state is kept: the last known master, the lock against a second process, the folders of nodes started by up.',
+  default: './data',
+  format: 'text',
+  allowed: 'a path',
+  env: 'LAGRANGE_DATA_DIR',
+  flag: 'data-dir',
+  placeholder: 'path',
+  reload: 'restart',
+} as const
+
+const log = {
+  level: {
+    doc: 'The least important events that are logged.',
+    default: 'info',
+    format: logLevels,
+    env: 'LAGRANGE_LOG_LEVEL',
+    flag: 'log-level',
+    placeholder: 'level',
+    reload: 'live',
+  },
+  format: {
+    doc: 'json: one JSON object per line. pretty: a line for people. auto: pretty on a terminal, json elsewhere.',
+    default: 'auto',
+    format: ['auto', 'json', 'pretty'],
+    env: 'LAGRANGE_LOG_FORMAT',
+    flag: 'log-format',
+    placeholder: 'format',
+    reload: 'restart',
+  },
+} as const
+
+const proxyOptions: OptionTree = {
+  listeners: {
+    doc: 'Where clients connect: a list of addresses, each host:port or with a consistency level of its own ({address: host:port, consistency: level}), so that one port may promise more than another.',
+    default: [{ host: '127.0.0.1', port: 6400 }],
+    format: 'listeners',
+    allowed: 'a list of host:port, with ports from 1 to 65535',
+    env: 'LAGRANGE_LISTEN',
+    flag: 'listen',
+    placeholder: 'host:port,…',
+    reload: 'restart',
+  },
+  upstreams: {
+    doc: 'Instances of the group, as seeds: any members will do, the others are discovered from them. Each is host:port, or has a zone ({address: host:port, zone: name}).',
+    default: [{ host: '127.0.0.1', port: 6379 }],
+    format: 'upstreams',
+    allowed: 'a list of host:port, with ports from 1 to 65535',
+    env: 'LAGRANGE_UPSTREAM',
+    flag: 'upstream',
+    placeholder: 'host:port,…',
+    reload: 'live',
+  },
+  upstreamAuth: {
+    user: {
+      doc: 'The ACL user we log in with at the instances; empty is the default user.',
+      default: '',
+      format: 'text',
+      allowed: 'text',
+      env: 'LAGRANGE_UPSTREAM_USER',
+      flag: 'upstream-user',
+      placeholder: 'name',
+      reload: 'restart',
+    },
+    password: {
+      doc: 'The password we log in with at the instances; empty logs in nowhere.',
+      default: '',
+      format: 'text',
+      allowed: 'text',
+      env: 'LAGRANGE_UPSTREAM_PASSWORD',
+      reload: 'restart',
+      sensitive: true,
+    },
+    passwordFile: {
+      doc: 'A file that holds the password for the instances, readable by its owner only.',
+      default: '',
+      format: 'text',
+      allowed: 'a path',
+      env: 'LAGRANGE_UPSTREAM_PASSWORD_FILE',
+      flag: 'upstream-password-file',
+      placeholder: 'path',
+      reload: 'restart',
+      fileFor: 'upstreamAuth.password',
+    },
+  },
+  clientAuth,
+  group,
+  zone: {
+    doc: 'The zone this proxy runs in. Among replicas that are fresh enough, those of the same zone are preferred; empty prefers none.',
+    default: '',
+    format: 'text',
+    allowed: 'text',
+    env: 'LAGRANGE_ZONE',
+    flag: 'zone',
+    placeholder: 'name',
+    reload: 'live',
+  },
+  workers,
+  failover: {
+    doc: 'Whether this proxy promotes a replica when the master is down. Only one agent of a group may do so; off where sentinels run, and never done while other sentinels are heard.',
+    default: false,
+    format: 'switch',
+    allowed: 'on or off',
+    env: 'LAGRANGE_FAILOVER',
+    flag: 'failover',
+    placeholder: 'on|off',
+    reload: 'restart',
+  },
+  consistency,
+  hold,
+  detection,
+  admin: {
+    listen: {
+      doc: 'Where the admin API, the console and /metrics are served, or off. An address that other machines can reach needs a token.',
+      default: '127.0.0.1:8400',
+      format: 'address-or-off',
+      allowed: 'host:port with a port from 1 to 65535, or off',
+      env: 'LAGRANGE_ADMIN',
+      flag: 'admin',
+      placeholder: 'host:port',
+      reload: 'restart',
+    },
+    token: {
+      doc: 'The bearer token that /api/v1 asks for, at least 22 characters; empty asks for none.',
+      default: '',
+      format: 'text',
+      allowed: 'text',
+      env: 'LAGRANGE_TOKEN',
+      reload: 'live',
+      sensitive: true,
+    },
+    tokenFile: {
+      doc: 'A file that holds the bearer token, readable by its owner only.',
+      default: '',
+      format: 'text',
+      allowed: 'a path',
+      env: 'LAGRANGE_TOKEN_FILE',
+      flag: 'admin-token-file',
+      placeholder: 'path',
+      reload: 'live',
+      fileFor: 'admin.token',
+    },
+    allowedHosts: {
+      doc: 'Names by which browsers may reach the admin API, besides localhost, IP addresses and the name it listens on; a request for another name is refused, so that no web site can reach it by pointing its own name here.',
+      default: [],
+      format: 'texts',
+      allowed: 'a list of host names',
+      env: 'LAGRANGE_ADMIN_ALLOWED_HOSTS',
+      flag: 'admin-allowed-hosts',
+      placeholder: 'name,…',
+      reload: 'live',
+    },
+  },
+  dataDir,
+  log,
+}
+
+export const proxySchema: ConfigSchema<ProxyConfig> = {
+  name: 'proxy',
+  options: proxyOptions,
+  check(config) {
+    const admin = parseAddress(config.admin.listen)
+    const listeners = config.listeners.map(formatAddress)
+    return [
+      ...checkShared(config),
+      ...duplicates(listeners).map(address => `listeners: ${address} is there twice`),
+      ...duplicates(config.upstreams.map(formatAddress)).map(address => `upstreams: ${address} is there twice`),
+      ...listeners
+        .filter(address => address === config.admin.listen)
+        .map(a => `admin.listen: ${a} is a listener already`),
+      ...(config.admin.token === '' || config.admin.token.length >= 22
+        ? []
+        : ['admin.token: must have at least 22 characters (128 bits), or be empty']),
+      ...(admin !== undefined && !isLoopback(admin.host) && config.admin.token === ''
+        ? [`admin.listen: ${config.admin.listen} can be reached by other machines, so admin.tokenFile must be set`]
+        : []),
+    ]
+  },
+}
+
+const upOptions: OptionTree = {
+  port: {
+    doc: 'The endpoint clients connect to, on 127.0.0.1.',
+    default: 6400,
+    format: 'tcp-port',
+    allowed: 'a port from 1 to 65535',
+    env: 'LAGRANGE_PORT',
+    flag: 'port',
+    placeholder: 'port',
+    reload: 'restart',
+  },
+  nodePort: {
+    doc: 'The port of the first node; the others follow it.',
+    default: 6401,
+    format: 'tcp-port',
+    allowed: 'a port from 1 to 65535',
+    env: 'LAGRANGE_NODE_PORT',
+    flag: 'node-port',
+    placeholder: 'port',
+    reload: 'restart',
+  },
+  replicas: {
+    doc: 'How many replicas are started beside the master.',
+    default: 2,
+    format: 'replicas',
+    allowed: 'a whole number from 0 to 16',
+    env: 'LAGRANGE_REPLICAS',
+    flag: 'replicas',
+    placeholder: 'n',
+    reload: 'restart',
+  },
+  adminPort: {
+    doc: 'The port of the admin API, the console and /metrics, on 127.0.0.1.',
+    default: 8400,
+    format: 'tcp-port',
+    allowed: 'a port from 1 to 65535',
+    env: 'LAGRANGE_ADMIN_PORT',
+    flag: 'admin-port',
+    placeholder: 'port',
+    reload: 'restart',
+  },
+  dataDir,
+  workers,
+  group,
+  clientAuth,
+  consistency,
+  hold,
+  detection,
+  log,
+}
+
+export const upSchema: ConfigSchema<UpConfig> = {
+  name: 'up',
+  options: upOptions,
+  check(config) {
+    const last = config.nodePort + config.replicas
+    const isNode = (port: number) => port >= config.nodePort && port <= last
+    const nodes = `the nodes have ${config.nodePort} to ${last}`
+    return [
+      ...checkShared(config),
+      ...(last > 65_535 ? [`nodePort: ${nodes}, and the last port is 65535`] : []),
+      ...(isNode(config.port) ? [`port: ${config.port} is taken, ${nodes}`] : []),
+      ...(isNode(config.adminPort) ? [`adminPort: ${config.adminPort} is taken, ${nodes}`] : []),
+      ...(config.port === config.adminPort ? [`adminPort: ${config.adminPort} is the endpoint's port already`] : []),
+    ]
+  },
+}
+
+/** Only this machine can connect to it. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+}
+
+function checkShared(config: SharedConfig): readonly string[] {
+  const { downAfterMs, pingPeriodMs } = config.detection
+  if (pingPeriodMs < downAfterMs) return []
+  return [`detection.pingPeriodMs: ${pingPeriodMs} must be less than downAfterMs, which is ${downAfterMs}`]
+}
+
+function duplicates(items: readonly string[]): readonly string[] {
+  return [...new Set(items.filter((item, index) => items.indexOf(item) !== index))]
+}
