@@ -1,0 +1,135 @@
+/**
+ * LZF, the compression of strings in snapshots.
+ *
+ *     000LLLLL                        L + 1 literal bytes follow
+ *     LLLooooo oooooooo               copy L + 2 bytes (1 ≤ L ≤ 6) from offset + 1 bytes back
+ *     111ooooo LLLLLLLL oooooooo      copy L + 9 bytes
+ *
+ * A copy may overlap what it writes: that is how runs are compressed.
+ */
+import { CorruptError } from './corrupt.js'
+
+const LITERALS_MAX = 32
+const DISTANCE_MAX = 8192
+const COPY_MAX = 264
+const HASH_BITS = 14
+/** Three bytes can stand for 264: nothing honest expands more, so nothing larger is ever allocated. */
+const EXPANSION_MAX = 88
+
+/**
+ * Where three bytes with a given hash were last seen, counted on through all inputs: what lies before `base` belongs to
+ * an earlier one. So the table need not be cleared for every short string.
+ */
+const seen = new Int32Array(1 << HASH_BITS)
+let base = 1
+
+/** The compressed bytes, or undefined when they would not be at least four shorter (Redis' rule for snapshots). */
+export function compress(input: Uint8Array): Buffer | undefined {
+  const room = input.length - 4
+  if (room <= 0) return undefined
+  const output = Buffer.allocUnsafe(room)
+  const from = takePlaces(input.length)
+  let at = 0
+  let out = 0
+  let literalFrom = 0
+  const last = input.length - 2
+
+  while (at < last) {
+    const hash = hashOf(input, at)
+    const candidate = (seen[hash] as number) - from
+    seen[hash] = from + at
+    if (candidate < 0 || at - candidate > DISTANCE_MAX || !sameThree(input, candidate, at)) {
+      at++
+      continue
+    }
+    out = putLiterals(input, literalFrom, at, output, out)
+    if (out < 0) return undefined
+    const length = matchLength(input, candidate, at)
+    out = putCopy(at - candidate - 1, length, output, out)
+    if (out < 0) return undefined
+    at += length
+    literalFrom = at
+  }
+  out = putLiterals(input, literalFrom, input.length, output, out)
+  return out < 0 ? undefined : output.subarray(0, out)
+}
+
+/** Exactly `length` bytes, or a CorruptError. */
+export function decompress(input: Uint8Array, length: number): Buffer {
+  if (length > input.length * EXPANSION_MAX || length <= 0) {
+    throw new CorruptError('bad-lzf', `${input.length} bytes cannot become ${length}`)
+  }
+  const output = Buffer.allocUnsafeSlow(length)
+  let at = 0
+  let out = 0
+  while (at < input.length) {
+    const control = input[at++] as number
+    if (control < LITERALS_MAX) {
+      const count = control + 1
+      if (at + count > input.length || out + count > length) throw overrun()
+      for (let index = 0; index < count; index++) output[out++] = input[at++] as number
+      continue
+    }
+    let count = (control >> 5) + 2
+    if (count === 9) count += input[at++] ?? COPY_MAX
+    const from = out - ((control & 31) << 8) - (input[at++] ?? DISTANCE_MAX * 2) - 1
+    if (at > input.length || from < 0 || out + count > length) throw overrun()
+    for (let index = 0; index < count; index++) output[out++] = output[from + index] as number
+  }
+  if (out !== length) throw new CorruptError('bad-lzf', `${out} bytes instead of ${length}`)
+  return output
+}
+
+/** Places for `count` bytes that no earlier input has used. */
+function takePlaces(count: number): number {
+  if (base + count > 0x7fffffff) {
+    seen.fill(0)
+    base = 1
+  }
+  const from = base
+  base += count
+  return from
+}
+
+function overrun(): CorruptError {
+  return new CorruptError('bad-lzf', 'a run leaves its bounds')
+}
+
+function hashOf(input: Uint8Array, at: number): number {
+  const three = ((input[at] as number) << 16) | ((input[at + 1] as number) << 8) | (input[at + 2] as number)
+  return Math.imul(three, 0x9e3779b1) >>> (32 - HASH_BITS)
+}
+
+function sameThree(input: Uint8Array, one: number, other: number): boolean {
+  return input[one] === input[other] && input[one + 1] === input[other + 1] && input[one + 2] === input[other + 2]
+}
+
+function matchLength(input: Uint8Array, from: number, at: number): number {
+  const bound = Math.min(COPY_MAX, input.length - at)
+  let length = 3
+  while (length < bound && input[from + length] === input[at + length]) length++
+  return length
+}
+
+/** Answers the next free place of `output`, or -1 when it is full. */
+function putLiterals(input: Uint8Array, from: number, end: number, output: Buffer, out: number): number {
+  while (from < end) {
+    const count = Math.min(LITERALS_MAX, end - from)
+    if (out + 1 + count > output.length) return -1
+    output[out++] = count - 1
+    for (let index = 0; index < count; index++) output[out++] = input[from++] as number
+  }
+  return out
+}
+
+function putCopy(offset: number, length: number, output: Buffer, out: number): number {
+  if (out + 3 > output.length) return -1
+  const rest = length - 2
+  if (rest < 7) output[out++] = (rest << 5) | (offset >> 8)
+  else {
+    output[out++] = 0xe0 | (offset >> 8)
+    output[out++] = rest - 7
+  }
+  output[out++] = offset & 255
+  return out
+}
