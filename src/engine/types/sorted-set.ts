@@ -1,0 +1,82 @@
+/**
+ * A sorted set: members by score, and the score of a member.
+ *
+ * Small ones are two ordered arrays and nothing else. Bigger ones have a tree for the order and a table for the scores.
+ */
+import type { Bytes } from '../../base/units.js'
+import type { EngineSettings } from '../settings.js'
+import { Members } from './members.js'
+import { type Before, ScoreTree } from './score-tree.js'
+
+export class SortedSetValue {
+  readonly type = 'zset'
+  encoding: 'listpack' | 'skiplist' = 'listpack'
+  readonly tree = new ScoreTree()
+  readonly #scores = new Members<number>()
+
+  get size(): number {
+    return this.tree.size
+  }
+
+  score(member: Bytes): number | undefined {
+    return this.#scores.get(member)
+  }
+
+  /** Adds the member or moves it; answers true when it is new. */
+  set(member: Bytes, score: number, settings: EngineSettings): boolean {
+    const before = this.#scores.get(member)
+    if (before === score) return false
+    if (before !== undefined) this.tree.delete(before, member)
+    this.tree.insert(score, member)
+    this.#scores.set(member, score)
+    if (this.encoding === 'listpack' && outgrows(this.size, member, settings)) this.encoding = 'skiplist'
+    return before === undefined
+  }
+
+  delete(member: Bytes): boolean {
+    const score = this.#scores.get(member)
+    if (score === undefined) return false
+    this.#scores.delete(member)
+    return this.tree.delete(score, member)
+  }
+
+  /** From the lowest on, 0-based; undefined when it is no member. */
+  rank(member: Bytes): number | undefined {
+    const score = this.#scores.get(member)
+    return score === undefined ? undefined : this.tree.rankOf(score, member)
+  }
+
+  countWhile(before: Before): number {
+    return this.tree.countWhile(before)
+  }
+
+  /** Visits all in order. */
+  forEach(visit: (member: Bytes, score: number) => void): void {
+    this.tree.forRange(0, this.size, visit)
+  }
+
+  /** Visits `count` entries from `rank` on; `reverse` counts ranks from the highest. */
+  forRange(rank: number, count: number, reverse: boolean, visit: (member: Bytes, score: number) => void): void {
+    if (reverse) this.tree.forRangeBackwards(this.size - 1 - rank, count, visit)
+    else this.tree.forRange(rank, count, visit)
+  }
+
+  random(random: () => number): [Bytes, number] {
+    return this.#scores.random(random)
+  }
+
+  scan(cursor: number, visit: (member: Bytes, score: number) => void): number {
+    return this.#scores.scan(cursor, visit)
+  }
+
+  copy(settings: EngineSettings): SortedSetValue {
+    const twin = new SortedSetValue()
+    twin.encoding = this.encoding
+    this.forEach((member, score) => twin.set(member, score, settings))
+    return twin
+  }
+}
+
+function outgrows(size: number, member: Bytes, settings: EngineSettings): boolean {
+  return size > settings.zsetMaxListpackEntries || member.length > settings.zsetMaxListpackValue
+}

@@ -1,0 +1,51 @@
+/**
+ * What can stand under a key.
+ *
+ * A string is the text itself, with nothing around it; only what is changed in place (SETBIT, SETRANGE, APPEND,
+ * BITFIELD) becomes a Buffer.
+ */
+import type { Bytes } from '../base/units.js'
+import { isInt64Text } from './numbers.js'
+import type { EngineSettings } from './settings.js'
+import type { HashValue } from './types/hash.js'
+import type { ListValue } from './types/list.js'
+import type { SetValue } from './types/set.js'
+import type { SortedSetValue } from './types/sorted-set.js'
+import type { StreamValue } from './types/stream.js'
+
+export type StringValue = Bytes | Buffer
+export type Collection = ListValue | HashValue | SetValue | SortedSetValue | StreamValue
+export type Value = StringValue | Collection
+/** Redis' names, as TYPE answers them. */
+export type TypeName = 'string' | Collection['type']
+
+/** Up to this length Redis puts a string and its object into one allocation. */
+const EMBSTR_BYTES = 44
+
+export function isString(value: Value): value is StringValue {
+  return typeof value === 'string' || Buffer.isBuffer(value)
+}
+
+export function typeOf(value: Value): TypeName {
+  return isString(value) ? 'string' : value.type
+}
+
+export function encodingOf(value: Value): string {
+  if (typeof value === 'string') {
+    return value.length <= 20 && isInt64Text(value) ? 'int' : value.length <= EMBSTR_BYTES ? 'embstr' : 'raw'
+  }
+  return Buffer.isBuffer(value) ? 'raw' : value.encoding
+}
+
+/** A value of its own that shares nothing changeable with this one. */
+export function copyOf(value: Value, settings: EngineSettings): Value {
+  if (typeof value === 'string') return value
+  if (Buffer.isBuffer(value)) return Buffer.from(value)
+  return value.type === 'set' || value.type === 'zset' ? value.copy(settings) : value.copy()
+}
+
+/** Elements of a collection, 1 for a string: what freeing it costs. */
+export function elementsOf(value: Value): number {
+  if (isString(value)) return 1
+  return value.type === 'list' || value.type === 'stream' ? value.length : value.size
+}
