@@ -1,0 +1,106 @@
+/**
+ * The group as plain JSON, for the admin API and the CLI.
+ */
+import type { Millis, Offset } from '../base/units.js'
+import type { Observer } from '../observer/observer.js'
+import type { DiagnosisName } from '../topology/diagnose.js'
+import { healthOf, isMember } from '../topology/group.js'
+import { excludedBecause } from '../topology/make-view.js'
+import type { SwitchReport } from '../topology/operation.js'
+import type { Exclusion, Lineage, Role } from '../topology/view.js'
+import type { Agent, AgentStatus } from './agent.js'
+
+export interface MemberDescription {
+  readonly id: string
+  readonly host: string
+  readonly port: number
+  readonly role: Role
+  /** `up`, `suspect`, `down` or `unknown`. */
+  readonly state: string
+  /** Whether this is the master that writes go to. */
+  readonly isMaster: boolean
+  readonly offset: Offset | undefined
+  readonly lagBytes: number | undefined
+  readonly lagMs: Millis | undefined
+  readonly linkUp: boolean | undefined
+  readonly syncing: boolean
+  readonly runId: string | undefined
+  readonly replid: string | undefined
+  readonly version: string | undefined
+  readonly priority: number
+  readonly zone: string | undefined
+  readonly seed: boolean
+  /** Why it serves no reads; undefined when it does. */
+  readonly excluded: Exclusion | undefined
+}
+
+export interface GroupDescription {
+  readonly name: string
+  readonly master: string | undefined
+  readonly masterEpoch: number
+  readonly lineage: Lineage | undefined
+  readonly diagnosis: DiagnosisName
+  readonly about: readonly string[]
+  readonly diagnosisForMs: Millis
+  readonly members: readonly MemberDescription[]
+  readonly lastSwitch: SwitchReport | undefined
+  readonly agent: Omit<AgentStatus, 'lastSwitch'> | undefined
+}
+
+export interface TopologyDescription {
+  readonly epoch: number
+  readonly groups: readonly GroupDescription[]
+}
+
+export function describeTopology(observer: Observer, agent: Agent | undefined, now: Millis): TopologyDescription {
+  const { group, view, diagnosis } = observer
+  const [groupView] = view.groups
+  const status = agent?.status()
+  return {
+    epoch: view.epoch,
+    groups: [
+      {
+        name: group.name,
+        master: groupView?.master?.id,
+        masterEpoch: group.masterEpoch,
+        lineage: group.lineage,
+        diagnosis: diagnosis.name,
+        about: diagnosis.about,
+        diagnosisForMs: Math.round(now - observer.diagnosisSince),
+        members: describeMembers(observer, now),
+        lastSwitch: status?.lastSwitch,
+        agent: status && { failover: status.failover, running: status.running, heldBackMs: status.heldBackMs },
+      },
+    ],
+  }
+}
+
+function describeMembers(observer: Observer, now: Millis): readonly MemberDescription[] {
+  const { group, judgeOptions, view } = observer
+  const masterId = view.groups[0]?.master?.id
+  return group.instances.filter(isMember).map(instance => {
+    const { id, address, role, offset, runId, replid, version, priority, zone, seed, master } = instance
+    const isMaster = id === masterId
+    const lag = isMaster ? undefined : observer.lagOf(instance)
+    return {
+      id,
+      host: address.host,
+      port: address.port,
+      role,
+      state: healthOf(instance, judgeOptions, now).health,
+      isMaster,
+      offset,
+      lagBytes: lag?.bytes,
+      lagMs: lag && Math.round(lag.ms * 10) / 10,
+      linkUp: master?.up,
+      syncing: master?.syncing ?? false,
+      runId,
+      replid,
+      version,
+      priority,
+      zone,
+      seed,
+      excluded: isMaster ? undefined : excludedBecause(instance, group, judgeOptions, now),
+    }
+  })
+}

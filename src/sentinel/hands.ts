@@ -1,0 +1,51 @@
+/**
+ * The agent's own connections, one per instance and kept open, apart from the probes': an order must not wait behind a
+ * question, and a switch must not begin with a handshake.
+ */
+import type { Address } from '../base/address.js'
+import { formatAddress } from '../base/address.js'
+import type { Millis } from '../base/units.js'
+import { Client, type Credentials } from '../net/client.js'
+import type { Frame } from '../resp/protocol.js'
+
+export class Hands {
+  readonly #clients = new Map<string, Client>()
+
+  constructor(private readonly options: Credentials & { readonly connectTimeoutMs: Millis }) {}
+
+  /** Opens a connection ahead of time. */
+  prepare(address: Address): void {
+    this.#client(address)
+  }
+
+  /**
+   * Sends the commands in one write and answers their replies, error replies included. Throws ConnectionError when a
+   * reply is missing: what was sent may have been executed, then.
+   */
+  run(address: Address, commands: readonly (readonly string[])[], timeoutMs: Millis): Promise<readonly Frame[]> {
+    const client = this.#client(address)
+    return Promise.all(commands.map(command => client.send(command, timeoutMs)))
+  }
+
+  /** Forgets connections to instances that are gone. */
+  keep(ids: ReadonlySet<string>): void {
+    for (const [id, client] of this.#clients) {
+      if (ids.has(id)) continue
+      this.#clients.delete(id)
+      client.close('forgotten')
+    }
+  }
+
+  close(): void {
+    this.keep(new Set())
+  }
+
+  #client(address: Address): Client {
+    const id = formatAddress(address)
+    const open = this.#clients.get(id)
+    if (open !== undefined && !open.closed) return open
+    const client = new Client(address, { ...this.options, replyTimeoutMs: 0, name: 'lagrange-agent' })
+    this.#clients.set(id, client)
+    return client
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * Which instance do we believe to be the master? Three occasions: the first time, when the master we believe in came
+ * back as another process, and when somebody else (an operator, a sentinel) has promoted one of our replicas.
+ *
+ * Whatever we promote ourselves is declared by the agent at the moment the promotion is confirmed, not here.
+ */
+import type { Millis } from '../base/units.js'
+import { hasLostHistory } from './diagnose.js'
+import type { InstanceFacts } from './facts.js'
+import { declaredMaster, type Group, healthOf, isUp, type JudgeOptions, othersOf } from './group.js'
+import { follows, kinship, lineageOf, sameLineage } from './lineage.js'
+
+export type Adoption =
+  | {
+      readonly adopt: string
+      readonly because:
+        | 'only-master'
+        | 'preferred'
+        | 'most-replicas'
+        | 'restarted'
+        | 'promoted-elsewhere'
+        | 'new-history'
+    }
+  | { readonly adopt: undefined; readonly because: 'settled' | 'waiting' | 'several-masters' | 'none' }
+
+export interface AdoptOptions extends JudgeOptions {
+  /** The last known master of an earlier run. */
+  readonly prefer: string | undefined
+  /** An agent of ours acts on this group: it, not adoption, answers a master that lost its history. */
+  readonly acting: boolean
+}
+
+export function chooseMaster(group: Group, options: AdoptOptions, now: Millis): Adoption {
+  const master = declaredMaster(group)
+  return master === undefined ? chooseFirst(group, options, now) : reconsider(group, master, options, now)
+}
+
+function chooseFirst(group: Group, options: AdoptOptions, now: Millis): Adoption {
+  const unheard = group.instances.some(instance => {
+    const { health } = healthOf(instance, options, now)
+    return health === 'unknown' || (health === 'suspect' && instance.role === 'unknown')
+  })
+  if (unheard) return none('waiting')
+  const masters = group.instances.filter(instance => isMaster(instance, options, now))
+  const [first, second] = masters
+  if (first === undefined) return none('none')
+  if (second === undefined) return { adopt: first.id, because: 'only-master' }
+
+  const preferred = masters.find(instance => instance.id === options.prefer)
+  const counted = masters.map(instance => ({ instance, replicas: countFollowers(group, instance) }))
+  counted.sort((a, b) => b.replicas - a.replicas)
+  const [most, next] = counted
+  if (most !== undefined && next !== undefined && most.replicas > next.replicas) {
+    return { adopt: most.instance.id, because: 'most-replicas' }
+  }
+  return preferred === undefined ? none('several-masters') : { adopt: preferred.id, because: 'preferred' }
+}
+
+function reconsider(group: Group, master: InstanceFacts, options: AdoptOptions, now: Millis): Adoption {
+  if (isMaster(master, options, now)) {
+    if (master.runId === group.declaredRunId) {
+      // The same process with another history: its backlog expired, or it was demoted and promoted between two looks.
+      const moved = group.lineage !== undefined && !sameLineage(lineageOf(master), group.lineage)
+      return moved ? { adopt: master.id, because: 'new-history' } : none('settled')
+    }
+    if (options.acting && hasLostHistory(group, master)) return none('waiting')
+    return { adopt: master.id, because: 'restarted' }
+  }
+  // As long as it answers and says master, whoever else says so is an impostor. (That case has returned above.)
+  if (isUp(master, options, now) && master.role !== 'replica') return none('waiting')
+  if (healthOf(master, options, now).health === 'suspect') return none('waiting')
+  const promoted = othersOf(group).filter(
+    instance =>
+      isMaster(instance, options, now) &&
+      group.lineage !== undefined &&
+      kinship(instance, group.lineage, group.past) === 'descendant',
+  )
+  const [only, another] = promoted
+  if (only === undefined) return none('none')
+  return another === undefined ? { adopt: only.id, because: 'promoted-elsewhere' } : none('several-masters')
+}
+
+/** It answers, says master, and we have read its INFO, so that run id and history are known. */
+function isMaster(instance: InstanceFacts, options: JudgeOptions, now: Millis): boolean {
+  return (
+    instance.role === 'master' &&
+    instance.infoAt !== undefined &&
+    instance.infoAt >= instance.roleSince &&
+    !instance.loading &&
+    !instance.denied &&
+    isUp(instance, options, now)
+  )
+}
+
+function countFollowers(group: Group, master: InstanceFacts): number {
+  return group.instances.filter(instance => follows(instance, lineageOf(master))).length
+}
+
+function none(because: 'settled' | 'waiting' | 'several-masters' | 'none'): Adoption {
+  return { adopt: undefined, because }
+}

@@ -1,0 +1,79 @@
+/**
+ * Is it alive? Two kinds of evidence, weighed differently.
+ *
+ * Death speaks: a connection that ends (RST, EOF) or is refused comes from a kernel that says "nobody is here". Two such
+ * signs in a row, with no answer between them, count at once. Silence says nothing by itself (a busy process, a slow
+ * link, a stopped process, a dead host), so it counts only after `downAfterMs`. An answer of any kind, even an error,
+ * proves life: a master that answers BUSY is not dead.
+ *
+ *     EOF 0 ms ─▶ refused 1 ms ─▶ down, 'dead'          the master was killed
+ *     asked, asked, asked … 1000 ms ─▶ down, 'silent'   it was stopped, or the network was
+ */
+import type { Millis } from '../base/units.js'
+
+export interface Liveness {
+  /** When it last answered. */
+  readonly heardAt: Millis | undefined
+  /** Since when a question has been waiting for an answer: the beginning of the silence, if it is one. */
+  readonly silentSince: Millis | undefined
+  /** Signs of death since the last answer. */
+  readonly deaths: number
+  readonly diedAt: Millis | undefined
+}
+
+export type Sign = 'reset' | 'refused'
+
+export type Health =
+  | { readonly health: 'unknown' }
+  | { readonly health: 'up' }
+  | { readonly health: 'suspect'; readonly because: Sign | 'silent'; readonly since: Millis }
+  | { readonly health: 'down'; readonly because: 'dead' | 'silent'; readonly since: Millis }
+
+export interface DetectorOptions {
+  readonly downAfterMs: Millis
+}
+
+/** One sign may be a client that was killed by an operator; two in a row are a process. */
+const SIGNS_OF_DEATH = 2
+
+export const unheard: Liveness = { heardAt: undefined, silentSince: undefined, deaths: 0, diedAt: undefined }
+
+export function asked(liveness: Liveness, now: Millis): Liveness {
+  return liveness.silentSince === undefined ? { ...liveness, silentSince: now } : liveness
+}
+
+export function heard(_liveness: Liveness, now: Millis): Liveness {
+  return { heardAt: now, silentSince: undefined, deaths: 0, diedAt: undefined }
+}
+
+/** A connection to it ended or was refused. The silence begins here if it had not begun. */
+export function died(liveness: Liveness, now: Millis): Liveness {
+  return {
+    ...liveness,
+    silentSince: liveness.silentSince ?? now,
+    deaths: liveness.deaths + 1,
+    diedAt: liveness.diedAt ?? now,
+  }
+}
+
+/** We were not listening ourselves (the event loop stalled, the clock jumped): silence is counted from now on. */
+export function forgive(liveness: Liveness, now: Millis): Liveness {
+  return liveness.silentSince === undefined ? liveness : { ...liveness, silentSince: now }
+}
+
+export function judge(liveness: Liveness, options: DetectorOptions, now: Millis): Health {
+  const { heardAt, silentSince, deaths, diedAt } = liveness
+  if (deaths >= SIGNS_OF_DEATH && diedAt !== undefined) return { health: 'down', because: 'dead', since: diedAt }
+
+  const silentMs = silentSince === undefined ? 0 : now - silentSince
+  if (silentSince !== undefined && silentMs > options.downAfterMs) {
+    return { health: 'down', because: 'silent', since: silentSince }
+  }
+  if (deaths > 0 && diedAt !== undefined) return { health: 'suspect', because: 'reset', since: diedAt }
+  if (heardAt === undefined) return { health: 'unknown' }
+  // Half of the time is over: look closer, at this instance and at its replicas.
+  if (silentSince !== undefined && silentMs > options.downAfterMs / 2) {
+    return { health: 'suspect', because: 'silent', since: silentSince }
+  }
+  return { health: 'up' }
+}

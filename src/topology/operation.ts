@@ -1,0 +1,110 @@
+/**
+ * What planned switches and failovers have in common: why they are refused, and what they report.
+ */
+import type { Millis, Offset, UnixMillis } from '../base/units.js'
+import type { CandidateRefusal } from './candidate.js'
+import type { Diagnosis, DiagnosisName } from './diagnose.js'
+import type { Lineage } from './view.js'
+
+export type RefusalReason =
+  | CandidateRefusal
+  | 'in-progress' // another switch is running
+  | 'no-candidate'
+  | 'no-master' // a planned switch needs one to switch from
+  | 'master-unhealthy' // a planned switch needs its help: use failover
+  | 'master-healthy' // a failover would lose writes: use a switchover, or accept the loss
+  | 'stalled' // we were away ourselves a moment ago and do not trust what we see
+  | 'stopped'
+
+/** Nothing was changed. */
+export interface Refusal {
+  readonly refused: RefusalReason
+  readonly detail: string
+}
+
+export type SwitchKind = 'switchover' | 'failover'
+
+/** `aborted`: nothing was promoted and the old master, if it lives, goes on. `failed`: the outcome needs a look. */
+export type SwitchResult = 'ok' | 'dry-run' | 'rolled-back' | 'aborted' | 'failed'
+
+export interface SwitchStep {
+  readonly name: string
+  /** Since the switch began. */
+  readonly atMs: Millis
+  readonly durationMs: Millis
+}
+
+export interface SwitchReport {
+  readonly kind: SwitchKind
+  readonly group: string
+  readonly result: SwitchResult
+  /** Why it did not succeed; undefined when it did. */
+  readonly reason: string | undefined
+  /** What made it start: `operator`, or the diagnosis. */
+  readonly cause: 'operator' | DiagnosisName
+  readonly from: string | undefined
+  readonly to: string | undefined
+  readonly masterEpoch: number
+  readonly startedAt: UnixMillis
+  readonly durationMs: Millis
+  /** How long clients' writes waited: held ones in a planned switch, from the first sign to the new view in a failover. */
+  readonly stallMs: Millis
+  readonly heldCommands: number
+  /** The last byte of the old master, as far as anybody could ask it. */
+  readonly finalOffset: Offset | undefined
+  /** The first byte the new history does not share with the old. */
+  readonly promotedOffset: Offset | undefined
+  /** How far the candidate was behind when it was chosen. */
+  readonly lagBytes: number | undefined
+  /** Resyncs the new master served because of the switch; undefined when it could not be asked. */
+  readonly fullResyncs: number | undefined
+  readonly partialResyncs: number | undefined
+  readonly steps: readonly SwitchStep[]
+}
+
+/** What a promoted instance says about itself. */
+export interface Promotion {
+  readonly lineage: Lineage
+  readonly runId: string | undefined
+  readonly offset: Offset
+}
+
+// ── Anti-flapping ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Silence is weak evidence, so a second silence-based failover has to wait: at first `windowMs`, then twice as long with
+ * each that follows on its heels. A dead process is never held back.
+ */
+export interface AntiFlap {
+  readonly lastAt: Millis | undefined
+  readonly windowMs: Millis
+}
+
+export interface AntiFlapOptions {
+  readonly windowMs: Millis
+  readonly windowMsMax: Millis
+}
+
+export const antiFlapDefaults: AntiFlapOptions = { windowMs: 60_000, windowMsMax: 3_600_000 }
+
+export function calm(options: AntiFlapOptions): AntiFlap {
+  return { lastAt: undefined, windowMs: options.windowMs }
+}
+
+/** For how long a failover on this evidence has to wait; 0 when it may begin. */
+export function heldBackMs(antiFlap: AntiFlap, evidence: Diagnosis['evidence'], now: Millis): Millis {
+  if (evidence !== 'silence' || antiFlap.lastAt === undefined) return 0
+  return Math.max(0, antiFlap.lastAt + antiFlap.windowMs - now)
+}
+
+export function recordFailover(
+  antiFlap: AntiFlap,
+  evidence: Diagnosis['evidence'],
+  options: AntiFlapOptions,
+  now: Millis,
+): AntiFlap {
+  if (evidence !== 'silence') return antiFlap
+  const onItsHeels = antiFlap.lastAt !== undefined && now - antiFlap.lastAt < 2 * antiFlap.windowMs
+  const windowMs = onItsHeels ? Math.min(antiFlap.windowMs * 2, options.windowMsMax) : options.windowMs
+  return { lastAt: now, windowMs }
+}
