@@ -3,7 +3,7 @@
  */
 import type { Bytes, UnixMillis } from '../base/units.js'
 import { parseDouble, parseInt64 } from './numbers.js'
-import { NOT_A_FLOAT, NOT_AN_INTEGER, Refusal, SYNTAX } from './refusal.js'
+import { NOT_A_FLOAT, NOT_AN_INTEGER, Refusal, refuse, SYNTAX } from './refusal.js'
 
 /** A signed 64-bit integer, exact. */
 export function int64Arg(text: Bytes | undefined, refusal = NOT_AN_INTEGER): number | bigint {
@@ -21,6 +21,17 @@ export function intInRangeArg(text: Bytes | undefined, min: number, max: number,
   const value = intArg(text, refusal)
   if (value < min || value > max) throw refusal
   return value
+}
+
+/** A C `int`: database numbers and the like. */
+export function int32Arg(text: Bytes | undefined): number {
+  const value = intArg(text)
+  if (value < -2147483648 || value > 2147483647) refuse(outOfRange(-2147483648, 2147483647))
+  return value
+}
+
+export function outOfRange(min: number, max: number): Bytes {
+  return `ERR value is out of range, value must between ${min} and ${max}`
 }
 
 const NOT_POSITIVE = new Refusal('ERR value is out of range, must be positive')

@@ -85,15 +85,15 @@ export class Engine {
   ): Blocked | undefined {
     const call = this.#begin(spec, caller.db, caller, now)
     const handler = this.#handlers[spec.id] as Handler
-    let blocked: Blocked | void
+    let blocked: Blocked | undefined
     try {
-      blocked = handler(call, args, reply)
+      blocked = handler(call, args, reply) ?? undefined
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
       reply.error(error.text)
     }
     this.#finish(call, args)
-    return blocked ?? undefined
+    return blocked
   }
 
   /** Serves a command that waits, as a call of its own; see `Call.block`. */

@@ -2,6 +2,18 @@
  * Every handler by the full name of its command; one file per group.
  */
 import type { Handler } from '../call.js'
+import { expiryCommands } from './expiry.js'
+import { hashCommands } from './hashes.js'
+import { keyCommands } from './keys.js'
+import { scanCommands } from './scan.js'
 import { stringCommands } from './strings.js'
 
-export const handlers: ReadonlyMap<string, Handler> = new Map([stringCommands].flatMap(group => Object.entries(group)))
+const groups: readonly Readonly<Record<string, Handler>>[] = [
+  stringCommands,
+  keyCommands,
+  expiryCommands,
+  scanCommands,
+  hashCommands,
+]
+
+export const handlers: ReadonlyMap<string, Handler> = new Map(groups.flatMap(group => Object.entries(group)))

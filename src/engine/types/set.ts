@@ -56,6 +56,11 @@ export class SetValue {
     else this.#table.forEach(visit)
   }
 
+  /** The members one by one; nothing may be changed meanwhile. */
+  *names(): Generator<Bytes> {
+    yield* this.#integers ?? this.#table.names()
+  }
+
   /** The members, as a list of its own. */
   toArray(): Bytes[] {
     const all: Bytes[] = []
