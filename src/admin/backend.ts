@@ -1,0 +1,64 @@
+/**
+ * What the admin API asks of the rest: the composition root provides it. Refusals that are expected are values with a
+ * reason; an exception is a fault of ours and becomes a 500.
+ */
+import type { EventFeed } from './feed.js'
+import type {
+  Condition,
+  ConfigDescription,
+  FailoverRequest,
+  SwitchoverRequest,
+  SwitchPlan,
+  SwitchReport,
+  TopologyDescription,
+} from './model.js'
+
+export interface AdminBackend {
+  /** Whether the control loop runs: when not, the process should be restarted. */
+  health(): Condition
+  /** Whether a master is writable (and, in `up`, every node linked). */
+  ready(): Condition
+  topology(): TopologyDescription
+  /** The text of /metrics. */
+  metrics(): Promise<string>
+  switchover(request: SwitchoverRequest): Promise<SwitchResult>
+  failover(request: FailoverRequest): Promise<SwitchResult>
+  /** The effective configuration, secrets masked. */
+  config(): ConfigDescription
+  readonly events: EventFeed
+}
+
+export type SwitchResult =
+  | { readonly kind: 'done'; readonly report: SwitchReport }
+  | { readonly kind: 'planned'; readonly plan: SwitchPlan }
+  | Refused
+
+export interface Refused {
+  readonly kind: 'refused'
+  readonly refusal: Refusal
+  /** The literal of whoever decided: `lagging`, `link-down`, `promotion-timeout`. */
+  readonly reason: string
+  /** One sentence for a person. */
+  readonly detail: string
+  readonly passedOver?: readonly { readonly id: string; readonly reason: string }[]
+}
+
+/** The kinds of refusal, each with its own status. */
+export type Refusal =
+  | 'unknown-node' // there is no such instance
+  | 'candidate-unfit' // there is, but it cannot become master as it is
+  | 'no-candidate' // nobody can
+  | 'in-progress' // another change of master runs
+  | 'not-permitted' // not in this state or with this configuration
+  | 'rolled-back' // tried, and everything is as it was
+  | 'failed' // tried, and it is not known to be as it was
+
+export const statusOfRefusal: Readonly<Record<Refusal, number>> = {
+  'unknown-node': 404,
+  'candidate-unfit': 422,
+  'no-candidate': 422,
+  'in-progress': 409,
+  'not-permitted': 409,
+  'rolled-back': 503,
+  failed: 503,
+}

@@ -1,0 +1,124 @@
+/**
+ * Who may ask. The checks run from the cheapest to the dearest, and all before anything of the request is interpreted:
+ *
+ *     host 421 → cross-site 403 → rate 429 → token 401 → content type 415 → size 413
+ *
+ * The admin API has no cookies, so a browser can only be misused in two ways: a site that points its own name at us (DNS
+ * rebinding; the host list), and a site that sends requests here (the origin; and JSON as the only content type, which
+ * a plain form cannot send).
+ */
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { isIP } from 'node:net'
+import type { Clock } from '../base/clock.js'
+import { isLoopback } from '../config/schema.js'
+import type { HttpReply, HttpRequest } from './http.js'
+import { problemReply } from './problem.js'
+import type { Route } from './routes.js'
+
+export interface GuardOptions {
+  /** The address we listen on. */
+  readonly host: string
+  /** Empty: nobody is asked for one. */
+  readonly token: string
+  readonly allowedHosts: readonly string[]
+}
+
+/** Changes per second, and how many may come at once. */
+const CHANGES_PER_SECOND = 10
+
+export class Guard {
+  readonly #hosts: ReadonlySet<string>
+  readonly #token: Buffer | undefined
+  #changesLeft = CHANGES_PER_SECOND
+  #refilledAt: number
+
+  constructor(
+    private readonly clock: Clock,
+    options: GuardOptions,
+  ) {
+    this.#hosts = new Set(['localhost', options.host, ...options.allowedHosts].map(name => name.toLowerCase()))
+    this.#token = options.token === '' ? undefined : digest(options.token)
+    this.#refilledAt = clock.now()
+  }
+
+  /** Before the route is known. */
+  refuseHost(request: HttpRequest): HttpReply | undefined {
+    const host = request.header('host')
+    // Only HTTP/1.0 has none, and no browser speaks that: load balancers do.
+    if (host === undefined || this.#isOurs(hostName(host))) return undefined
+    return problemReply('wrong-host', `not ${JSON.stringify(host)}; admin.allowedHosts lists the names we answer to`)
+  }
+
+  refuse(request: HttpRequest, route: Route): HttpReply | undefined {
+    return (
+      refuseCrossSite(request, route) ??
+      (route.method === 'POST' ? this.#refuseRate() : undefined) ??
+      (route.access === 'token' ? this.#refuseToken(request) : undefined) ??
+      (route.method === 'POST' ? refuseBody(request) : undefined)
+    )
+  }
+
+  /** `host` or, in the list, a name. An address cannot be pointed elsewhere, so any address is fine. */
+  #isOurs(name: string): boolean {
+    return isIP(name) !== 0 || this.#hosts.has(name.toLowerCase())
+  }
+
+  #refuseRate(): HttpReply | undefined {
+    const now = this.clock.now()
+    const earned = ((now - this.#refilledAt) / 1000) * CHANGES_PER_SECOND
+    this.#changesLeft = Math.min(CHANGES_PER_SECOND, this.#changesLeft + earned)
+    this.#refilledAt = now
+    if (this.#changesLeft < 1) {
+      const detail = `at most ${CHANGES_PER_SECOND} changes a second`
+      return problemReply('too-many-requests', detail, {}, { 'retry-after': '1' })
+    }
+    this.#changesLeft--
+    return undefined
+  }
+
+  #refuseToken(request: HttpRequest): HttpReply | undefined {
+    if (this.#token === undefined) return undefined
+    const given = /^Bearer +(\S+)$/i.exec(request.header('authorization') ?? '')?.[1]
+    // Digests have one length, so that the comparison takes one time.
+    if (given !== undefined && timingSafeEqual(digest(given), this.#token)) return undefined
+    const detail = given === undefined ? 'send it as "Authorization: Bearer …"' : 'this is not the token'
+    return problemReply('unauthorized', detail, {}, { 'www-authenticate': 'Bearer realm="lagrange"' })
+  }
+}
+
+/** Why the admin API must not start like this; undefined when it may. */
+export function refuseExposure(host: string, token: string): string | undefined {
+  if (isLoopback(host) || token !== '') return undefined
+  return `${host} can be reached by other machines, so admin.tokenFile must be set`
+}
+
+function refuseCrossSite(request: HttpRequest, route: Route): HttpReply | undefined {
+  // A link from elsewhere to the console is a navigation, and shows nothing to where it came from.
+  if (route.access === 'page' && request.header('sec-fetch-mode') === 'navigate') return undefined
+  const site = request.header('sec-fetch-site')
+  if (site === 'cross-site' || site === 'same-site') return problemReply('cross-site', `Sec-Fetch-Site is ${site}`)
+  const origin = request.header('origin')
+  if (origin === undefined || sameOrigin(origin, request.header('host'))) return undefined
+  return problemReply('cross-site', `the origin ${JSON.stringify(origin)} is not ours`)
+}
+
+function refuseBody(request: HttpRequest): HttpReply | undefined {
+  const type = request.header('content-type') ?? ''
+  if (!/^application\/json\s*(;|$)/i.test(type)) {
+    return problemReply('wrong-content-type', `application/json, not ${JSON.stringify(type)}`)
+  }
+  return request.body === 'too-large' ? problemReply('body-too-large', 'at most 64 KiB') : undefined
+}
+
+function sameOrigin(origin: string, host: string | undefined): boolean {
+  return host !== undefined && /^https?:\/\//.test(origin) && origin.replace(/^https?:\/\//, '') === host
+}
+
+/** `[::1]:8400` → `::1`, `localhost:8400` → `localhost`. */
+function hostName(host: string): string {
+  return /^\[([^\]]*)\](?::\d+)?$/.exec(host)?.[1] ?? host.replace(/:\d+$/, '')
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}

@@ -1,0 +1,106 @@
+/** An admin backend that answers from plain values and remembers what it was asked to do. */
+import type { AdminBackend, SwitchResult } from '../../src/admin/backend.js'
+import { EventFeed } from '../../src/admin/feed.js'
+import type {
+  Condition,
+  FailoverRequest,
+  MemberDescription,
+  SwitchoverRequest,
+  TopologyDescription,
+} from '../../src/admin/model.js'
+import { EventBus } from '../../src/base/bus.js'
+import { renderMetrics } from '../../src/metrics/render.js'
+import { MetricStore } from '../../src/metrics/store.js'
+
+export class FakeBackend implements AdminBackend {
+  readonly bus = new EventBus(() => 1_700_000_000_000)
+  readonly store = new MetricStore()
+  readonly events: EventFeed
+  readonly asked: (SwitchoverRequest | FailoverRequest)[] = []
+  condition: Condition = { ok: true, reasons: [] }
+  result: SwitchResult = doneResult
+
+  constructor(capacity = 100) {
+    this.events = new EventFeed(this.bus, { capacity })
+  }
+
+  health = () => this.condition
+  ready = () => this.condition
+  topology = (): TopologyDescription => fakeTopology
+  metrics = () => renderMetrics([this.store.snapshot()])
+  config = () => ({ values: { workers: 1, 'admin.token': '[masked]' }, origins: { workers: '--workers' } })
+
+  async switchover(request: SwitchoverRequest): Promise<SwitchResult> {
+    this.asked.push(request)
+    return this.result
+  }
+
+  async failover(request: FailoverRequest): Promise<SwitchResult> {
+    this.asked.push(request)
+    return this.result
+  }
+}
+
+export const doneResult: SwitchResult = {
+  kind: 'done',
+  report: {
+    group: 'main',
+    from: '127.0.0.1:6401',
+    to: '127.0.0.1:6402',
+    masterEpoch: 2,
+    stallMs: 1.4,
+    heldCommands: 17,
+    durationMs: 6.2,
+    lostBytes: 0,
+    steps: [
+      { step: 'hold', ms: 0.4 },
+      { step: 'promote', ms: 0.9 },
+    ],
+  },
+}
+
+export function member(port: number, more: Partial<MemberDescription> = {}): MemberDescription {
+  return {
+    id: `127.0.0.1:${port}`,
+    host: '127.0.0.1',
+    port,
+    role: 'replica',
+    health: 'up',
+    excluded: null,
+    offset: 1000,
+    lagBytes: 0,
+    lagMs: 0,
+    linkUp: true,
+    lastIoMs: 40,
+    syncInProgress: false,
+    masterId: '127.0.0.1:6401',
+    replid: 'a'.repeat(40),
+    runId: 'b'.repeat(40),
+    version: '7.0.15',
+    zone: null,
+    priority: 100,
+    ...more,
+  }
+}
+
+export const fakeTopology: TopologyDescription = {
+  epoch: 4,
+  at: 1_700_000_000_000,
+  workers: 1,
+  groups: [
+    {
+      name: 'main',
+      masterEpoch: 1,
+      master: '127.0.0.1:6401',
+      diagnosis: 'ok',
+      writesPaused: false,
+      replid: 'a'.repeat(40),
+      members: [
+        member(6401, { role: 'master', lagBytes: null, lagMs: null, linkUp: null, lastIoMs: null, masterId: null }),
+        member(6402),
+        member(6403, { offset: 900, lagBytes: 100, lagMs: 12.5 }),
+      ],
+      lastSwitch: null,
+    },
+  ],
+}
