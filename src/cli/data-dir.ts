@@ -5,8 +5,8 @@
  *     data/group.json     which node was master last, and the process ids of the nodes
  *     data/node-6401/     that node's snapshot
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 
 /** What must survive a restart. */
 export interface GroupState {
@@ -27,7 +27,7 @@ export class DataDir {
   constructor(path: string) {
     this.path = resolve(path)
     try {
-      mkdirSync(this.path, { recursive: true, mode: 0o700 })
+      makeFolder(this.path)
       this.#lock()
     } catch (error) {
       if (error instanceof DataDirError) throw error
@@ -37,7 +37,7 @@ export class DataDir {
 
   nodeFolder(port: number): string {
     const path = join(this.path, `node-${port}`)
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    makeFolder(path)
     return path
   }
 
@@ -87,6 +87,19 @@ export class DataDir {
       rmSync(file, { force: true })
     }
     throw new DataDirError(`--data-dir ${this.path}: another lagrange is starting on it`)
+  }
+}
+
+/** Makes the folder and those above it. (Node 20's own recursive mkdir never returns where nothing can be made, as in /proc.) */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return
+    if (code !== 'ENOENT' || existsSync(dirname(path))) throw error
+    makeFolder(dirname(path))
+    mkdirSync(path, { mode: 0o700 })
   }
 }
 

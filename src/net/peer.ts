@@ -211,6 +211,8 @@ export function adopt(accepted: net.Socket, handler: PeerHandler, options?: Peer
   const handle = withHandle._handle
   if (typeof handle?.useUserBuffer !== 'function') return plain(accepted, handler, options)
   withHandle._handle = null
+  // The empty shell is what the server counts: gone, so that closing the server does not wait for it.
+  accepted.destroy()
   let peer: Peer | undefined
   const socket = new net.Socket({ handle, ...readInto(chunk => peer?.receive(chunk)) } as net.SocketConstructorOpts)
   socket.setNoDelay(true)
