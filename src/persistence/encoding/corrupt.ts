@@ -25,7 +25,6 @@ export type CorruptReason =
   | 'bad-stream'
   | 'duplicate-element'
   | 'duplicate-key'
-  | 'empty-value'
   | 'trailing-bytes'
   | 'bad-aof'
 

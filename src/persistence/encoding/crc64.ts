@@ -47,6 +47,13 @@ export class Crc64 {
     return this
   }
 
+  copy(): Crc64 {
+    const twin = new Crc64()
+    twin.#low = this.#low
+    twin.#high = this.#high
+    return twin
+  }
+
   /** Writes the sum as 8 bytes, least significant first. */
   writeTo(buffer: Buffer, at: number): void {
     buffer.writeUInt32LE(this.#low, at)

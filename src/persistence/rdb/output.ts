@@ -1,0 +1,158 @@
+/**
+ * Where a snapshot's bytes gather until somebody takes them. The checksum follows along.
+ */
+import { writeLatin1 } from '../../base/latin1.js'
+import type { Bytes } from '../../base/units.js'
+import { Crc64 } from '../encoding/crc64.js'
+import { integerOf } from '../encoding/integer.js'
+import { compress } from '../encoding/lzf.js'
+
+const BLOCK_BYTES = 64 * 1024
+/** Shorter strings are not worth the attempt. */
+const COMPRESS_MIN = 20
+/** Longer ones would stop everything else for milliseconds. */
+const COMPRESS_MAX = 256 * 1024
+/** A text up to this length may be an integer of 32 bits. */
+const INTEGER_TEXT_MAX = 11
+
+let scratch = Buffer.allocUnsafeSlow(64 * 1024)
+
+export class RdbOutput {
+  readonly crc = new Crc64()
+  #block: Buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES)
+  #length = 0
+  #taken = 0
+
+  constructor(readonly compression: boolean) {}
+
+  /** Bytes that wait to be taken. */
+  get pending(): number {
+    return this.#length
+  }
+
+  /** Bytes written in all. */
+  get total(): number {
+    return this.#taken + this.#length
+  }
+
+  /** Gives the bytes away, as one buffer that nobody changes any more. */
+  take(): Buffer {
+    const bytes = this.#block.subarray(0, this.#length)
+    this.crc.update(bytes)
+    this.#taken += bytes.length
+    this.#block = Buffer.allocUnsafeSlow(BLOCK_BYTES)
+    this.#length = 0
+    return bytes
+  }
+
+  byte(value: number): void {
+    this.#reserve(1)
+    this.#block[this.#length++] = value
+  }
+
+  raw(bytes: Buffer): void {
+    this.#reserve(bytes.length)
+    this.#block.set(bytes, this.#length)
+    this.#length += bytes.length
+  }
+
+  latin1(text: Bytes): void {
+    this.#reserve(text.length)
+    this.#length += writeLatin1(this.#block, text, this.#length)
+  }
+
+  /** A count or a length, in as few bytes as it needs. */
+  length(value: number): void {
+    this.#reserve(9)
+    const block = this.#block
+    if (value < 64) block[this.#length++] = value
+    else if (value < 16384) {
+      block[this.#length++] = 0x40 | (value >> 8)
+      block[this.#length++] = value & 0xff
+    } else if (value <= 0xffffffff) {
+      block[this.#length++] = 0x80
+      this.#length = block.writeUInt32BE(value, this.#length)
+    } else {
+      block[this.#length++] = 0x81
+      this.#length = block.writeBigUInt64BE(BigInt(value), this.#length)
+    }
+  }
+
+  /** A count that may exceed what a double counts. */
+  length64(value: bigint): void {
+    if (value <= 0xffffffffn) return this.length(Number(value))
+    this.#reserve(9)
+    this.#block[this.#length++] = 0x81
+    this.#length = this.#block.writeBigUInt64BE(value, this.#length)
+  }
+
+  /** A string: as an integer, compressed, or as it is, whatever is shortest. */
+  string(value: Bytes | Buffer): void {
+    if (typeof value !== 'string') return this.#bytes(value)
+    if (value.length <= INTEGER_TEXT_MAX) {
+      const integer = integerOf(value)
+      if (integer !== undefined && this.#integer(integer)) return
+    } else if (this.#mayCompress(value.length)) {
+      if (scratch.length < value.length) scratch = Buffer.allocUnsafeSlow(value.length * 2)
+      const count = writeLatin1(scratch, value, 0)
+      if (this.#compressed(scratch.subarray(0, count))) return
+    }
+    this.length(value.length)
+    this.latin1(value)
+  }
+
+  /** 8 bytes, least significant first. */
+  double(value: number): void {
+    this.#reserve(8)
+    this.#length = this.#block.writeDoubleLE(value, this.#length)
+  }
+
+  uint64(value: number | bigint): void {
+    this.#reserve(8)
+    this.#length = this.#block.writeBigUInt64LE(BigInt.asUintN(64, BigInt(value)), this.#length)
+  }
+
+  /** Over everything before it. */
+  checksum(): void {
+    this.#reserve(8)
+    this.crc.copy().update(this.#block, 0, this.#length).writeTo(this.#block, this.#length)
+    this.#length += 8
+  }
+
+  #bytes(value: Buffer): void {
+    if (this.#mayCompress(value.length) && this.#compressed(value)) return
+    this.length(value.length)
+    this.raw(value)
+  }
+
+  #mayCompress(length: number): boolean {
+    return this.compression && length > COMPRESS_MIN && length <= COMPRESS_MAX
+  }
+
+  #compressed(bytes: Buffer): boolean {
+    const shorter = compress(bytes)
+    if (shorter === undefined) return false
+    this.byte(0xc3)
+    this.length(shorter.length)
+    this.length(bytes.length)
+    this.raw(shorter)
+    return true
+  }
+
+  #integer(value: number): boolean {
+    const size = value >= -128 && value <= 127 ? 1 : value >= -32768 && value <= 32767 ? 2 : 4
+    if (size === 4 && (value < -2147483648 || value > 2147483647)) return false
+    this.#reserve(5)
+    this.#block[this.#length++] = 0xc0 | (size >> 1)
+    this.#length = this.#block.writeIntLE(value, this.#length, size)
+    return true
+  }
+
+  #reserve(count: number): void {
+    const needed = this.#length + count
+    if (needed <= this.#block.length) return
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#block.length * 2))
+    this.#block.copy(grown, 0, 0, this.#length)
+    this.#block = grown
+  }
+}
