@@ -88,8 +88,7 @@ export function refuse(
 }
 
 function refuseHistory(instance: InstanceFacts, group: Group): CandidateRefusal | undefined {
-  if ((instance.offset ?? 0) <= 0) return 'never-synced'
-  if (group.lineage === undefined) return undefined
+  if (group.lineage === undefined) return (instance.offset ?? 0) <= 0 ? 'never-synced' : undefined
   const kin = kinship(instance, group.lineage, group.past)
   if (kin === 'unsynced') return 'never-synced'
   return kin === 'same' || kin === 'ancestor' ? undefined : 'wrong-lineage'

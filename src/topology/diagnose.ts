@@ -60,6 +60,8 @@ export interface Diagnosis {
   readonly evidence: 'death' | 'silence' | 'lost-history' | 'no-master' | undefined
 }
 
+const IN_FLIGHT_MS: Millis = 50
+
 export function diagnose(group: Group, options: JudgeOptions, now: Millis): Diagnosis {
   const master = declaredMaster(group)
   if (master === undefined) return diagnoseWithout(group, options, now)
@@ -104,8 +106,10 @@ function diagnoseAbsence(
   if (linked.length === 0) return found('master-down', [master], since, health.because === 'dead' ? 'death' : 'silence')
   if (health.because === 'dead') return found('master-unreachable-replicas-linked', [master], since)
 
+  // What was on its way when the silence began is no sign of life.
+  const after = since + IN_FLIGHT_MS
   const vetoed = linked.some(
-    ({ lastByteAt }) => lastByteAt !== undefined && lastByteAt > since && now - lastByteAt < options.vetoMs,
+    ({ lastByteAt }) => lastByteAt !== undefined && lastByteAt > after && now - lastByteAt < options.vetoMs,
   )
   return vetoed
     ? found('master-unreachable-replicas-linked', [master], since)

@@ -1,0 +1,241 @@
+/**
+ * The control plane in front of real redis-servers: one master, two replicas, clients that write all the time.
+ */
+import { afterEach, expect, test } from 'vitest'
+import { EventBus, type LagrangeEvent } from '../../src/base/bus.js'
+import { systemClock } from '../../src/base/clock.js'
+import { MetricStore } from '../../src/metrics/store.js'
+import { Observer, type ObserverOptions } from '../../src/observer/observer.js'
+import { Agent, type AgentOptions } from '../../src/sentinel/agent.js'
+import { describeTopology } from '../../src/sentinel/describe.js'
+import type { SwitchReport } from '../../src/topology/operation.js'
+import { requireReal } from '../support/real.js'
+import { type RedisNode, startGroup, until, Writers } from '../support/redis-group.js'
+
+interface World {
+  readonly nodes: RedisNode[]
+  readonly writers: Writers
+  readonly observer: Observer
+  readonly agent: Agent
+  readonly metrics: MetricStore
+  readonly events: LagrangeEvent[]
+}
+
+const worlds: World[] = []
+
+afterEach(async context => {
+  for (const { agent, observer, writers, nodes, events } of worlds.splice(0)) {
+    agent.stop()
+    observer.stop()
+    await writers.stop()
+    await Promise.all(nodes.map(node => node.stop()))
+    if (context.task.result?.state === 'fail' || process.env.SHOW_EVENTS) {
+      for (const { at, name, fields } of events) console.log(at % 100_000, name, JSON.stringify(fields))
+    }
+  }
+})
+
+const redis = requireReal('redis-server')
+
+redis.describe('the control plane with redis-server', () => {
+  test('finds everybody from one replica, and says what it sees', async () => {
+    const world = await startWorld({ seeds: nodes => [nodes[2] as RedisNode] })
+    const { observer, nodes, metrics } = world
+    await until('all are known', () => observer.diagnosis.name === 'ok' && observer.facts.length === 3)
+    const [master] = nodes as [RedisNode]
+    await master.call('SET', 'a', '1')
+    await until('the replicas have it', () => observer.facts.every(facts => observer.lagOf(facts)?.bytes === 0))
+
+    const { groups } = describeTopology(observer, world.agent, systemClock.now())
+    expect(groups[0]?.master).toBe(master.id)
+    expect(groups[0]?.members.map(member => [member.role, member.excluded, member.state]).sort()).toEqual([
+      ['master', undefined, 'up'],
+      ['replica', undefined, 'up'],
+      ['replica', undefined, 'up'],
+    ])
+    const links = metrics.snapshot().filter(series => series.name === 'lagrange_replica_link_up')
+    expect(links.map(series => series.value)).toEqual([1, 1])
+    const masters = metrics.snapshot().find(series => series.name === 'lagrange_masters')
+    expect(masters?.value).toBe(1)
+  })
+
+  test('five switches under load: no error, no lost write, no full resync', async () => {
+    const world = await startWorld({ writers: 8 })
+    const { agent, writers, nodes, observer } = world
+    const fullBefore = await fullResyncs(nodes)
+    const stalls: number[] = []
+    for (let round = 0; round < 5; round++) {
+      const acked = writers.acked.map(list => list.length)
+      const report = (await agent.switchover()) as SwitchReport
+      expect(report).toMatchObject({ result: 'ok', reason: undefined, fullResyncs: 0 })
+      expect(report.promotedOffset).toBeGreaterThan(report.finalOffset as number)
+      stalls.push(report.stallMs)
+      await until('everybody writes again', () =>
+        writers.acked.every((list, index) => list.length > (acked[index] as number) + 20),
+      )
+    }
+    await writers.stop()
+    const master = nodes.find(node => node.id === observer.group.declared) as RedisNode
+    const { lost, twice, acked } = await writers.lost(master)
+    console.log(`switchover stalls ms: ${stalls.map(ms => ms.toFixed(1)).join(' ')}; ${acked} acknowledged writes`)
+    expect({ lost, twice, errors: writers.errors, unknown: writers.unknown.flat() }).toEqual({
+      lost: 0,
+      twice: 0,
+      errors: [],
+      unknown: [],
+    })
+    expect(await fullResyncs(nodes)).toBe(fullBefore)
+  })
+
+  test('refuses what cannot be done, and changes nothing', async () => {
+    const world = await startWorld({ writers: 1 })
+    const { agent, nodes, observer } = world
+    const [master, replica, other] = nodes as [RedisNode, RedisNode, RedisNode]
+    const { epoch } = observer.view
+    expect(await agent.switchover({ to: '127.0.0.1:1' })).toMatchObject({ refused: 'unknown-node' })
+    expect(await agent.switchover({ to: master.id })).toMatchObject({ refused: 'already-master' })
+    expect(await agent.failover({})).toMatchObject({ refused: 'master-healthy' })
+    expect(await agent.switchover({ to: replica.id, dryRun: true })).toMatchObject({
+      result: 'dry-run',
+      from: master.id,
+      to: replica.id,
+    })
+    expect(observer.view.epoch).toBe(epoch)
+
+    await other.call('CONFIG', 'SET', 'replica-priority', '0')
+    await until('the priority is known', () => observer.instance(other.id)?.priority === 0)
+    expect(await agent.switchover({ to: other.id })).toMatchObject({ refused: 'priority-zero' })
+
+    const first = agent.switchover({ to: replica.id })
+    expect(await agent.switchover({})).toMatchObject({ refused: 'in-progress' })
+    expect(await first).toMatchObject({ result: 'ok' })
+  })
+
+  test('a candidate that stops in the middle: everything is taken back', async () => {
+    const world = await startWorld({ writers: 4 })
+    const { agent, nodes, observer, writers } = world
+    const [master, replica] = nodes as [RedisNode, RedisNode]
+    const fullBefore = (await master.info()).resyncs?.full
+    replica.signal('SIGSTOP')
+    const report = (await agent.switchover({ to: replica.id, timeoutMs: 200 })) as SwitchReport
+    replica.signal('SIGCONT')
+    expect(report).toMatchObject({ result: 'rolled-back' })
+    console.log(`rolled back after ${report.durationMs} ms: ${report.reason}`)
+    const acked = writers.acked.map(list => list.length)
+    await until('everybody writes again', () =>
+      writers.acked.every((list, index) => list.length > (acked[index] as number) + 5),
+    )
+    await until('all is well again', () => observer.diagnosis.name === 'ok')
+    expect(observer.view.groups[0]?.master?.id).toBe(master.id)
+    expect((await master.info()).resyncs?.full).toBe(fullBefore)
+    expect(writers.errors).toEqual([])
+  })
+
+  test('kill -9 of the master: evidence, not time; the old one comes back as a replica', async () => {
+    const gaps: number[] = []
+    const world = await startWorld({ writers: 4 })
+    const { nodes, observer, writers, events, agent } = world
+    for (let round = 0; round < 3; round++) {
+      const old = nodes.find(node => node.id === observer.group.declared) as RedisNode
+      const epoch = observer.group.masterEpoch
+      old.signal('SIGKILL')
+      const killedAt = performance.now()
+      await until('there is a new master', () => observer.group.masterEpoch > epoch)
+      const acked = writers.acked.map(list => list.length)
+      await until('everybody writes again', () =>
+        writers.acked.every((list, index) => list.length > (acked[index] as number)),
+      )
+      gaps.push(performance.now() - killedAt)
+
+      await old.start()
+      await until('the old master follows', () => {
+        const { groups } = observer.view
+        return groups[0]?.replicas.every(replica => replica.excluded === undefined) === true
+      })
+      expect(observer.view.groups[0]?.replicas).toHaveLength(2)
+      await until('the agent is done', () => agent.status().running === undefined)
+    }
+    console.log(`kill -9 to all writers writing again, ms: ${gaps.map(ms => ms.toFixed(0)).join(' ')}`)
+    expect(events.filter(event => event.name === '+switch-master').length).toBe(4)
+    expect(events.some(event => event.name === '+convert-to-slave')).toBe(true)
+    await writers.stop()
+    const master = nodes.find(node => node.id === observer.group.declared) as RedisNode
+    const { lost, twice } = await writers.lost(master)
+    expect({ lost, twice }).toEqual({ lost: 0, twice: 0 })
+  })
+
+  test('SIGSTOP of the master: silence counts after down-after; it is demoted when it wakes up', async () => {
+    const world = await startWorld({ writers: 4, observer: { downAfterMs: 300 } })
+    const { nodes, observer, writers } = world
+    const [old] = nodes as [RedisNode]
+    const epoch = observer.group.masterEpoch
+    const stoppedAt = performance.now()
+    old.signal('SIGSTOP')
+    await until('there is a new master', () => observer.group.masterEpoch > epoch)
+    const gap = performance.now() - stoppedAt
+    expect(gap).toBeGreaterThan(300)
+    old.signal('SIGCONT')
+    const wokenAt = performance.now()
+    await until('the old master is demoted', async () => (await old.info()).role === 'replica')
+    console.log(`SIGSTOP, down-after 300: new master after ${gap.toFixed(0)} ms; demoted after waking ${(performance.now() - wokenAt).toFixed(0)} ms`)
+    await until('all is well', () => observer.diagnosis.name === 'ok')
+    expect(observer.view.groups[0]?.master?.id).not.toBe(old.id)
+    const acked = writers.acked.map(list => list.length)
+    await until('everybody writes', () => writers.acked.every((list, index) => list.length > (acked[index] as number)))
+  })
+
+  test('a REPLICAOF NO ONE behind our back: alarm, no traffic, repaired', async () => {
+    const world = await startWorld({ writers: 2 })
+    const { nodes, observer, events } = world
+    const [master, impostor] = nodes as [RedisNode, RedisNode]
+    await impostor.call('REPLICAOF', 'NO', 'ONE')
+    await until('it is seen', () => events.some(event => event.fields.diagnosis === 'two-masters'))
+    await until('it follows again', () => observer.diagnosis.name === 'ok')
+    expect((await impostor.info()).role).toBe('replica')
+    expect(observer.view.groups[0]?.master?.id).toBe(master.id)
+  })
+
+  test('without an agent a switch by somebody else is followed', async () => {
+    const world = await startWorld({ agent: { failover: false } })
+    const { nodes, observer } = world
+    const [master, replica] = nodes as [RedisNode, RedisNode]
+    await master.call('FAILOVER', 'TO', '127.0.0.1', String(replica.port))
+    await until('it is followed', () => observer.view.groups[0]?.master?.id === replica.id)
+    await until('all is well', () => observer.diagnosis.name === 'ok')
+  })
+})
+
+interface WorldOptions {
+  readonly writers?: number
+  readonly seeds?: (nodes: RedisNode[]) => RedisNode[]
+  readonly observer?: Partial<ObserverOptions>
+  readonly agent?: Partial<AgentOptions>
+}
+
+async function startWorld(options: WorldOptions = {}): Promise<World> {
+  const nodes = await startGroup(redis.path, 2, '--repl-ping-replica-period', '1', '--repl-timeout', '5')
+  const bus = new EventBus(() => systemClock.wall())
+  const events: LagrangeEvent[] = []
+  bus.listen(event => events.push(event))
+  const metrics = new MetricStore()
+  const seeds = (options.seeds?.(nodes) ?? nodes).map(node => node.address)
+  const observer = new Observer(systemClock, bus, metrics, { group: 'main', seeds, ...options.observer })
+  const writers = new Writers(options.writers ?? 0)
+  observer.onView(view => writers.setView(view))
+  const agent = new Agent(systemClock, bus, metrics, observer, writers, { failover: true, ...options.agent })
+  const world = { nodes, writers, observer, agent, metrics, events }
+  worlds.push(world)
+  observer.start()
+  agent.start()
+  await until('the group is healthy', () => observer.diagnosis.name === 'ok' && observer.facts.length === 3)
+  writers.start()
+  if (options.writers !== undefined) {
+    await until('everybody writes', () => writers.acked.every(list => list.length > 5))
+  }
+  return world
+}
+
+async function fullResyncs(nodes: readonly RedisNode[]): Promise<number> {
+  const infos = await Promise.all(nodes.map(node => node.info()))
+  return infos.reduce((sum, info) => sum + (info.resyncs?.full ?? 0), 0)
+}
