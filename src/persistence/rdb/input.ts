@@ -22,7 +22,7 @@ const LENGTH_MAX = Number.MAX_SAFE_INTEGER
 const EMPTY = Buffer.alloc(0)
 
 export class RdbInput {
-  /** Of everything before `checksumFrom`'s last call. */
+  /** Of the bytes up to #summed. */
   readonly crc = new Crc64()
   #buffer: Buffer = EMPTY
   #owned = false
@@ -152,9 +152,10 @@ export class RdbInput {
     return bytes.readInt32LE(4) * 2 ** 32 + bytes.readUInt32LE(0)
   }
 
-  /** The checksum of everything read so far. */
-  checksum(): Crc64 {
-    this.#sum()
+  /** The checksum of everything before the last `count` bytes, which are the sum itself. */
+  checksumBefore(count: number): Crc64 {
+    this.crc.update(this.#buffer, this.#summed, this.#at - count)
+    this.#summed = this.#at - count
     return this.crc
   }
 

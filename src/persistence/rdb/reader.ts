@@ -212,8 +212,8 @@ export class RdbReader {
   #end(): RdbItem {
     let hasChecksum = false
     if (this.#version >= 5) {
-      const sum = this.#input.checksum()
       const stored = this.#input.bytes(8)
+      const sum = this.#input.checksumBefore(8)
       // All zeros: it was written with `rdbchecksum no`.
       hasChecksum = stored.readBigUInt64LE(0) !== 0n
       if (this.options.verifyChecksum && hasChecksum && !sum.equals(stored, 0)) {
