@@ -2,7 +2,7 @@
  * Reading the arguments of a call. Each function answers the value or refuses the call in Redis' words.
  */
 import type { Bytes, UnixMillis } from '../base/units.js'
-import { parseDouble, parseInt64 } from './numbers.js'
+import { INT64_MAX, parseDouble, parseInt64 } from './numbers.js'
 import { NOT_A_FLOAT, NOT_AN_INTEGER, Refusal, refuse, SYNTAX } from './refusal.js'
 
 /** A signed 64-bit integer, exact. */
@@ -30,8 +30,24 @@ export function int32Arg(text: Bytes | undefined): number {
   return value
 }
 
-export function outOfRange(min: number, max: number): Bytes {
+export function outOfRange(min: number | bigint, max: number | bigint): Bytes {
   return `ERR value is out of range, value must between ${min} and ${max}`
+}
+
+/** How many random entries are wanted; below zero, entries may repeat. `perEntry` items are replied for each. */
+export function randomCountArg(text: Bytes | undefined, perEntry: 1 | 2): number {
+  const count = int64Arg(text)
+  const max = INT64_MAX
+  if (count < -max) refuse(outOfRange(-max, max))
+  if (perEntry === 2 && (count < -max / 2n || count > max / 2n)) refuse('ERR value is out of range')
+  return Number(count)
+}
+
+/** A number of keys or elements that must be at least one; `text` refuses anything else. */
+export function atLeastOneArg(text: Bytes | undefined, what: 'numkeys' | 'count'): number {
+  const value = text === undefined ? undefined : parseInt64(text)
+  if (value === undefined || value < 1) refuse(`ERR ${what} should be greater than 0`)
+  return Number(value)
 }
 
 const NOT_POSITIVE = new Refusal('ERR value is out of range, must be positive')

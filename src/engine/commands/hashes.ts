@@ -4,7 +4,7 @@
 import type { Bytes } from '../../base/units.js'
 import { arityError } from '../../command/table.js'
 import type { ReplyWriter } from '../../resp/reply.js'
-import { int64Arg, isWord } from '../arguments.js'
+import { int64Arg, isWord, randomCountArg } from '../arguments.js'
 import type { Call, Handler } from '../call.js'
 import { addInt64, parseInt64 } from '../numbers.js'
 import { OVERFLOW, refuse, SYNTAX } from '../refusal.js'
@@ -115,10 +115,10 @@ export const hashCommands: Readonly<Record<string, Handler>> = {
       else reply.bulk(hash.fields.random(() => call.random())[0])
       return
     }
-    const count = Number(int64Arg(args[2]))
-    if (args.length > 4 || (args.length === 4 && !isWord(args[3], 'WITHVALUES'))) throw SYNTAX
-    const withValues = args.length === 4
-    if (count < -(2 ** 62) || count > 2 ** 62) refuse('ERR value is out of range')
+    const withValues = args.length > 3
+    const count = randomCountArg(args[2], 1)
+    if (args.length > 4 || (withValues && !isWord(args[3], 'WITHVALUES'))) throw SYNTAX
+    if (withValues) randomCountArg(args[2], 2)
     replyRandom(call, call.readHash(key), count, withValues, reply)
   },
 }

@@ -6,7 +6,7 @@ import { matchesGlob } from '../../command/glob.js'
 import { formatDouble } from '../../resp/encoder.js'
 import type { ReplyWriter } from '../../resp/reply.js'
 import { int64Arg, isWord } from '../arguments.js'
-import { asHash, asSet, asSortedSet, type Call, type Handler } from '../call.js'
+import { asHash, asSet, asSortedSet, type Handler } from '../call.js'
 import { refuse, SYNTAX } from '../refusal.js'
 import { typeOf } from '../value.js'
 
