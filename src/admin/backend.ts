@@ -7,9 +7,8 @@ import type {
   Condition,
   ConfigDescription,
   FailoverRequest,
+  SwitchAnswer,
   SwitchoverRequest,
-  SwitchPlan,
-  SwitchReport,
   TopologyDescription,
 } from './model.js'
 
@@ -28,10 +27,7 @@ export interface AdminBackend {
   readonly events: EventFeed
 }
 
-export type SwitchResult =
-  | { readonly kind: 'done'; readonly report: SwitchReport }
-  | { readonly kind: 'planned'; readonly plan: SwitchPlan }
-  | Refused
+export type SwitchResult = SwitchAnswer | Refused
 
 export interface Refused {
   readonly kind: 'refused'

@@ -7,6 +7,13 @@
 import { z } from 'zod'
 import { parseAddress } from '../base/address.js'
 
+/** Everything the API hands out or is given is for reading. */
+type Immutable<T> = T extends readonly (infer Item)[]
+  ? readonly Immutable<Item>[]
+  : T extends object
+    ? { readonly [Name in keyof T]: Immutable<T[Name]> }
+    : T
+
 const millis = z.number().describe('Milliseconds.')
 const offset = z.number().describe('A position in the replication stream, in bytes.')
 const address = z.string().refine(text => parseAddress(text) !== undefined, { error: 'must be host:port' })
@@ -18,7 +25,7 @@ export const switchoverRequest = z.strictObject({
   dryRun: z.boolean().default(false).describe('Answer with the plan and do nothing.'),
   timeoutMs: z.int().min(100).max(60_000).default(5000).describe('Roll back when it takes longer.'),
 })
-export type SwitchoverRequest = z.infer<typeof switchoverRequest>
+export type SwitchoverRequest = Immutable<z.infer<typeof switchoverRequest>>
 
 export const failoverRequest = z.strictObject({
   to: address.optional().describe('The instance that shall be master, as host:port; the best candidate when absent.'),
@@ -27,13 +34,13 @@ export const failoverRequest = z.strictObject({
     .default(false)
     .describe('Promote even where acknowledged writes are lost by it. The only call that may lose any.'),
 })
-export type FailoverRequest = z.infer<typeof failoverRequest>
+export type FailoverRequest = Immutable<z.infer<typeof failoverRequest>>
 
 export const eventsQuery = z.strictObject({
   after: z.coerce.number().int().min(0).default(0).describe('Only events with a greater id.'),
   limit: z.coerce.number().int().min(1).max(1000).default(100).describe('At most so many, the newest.'),
 })
-export type EventsQuery = z.infer<typeof eventsQuery>
+export type EventsQuery = Immutable<z.infer<typeof eventsQuery>>
 
 // ── Answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -42,7 +49,7 @@ export const condition = z.strictObject({
   reasons: z.array(z.string()).describe('Why not; empty when ok.'),
 })
 /** Answer of /healthz and /readyz. */
-export type Condition = z.infer<typeof condition>
+export type Condition = Immutable<z.infer<typeof condition>>
 
 export const memberDescription = z.strictObject({
   id: z.string().describe('host:port, its name everywhere.'),
@@ -64,7 +71,7 @@ export const memberDescription = z.strictObject({
   zone: z.string().nullable(),
   priority: z.int().nullable(),
 })
-export type MemberDescription = z.infer<typeof memberDescription>
+export type MemberDescription = Immutable<z.infer<typeof memberDescription>>
 
 export const lastSwitch = z.strictObject({
   at: z.number().describe('Milliseconds since 1970.'),
@@ -84,7 +91,7 @@ export const groupDescription = z.strictObject({
   members: z.array(memberDescription),
   lastSwitch: lastSwitch.nullable(),
 })
-export type GroupDescription = z.infer<typeof groupDescription>
+export type GroupDescription = Immutable<z.infer<typeof groupDescription>>
 
 export const topologyDescription = z.strictObject({
   epoch: z.int().describe('Grows with every change of any kind.'),
@@ -92,7 +99,7 @@ export const topologyDescription = z.strictObject({
   workers: z.int(),
   groups: z.array(groupDescription),
 })
-export type TopologyDescription = z.infer<typeof topologyDescription>
+export type TopologyDescription = Immutable<z.infer<typeof topologyDescription>>
 
 const passedOver = z
   .array(z.strictObject({ id: z.string(), reason: z.string() }))
@@ -109,7 +116,7 @@ export const switchReport = z.strictObject({
   lostBytes: z.number().describe('Bytes of the stream that the new master never had; 0 after a switchover.'),
   steps: z.array(z.strictObject({ step: z.string(), ms: millis })),
 })
-export type SwitchReport = z.infer<typeof switchReport>
+export type SwitchReport = Immutable<z.infer<typeof switchReport>>
 
 export const switchPlan = z.strictObject({
   group: z.string(),
@@ -119,12 +126,13 @@ export const switchPlan = z.strictObject({
   passedOver,
   steps: z.array(z.string()),
 })
-export type SwitchPlan = z.infer<typeof switchPlan>
+export type SwitchPlan = Immutable<z.infer<typeof switchPlan>>
 
 export const switchAnswer = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('done'), report: switchReport }),
   z.strictObject({ kind: z.literal('planned'), plan: switchPlan }),
 ])
+export type SwitchAnswer = Immutable<z.infer<typeof switchAnswer>>
 
 export const eventDescription = z.strictObject({
   id: z.int(),
@@ -133,19 +141,19 @@ export const eventDescription = z.strictObject({
   name: z.string(),
   fields: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
 })
-export type EventDescription = z.infer<typeof eventDescription>
+export type EventDescription = Immutable<z.infer<typeof eventDescription>>
 
 export const eventList = z.strictObject({
   events: z.array(eventDescription).describe('Oldest first.'),
   missed: z.boolean().describe('Whether events after `after` are gone already, or did not fit into `limit`.'),
 })
-export type EventList = z.infer<typeof eventList>
+export type EventList = Immutable<z.infer<typeof eventList>>
 
 export const configDescription = z.strictObject({
   values: z.record(z.string(), z.unknown()).describe('By the path of the option; secrets are masked.'),
   origins: z.record(z.string(), z.string()).describe('File and line, variable or flag; defaults are not listed.'),
 })
-export type ConfigDescription = z.infer<typeof configDescription>
+export type ConfigDescription = Immutable<z.infer<typeof configDescription>>
 
 export const problem = z.looseObject({
   type: z.string(),
@@ -155,4 +163,4 @@ export const problem = z.looseObject({
   errors: z.array(z.strictObject({ path: z.string(), message: z.string() })).optional(),
   passedOver: passedOver.optional(),
 })
-export type Problem = z.infer<typeof problem>
+export type Problem = Immutable<z.infer<typeof problem>>

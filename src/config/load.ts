@@ -43,12 +43,16 @@ export const loadUpConfig = (sources: ConfigSources): LoadResult<UpConfig> => lo
 export function loadConfig<C>(schema: ConfigSchema<C>, sources: ConfigSources): LoadResult<C> {
   const options = listOptions(schema.options)
   const errors: string[] = []
-  const fromFile = sources.file === undefined ? [] : readYaml(options, sources.file, sources.readFile, errors)
+  const fromFile = sources.file === undefined ? [] : readYaml(options, sources.file, sources.readFile)
   const assignments = [...fromFile, ...fromEnvironment(options, sources.env), ...fromFlags(options, sources.flags)]
 
   const tree = emptyTree(schema.options)
   const origins = new Map<string, string>()
   for (const assignment of assignments) {
+    if ('mistake' in assignment) {
+      errors.push(assignment.mistake)
+      continue
+    }
     const reasons = judge(schema.options, assignment)
     errors.push(...reasons.map(reason => `${assignment.origin}: ${assignment.option.path}${reason}`))
     if (reasons.length > 0) continue
@@ -79,6 +83,11 @@ interface Assignment {
   readonly origin: string
 }
 
+/** Found while reading a file: what is written there sets no option. */
+interface Mistake {
+  readonly mistake: string
+}
+
 function fromEnvironment(options: readonly NamedOption[], env: ConfigSources['env']): readonly Assignment[] {
   return options.flatMap(option => {
     const text = option.env === undefined ? undefined : env[option.env]
@@ -94,36 +103,36 @@ function fromFlags(options: readonly NamedOption[], flags: ConfigSources['flags'
   })
 }
 
+/** What a file sets, in the order of its lines. */
 function readYaml(
   options: readonly NamedOption[],
   file: string,
   readFile: (path: string) => string,
-  errors: string[],
-): readonly Assignment[] {
+): readonly (Assignment | Mistake)[] {
   let text: string
   try {
     text = readFile(file)
   } catch (error) {
-    errors.push(`${file}: cannot be read: ${(error as Error).message}`)
-    return []
+    return [{ mistake: `${file}: cannot be read: ${(error as Error).message}` }]
   }
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   if (document.errors.length > 0) {
-    for (const error of document.errors) errors.push(`${file}:${lines.linePos(error.pos[0]).line}: ${error.message}`)
-    return []
+    return document.errors.map(error => ({
+      mistake: `${file}:${lines.linePos(error.pos[0]).line}: ${error.message}`,
+    }))
   }
   const place = (node: unknown) => {
     const offset = (node as { range?: readonly number[] | null } | null)?.range?.[0]
     return offset === undefined ? file : `${file}:${lines.linePos(offset).line}`
   }
 
-  const assignments: Assignment[] = []
+  const found: (Assignment | Mistake)[] = []
   const walk = (node: unknown, prefix: string): void => {
-    if (isScalar(node) && node.value === null) return // an empty file, or a section with nothing in it
+    if (node === null || (isScalar(node) && node.value === null)) return // an empty file, an empty section
     if (!isMap(node)) {
       const what = prefix === '' ? 'the file' : prefix.slice(0, -1)
-      errors.push(`${place(node)}: ${what}: must be a section with options, not a value`)
+      found.push({ mistake: `${place(node)}: ${what}: must be a section with options, not a value` })
       return
     }
     for (const { key, value } of node.items) {
@@ -131,13 +140,13 @@ function readYaml(
       const option = options.find(candidate => candidate.path === path)
       if (option !== undefined) {
         const plain: unknown = (value as { toJS?(document: unknown): unknown } | null)?.toJS?.(document) ?? null
-        assignments.push({ option, value: normalize(option.format, plain), origin: place(key) })
+        found.push({ option, value: normalize(option.format, plain), origin: place(key) })
       } else if (options.some(candidate => candidate.path.startsWith(`${path}.`))) walk(value, `${path}.`)
-      else errors.push(`${place(key)}: ${path}: ${unknownOption(options, path, prefix)}`)
+      else found.push({ mistake: `${place(key)}: ${path}: ${unknownOption(options, path, prefix)}` })
     }
   }
-  if (document.contents !== null) walk(document.contents, '')
-  return assignments
+  walk(document.contents, '')
+  return found
 }
 
 function unknownOption(options: readonly NamedOption[], path: string, prefix: string): string {

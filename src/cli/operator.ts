@@ -1,0 +1,209 @@
+/**
+ * The operator commands: status, switchover, failover, events. They talk to the admin API and nothing else, so that they
+ * can do what a script can do, and no more. Exit codes: 0 done, 1 refused or not reachable, 2 bad usage.
+ */
+import type { Problem, SwitchAnswer, SwitchPlan, SwitchReport } from '../admin/model.js'
+import { AdminClient, AdminRefused, AdminUnreachable } from './admin-client.js'
+import type { Io } from './io.js'
+import { prettyLine } from './log.js'
+import { millis, topologyTable } from './tables.js'
+
+export interface OperatorOptions {
+  /** `host:port` of the admin API. */
+  readonly admin: string
+  readonly token: string | undefined
+  /** One JSON document for scripts in place of text. */
+  readonly json?: boolean
+}
+
+export interface SwitchoverOptions extends OperatorOptions {
+  readonly to?: string
+  readonly dryRun?: boolean
+  readonly yes?: boolean
+  readonly timeoutMs?: number
+}
+
+export interface FailoverOptions extends OperatorOptions {
+  readonly to?: string
+  readonly acceptDataLoss?: boolean
+  readonly yes?: boolean
+}
+
+export interface EventsOptions extends OperatorOptions {
+  readonly follow?: boolean
+  readonly after: number
+  readonly limit: number
+}
+
+export function status(io: Io, options: OperatorOptions): Promise<number> {
+  return speak(io, options, async client => {
+    const topology = await client.topology()
+    io.out(options.json ? jsonText(topology) : topologyTable(topology, io.colour))
+    return 0
+  })
+}
+
+export function switchover(io: Io, options: SwitchoverOptions): Promise<number> {
+  return speak(io, options, async client => {
+    const request = { to: options.to, timeoutMs: options.timeoutMs ?? 5000 }
+    // The plan is asked for in any case: it is what the question below is about, and it says early what cannot be done.
+    const planned = await client.switchover({ ...request, dryRun: true })
+    if (options.dryRun) {
+      io.out(options.json ? jsonText(planned) : planText(planned))
+      return 0
+    }
+    if (!options.json) io.out(topologyTable(await client.topology(), io.colour))
+    const question = `Make ${targetOf(planned) ?? 'another instance'} the master?`
+    if (!(await confirmed(io, options.yes, question))) return refuseUnconfirmed(io)
+    return finish(io, options, client, await client.switchover({ ...request, dryRun: false }))
+  })
+}
+
+export function failover(io: Io, options: FailoverOptions): Promise<number> {
+  return speak(io, options, async client => {
+    if (!options.json) io.out(topologyTable(await client.topology(), io.colour))
+    const loss = options.acceptDataLoss ? ', even if acknowledged writes are lost by it' : ''
+    if (!(await confirmed(io, options.yes, `Promote ${options.to ?? 'the best replica'}${loss}?`))) {
+      return refuseUnconfirmed(io)
+    }
+    const request = { to: options.to, acceptDataLoss: options.acceptDataLoss ?? false }
+    return finish(io, options, client, await client.failover(request))
+  })
+}
+
+export function events(io: Io, options: EventsOptions): Promise<number> {
+  return speak(io, options, async client => {
+    const show = (event: Parameters<typeof prettyLine>[0]): void =>
+      io.out(options.json ? `${JSON.stringify(event)}\n` : `${prettyLine(event, io.colour)}\n`)
+    const { events: past, missed } = await client.events(options.after, options.limit)
+    if (missed && options.after > 0) io.err('(some events are gone, or did not fit into --limit)\n')
+    for (const event of past) show(event)
+    if (options.follow) await followEvents(io, client, past.at(-1)?.id ?? options.after, show)
+    return 0
+  })
+}
+
+/** Until interrupted; a lost connection is taken up again where it ended. */
+async function followEvents(
+  io: Io,
+  client: AdminClient,
+  from: number,
+  show: (event: Parameters<typeof prettyLine>[0]) => void,
+): Promise<void> {
+  const signal = io.interrupted()
+  let lastId = from
+  let lost = false
+  while (!signal.aborted) {
+    try {
+      await client.follow(
+        lastId,
+        event => {
+          lost = false
+          if (event === 'gap') return io.err('(some events are gone)\n')
+          lastId = event.id
+          show(event)
+        },
+        signal,
+      )
+    } catch (error) {
+      if (error instanceof AdminRefused) throw error
+    }
+    if (signal.aborted) return
+    if (!lost) io.err('(connection lost, trying again)\n')
+    lost = true
+    await pause(500, signal)
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    const timer = setTimeout(done, ms)
+    signal.addEventListener('abort', done, { once: true })
+    function done(): void {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+  })
+}
+
+async function finish(io: Io, options: OperatorOptions, client: AdminClient, answer: SwitchAnswer): Promise<number> {
+  if (options.json) {
+    io.out(jsonText(answer))
+    return 0
+  }
+  io.out(answer.kind === 'done' ? reportText(answer.report) : planText(answer))
+  io.out(topologyTable(await client.topology(), io.colour))
+  return 0
+}
+
+/** Runs a command, and turns what the API refused or did not answer into one line and an exit code. */
+async function speak(io: Io, options: OperatorOptions, run: (client: AdminClient) => Promise<number>): Promise<number> {
+  try {
+    return await run(new AdminClient(options.admin, options.token))
+  } catch (error) {
+    if (error instanceof AdminRefused) {
+      if (options.json) io.out(jsonText(error.problem))
+      else io.err(`lagrange: ${problemText(error.problem)}\n`)
+      return 1
+    }
+    if (error instanceof AdminUnreachable) {
+      io.err(`lagrange: ${error.message}\n`)
+      return 1
+    }
+    throw error
+  }
+}
+
+async function confirmed(io: Io, yes: boolean | undefined, question: string): Promise<boolean | undefined> {
+  if (yes) return true
+  return io.interactive && /^y(es)?$/i.test((await io.ask(`${question} [y/N] `)).trim())
+}
+
+function refuseUnconfirmed(io: Io): number {
+  if (io.interactive) {
+    io.err('lagrange: nothing was changed\n')
+    return 1
+  }
+  io.err('lagrange: there is nobody to ask here; say --yes\n')
+  return 2
+}
+
+function targetOf(answer: SwitchAnswer): string | undefined {
+  return answer.kind === 'planned' ? answer.plan.to : undefined
+}
+
+export function reportText(report: SwitchReport): string {
+  const lost =
+    report.lostBytes === 0 ? 'nothing was lost' : `${report.lostBytes} bytes of the old master's stream are lost`
+  const steps = report.steps.map(({ step, ms }) => `${step} ${millis(ms)}`).join(', ')
+  return [
+    `The master of ${report.group} is ${report.to}, it was ${report.from ?? 'nobody'} (epoch ${report.masterEpoch}).`,
+    `Writes waited ${millis(report.stallMs)} ms at most (${report.heldCommands} commands); ${lost}.`,
+    `It took ${millis(report.durationMs)} ms${steps === '' ? '' : `: ${steps}`}.`,
+    '',
+  ].join('\n')
+}
+
+function planText(answer: SwitchAnswer): string {
+  return answer.kind === 'done' ? reportText(answer.report) : describePlan(answer.plan)
+}
+
+function describePlan(plan: SwitchPlan): string {
+  return [
+    `Would make ${plan.to} the master of ${plan.group} in place of ${plan.from ?? 'nobody'} (${plan.because}).`,
+    ...plan.passedOver.map(({ id, reason }) => `  passed over: ${id} (${reason})`),
+    ...plan.steps.map((step, index) => `  ${index + 1}. ${step}`),
+    '',
+  ].join('\n')
+}
+
+function problemText({ title, detail, reason, passedOver = [] }: Problem): string {
+  const why = typeof reason === 'string' ? ` (${reason})` : ''
+  const others = passedOver.map(({ id, reason }) => `; ${id}: ${reason}`).join('')
+  return `${title}: ${detail}${why}${others}`
+}
+
+function jsonText(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`
+}
