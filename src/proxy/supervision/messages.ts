@@ -9,13 +9,30 @@
  *     worker ── sample, suspect, event ──▶      evidence from the data path
  */
 import type { EventFields, EventLevel } from '../../base/bus.js'
+import type { Level } from '../../routing/choose.js'
 import type { FreshnessSample } from '../../topology/view.js'
+import type { WorkerOptions } from '../options.js'
 
 export interface Hello {
   readonly index: number
   readonly pid: number
   /** Whether it accepts clients already: then it was running before this supervisor came. */
   readonly serving: boolean
+}
+
+/** What `configure` says. */
+export interface WorkerSetup {
+  readonly group: string
+  readonly options: WorkerOptions
+  /** In the order in which their sockets are handed over. */
+  readonly listeners: readonly ListenerSetup[]
+}
+
+export interface ListenerSetup {
+  /** Its label in metrics: the address. */
+  readonly name: string
+  /** The level of connections it accepts; undefined: that of the options. */
+  readonly level: Level | undefined
 }
 
 export interface SampleNotice {

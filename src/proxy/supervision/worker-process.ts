@@ -5,14 +5,16 @@
  * When the supervisor goes away the worker keeps serving on the last view and knocks until a supervisor answers.
  */
 import type net from 'node:net'
-import type { EventSink } from '../../base/bus.js'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { systemClock } from '../../base/clock.js'
+import { reportEventLoop } from '../../metrics/event-loop.js'
+import { seedMetrics } from '../../metrics/seed.js'
 import { MetricStore } from '../../metrics/store.js'
 import type { ControlPlane, HoldRequest } from '../../topology/planes.js'
 import type { FreshnessUpdate, TopologyView } from '../../topology/view.js'
-import { Worker, type WorkerOptions } from '../worker.js'
+import { Worker } from '../worker.js'
 import { type Channel, connectToSupervisor } from './channel.js'
-import { CONTROL_ENV, type Hello, INDEX_ENV, RECONNECT_MS } from './messages.js'
+import { CONTROL_ENV, type Hello, INDEX_ENV, RECONNECT_MS, type WorkerSetup } from './messages.js'
 
 /** Runs until the supervisor says `exit`, or until it is ended. Answers the exit code. */
 export function runWorker(): Promise<number> {
@@ -30,7 +32,10 @@ class WorkerProcess implements ControlPlane {
   readonly #metrics = new MetricStore()
   #channel: Channel | undefined
   #worker: Worker | undefined
-  #listening: Promise<net.Server> | undefined
+  /** Sockets arrive in any order with the setup that says what they are for. */
+  readonly #handles = new Map<number, net.Server>()
+  #setup: WorkerSetup | undefined
+  #startedListening = false
   #serving = false
   #lastHeard = systemClock.now()
   #exit: (code: number) => void = () => undefined
@@ -40,16 +45,19 @@ class WorkerProcess implements ControlPlane {
     private readonly index: number,
   ) {
     const age = this.#metrics.gauge('lagrange_worker_view_age_seconds', { worker: String(index) })
+    const delay = monitorEventLoopDelay({ resolution: 10 })
+    delay.enable()
+    reportEventLoop(this.#metrics, `worker-${index}`, delay, { resolutionMs: 10 })
     this.#metrics.beforeSnapshot(() => {
       age.value = (systemClock.now() - this.#lastHeard) / 1000
     })
   }
 
   run(): Promise<number> {
-    this.#listening = new Promise(resolve => {
-      process.on('message', (message: { kind?: string }, handle) => {
-        if (message.kind === 'listen') resolve(handle as unknown as net.Server)
-      })
+    process.on('message', (message: { kind?: string; listener?: number }, handle) => {
+      if (message.kind !== 'listen') return
+      this.#handles.set(message.listener ?? 0, handle as unknown as net.Server)
+      this.#serve()
     })
     process.on('SIGTERM', () => void this.#drain(10_000).then(() => this.#exit(0)))
     this.#connect()
@@ -85,7 +93,7 @@ class WorkerProcess implements ControlPlane {
     this.#lastHeard = systemClock.now()
     switch (kind) {
       case 'configure':
-        return this.#configure(body as WorkerOptions)
+        return this.#configure(body as WorkerSetup)
       case 'view':
         return this.#worker?.setView(body as TopologyView)
       case 'freshness':
@@ -106,16 +114,33 @@ class WorkerProcess implements ControlPlane {
   }
 
   /** An adopted worker keeps the options it runs with: a restart is what changes them. */
-  #configure(options: WorkerOptions): void {
+  #configure(setup: WorkerSetup): void {
     if (this.#worker !== undefined) return
-    const events: EventSink = { event: this.event }
-    const worker = new Worker(systemClock, events, this.#metrics, this, options)
-    this.#worker = worker
-    void this.#listening?.then(async server => {
-      await worker.listen({ server })
-      this.#serving = true
-      this.#channel?.tell('ready', undefined)
-    })
+    this.#setup = setup
+    seedMetrics(this.#metrics, { group: [setup.group], listener: setup.listeners.map(listener => listener.name) })
+    this.#worker = new Worker(systemClock, { event: this.event }, this.#metrics, this, setup.options)
+    this.#serve()
+  }
+
+  /** Accepts clients once it knows how, and has the sockets. */
+  #serve(): void {
+    const [setup, worker] = [this.#setup, this.#worker]
+    if (setup === undefined || worker === undefined || this.#startedListening) return
+    if (this.#handles.size < setup.listeners.length) return
+    this.#startedListening = true
+    const listening = setup.listeners.map((listener, index) =>
+      worker.listen({ server: this.#handles.get(index) as net.Server }, listener),
+    )
+    Promise.all(listening).then(
+      () => {
+        this.#serving = true
+        this.#channel?.tell('ready', undefined)
+      },
+      (error: Error) => {
+        this.event('error', '-listen', { reason: error.message })
+        this.#exit(1)
+      },
+    )
   }
 
   async #drain(deadlineMs: number): Promise<void> {

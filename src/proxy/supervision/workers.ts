@@ -23,6 +23,7 @@ import {
   INDEX_ENV,
   type SampleNotice,
   type SuspectNotice,
+  type WorkerSetup,
 } from './messages.js'
 
 /** Who listens to what the data path finds out. */
@@ -36,8 +37,7 @@ export interface WorkersOptions {
   /** The program a worker runs: this executable with the argument `worker`. */
   readonly program: string
   readonly controlPath: string
-  /** WorkerOptions, as the workers get them; plain data. */
-  readonly workerOptions: unknown
+  readonly setup: WorkerSetup
   /** How long a worker that is asked to drain may take before it is ended. */
   readonly drainMs: Millis
 }
@@ -64,7 +64,7 @@ export class Workers {
   readonly #members: Member[] = []
   readonly #restarts: Counter
   #server: { close(): Promise<void> } | undefined
-  #bound: Bound | undefined
+  #bounds: readonly Bound[] = []
   #view: TopologyView = emptyView
   #holds = new Map<string, { readonly endsAt: Millis }>()
   #stopping = false
@@ -120,9 +120,9 @@ export class Workers {
     return this.serving
   }
 
-  /** Starts the workers that are missing on `bound` and waits until all serve. Throws when one cannot start in `timeoutMs`. */
-  async start(bound: Bound, timeoutMs: Millis): Promise<void> {
-    this.#bound = bound
+  /** Starts the workers that are missing on `bounds` and waits until all serve. Throws when one cannot start in `timeoutMs`. */
+  async start(bounds: readonly Bound[], timeoutMs: Millis): Promise<void> {
+    this.#bounds = bounds
     for (const member of this.#members) if (!member.serving) this.#spawn(member)
     const deadline = this.clock.now() + timeoutMs
     while (this.serving < this.#members.length) {
@@ -176,7 +176,7 @@ export class Workers {
     this.#stopBeat()
     await this.#server?.close()
     rmSync(this.options.controlPath, { force: true })
-    this.#bound?.close()
+    for (const bound of this.#bounds) bound.close()
   }
 
   // ── One worker ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -193,7 +193,7 @@ export class Workers {
     member.startedAt = this.clock.now()
     child.on('error', error => this.events.event('error', '-worker', { worker: member.index, reason: error.message }))
     child.once('exit', (code, signal) => this.#exited(member, child, signal ?? `code ${code}`))
-    if (this.#bound !== undefined) child.send({ kind: 'listen' }, this.#bound.handle)
+    this.#bounds.forEach((bound, listener) => child.send({ kind: 'listen', listener }, bound.handle))
   }
 
   #exited(member: Member, child: ChildProcess, reason: string): void {
@@ -239,7 +239,7 @@ export class Workers {
     }
     member.channel = channel
     member.pid = hello.pid
-    channel.tell('configure', this.options.workerOptions)
+    channel.tell('configure', this.options.setup)
     channel.tell('view', this.#view)
     for (const [group, { endsAt }] of this.#holds) {
       const timeoutMs = endsAt - this.clock.now()

@@ -1,0 +1,221 @@
+/**
+ * The supervisor of one endpoint: the control plane, the workers, the admin API, and the wires between them. `proxy` and
+ * `up` both run it; `up` brings its own nodes.
+ *
+ *     workers ──sample, suspect──▶ Observer ──view, freshness──▶ workers
+ *     Agent ──hold, release──▶ workers        Agent ──declareMaster──▶ Observer
+ *     bus ──▶ log, metrics, event feed        stores of all processes ──▶ /metrics
+ */
+
+import { availableParallelism } from 'node:os'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import type { AdminBackend } from '../admin/backend.js'
+import { EventFeed } from '../admin/feed.js'
+import type { HttpServer } from '../admin/http.js'
+import type { Condition, ConfigDescription } from '../admin/model.js'
+import { startAdmin } from '../admin/server.js'
+import { type Address, formatAddress } from '../base/address.js'
+import { EventBus } from '../base/bus.js'
+import { systemClock } from '../base/clock.js'
+import type { ListenerConfig } from '../config/formats.js'
+import type { SharedConfig } from '../config/schema.js'
+import { countEvents } from '../metrics/count-events.js'
+import { reportEventLoop } from '../metrics/event-loop.js'
+import { makeProcessMetrics, renderMetrics } from '../metrics/render.js'
+import { seedMetrics } from '../metrics/seed.js'
+import { MetricStore } from '../metrics/store.js'
+import { Observer } from '../observer/observer.js'
+import { defaultWorkerOptions } from '../proxy/options.js'
+import { type Bound, bind } from '../proxy/supervision/bound.js'
+import { controlPath, isSupervised } from '../proxy/supervision/control-path.js'
+import { Workers } from '../proxy/supervision/workers.js'
+import { Agent } from '../sentinel/agent.js'
+import { makeBackend } from './backend.js'
+import { type Log, logEvents, standardOutput } from './log.js'
+
+export interface EndpointOptions {
+  readonly config: SharedConfig
+  readonly listeners: readonly ListenerConfig[]
+  readonly seeds: readonly Address[]
+  readonly zones: ReadonlyMap<string, string>
+  readonly upstreamAuth: { readonly username: string | undefined; readonly password: string | undefined }
+  readonly failover: boolean
+  /** undefined: no admin API. */
+  readonly admin:
+    | { readonly address: Address; readonly token: string; readonly allowedHosts: readonly string[] }
+    | undefined
+  readonly lastMaster: string | undefined
+  /** How many nodes `/readyz` waits for; undefined: a writable master is enough. */
+  readonly members: number | undefined
+  readonly describeConfig: () => ConfigDescription
+  /** This executable: workers are `<program> worker`. */
+  readonly program: string
+  readonly version: string
+}
+
+/** Something could not be had: a port, a folder, a process. The message is one clear line. */
+export class StartError extends Error {
+  override readonly name = 'StartError'
+}
+
+const WORKER_START_MS = 20_000
+const DRAIN_MS = 5_000
+const LOOP_RESOLUTION_MS = 10
+
+export class Endpoint {
+  readonly clock = systemClock
+  readonly events = new EventBus(() => systemClock.wall())
+  readonly metrics = new MetricStore()
+  readonly observer: Observer
+  readonly agent: Agent
+  readonly workers: Workers
+  readonly #options: EndpointOptions
+  readonly #workerCount: number
+  readonly #log: Log
+  readonly #feed = new EventFeed(this.events)
+  readonly #processMetrics = makeProcessMetrics()
+  readonly #backend: AdminBackend
+  #admin: HttpServer | undefined
+  #bounds: readonly Bound[] = []
+
+  /** Nothing runs yet; the log is written from here on. */
+  constructor(options: EndpointOptions) {
+    const { clock, events, metrics } = this
+    const { config } = options
+    this.#options = options
+    this.#log = logEvents(events, standardOutput(), config.log)
+    this.#workerCount = config.workers === 'auto' ? availableParallelism() : config.workers
+    countEvents(events, metrics)
+    seedMetrics(metrics, { group: [config.group] })
+    metrics.gauge('lagrange_build_info', { version: options.version, nodeversion: process.version }).value = 1
+    metrics.gauge('lagrange_config_last_reload_successful').value = 1
+    metrics.gauge('lagrange_config_last_reload_success_timestamp_seconds').value = clock.wall() / 1000
+    const delay = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS })
+    delay.enable()
+    reportEventLoop(metrics, 'supervisor', delay, { resolutionMs: LOOP_RESOLUTION_MS })
+
+    const { upstreamAuth } = options
+    const credentials = { username: upstreamAuth.username, password: upstreamAuth.password }
+    this.observer = new Observer(clock, events, metrics, {
+      group: config.group,
+      seeds: options.seeds,
+      credentials,
+      pingPeriodMs: config.detection.pingPeriodMs,
+      downAfterMs: config.detection.downAfterMs,
+      lastMaster: options.lastMaster,
+      zones: options.zones,
+    })
+    const listeners = options.listeners.map(listener => ({
+      name: formatAddress(listener),
+      level: listener.consistency,
+    }))
+    this.workers = new Workers(clock, events, metrics, this.observer, {
+      count: this.#workerCount,
+      program: options.program,
+      controlPath: controlPath(listeners.map(listener => listener.name)),
+      drainMs: DRAIN_MS,
+      setup: {
+        group: config.group,
+        listeners,
+        options: {
+          ...defaultWorkerOptions,
+          listener: listeners[0]?.name ?? 'main',
+          password: config.clientAuth.password === '' ? undefined : config.clientAuth.password,
+          upstreamUsername: upstreamAuth.username,
+          upstreamPassword: upstreamAuth.password,
+          level: config.consistency.level,
+          boundMs: config.consistency.boundMs,
+          waitMs: config.consistency.waitMs,
+          holdTimeoutMs: config.hold.timeoutMs,
+        },
+      },
+    })
+    this.agent = new Agent(clock, events, metrics, this.observer, this.workers, {
+      failover: options.failover,
+      credentials,
+    })
+    this.#backend = this.#makeBackend()
+  }
+
+  /** Takes the ports first, so that a taken one is found before anything else happens. Throws StartError. */
+  async claim(): Promise<void> {
+    await this.#startAdmin()
+    this.#bounds = await this.#bindListeners()
+  }
+
+  /** Begins to observe, and to serve clients. Throws StartError. */
+  async start(): Promise<void> {
+    this.observer.onView(view => this.workers.setView(view))
+    this.observer.onFreshness(update => this.workers.setFreshness(update))
+    this.observer.start()
+    this.agent.start()
+    try {
+      await this.workers.start(this.#bounds, WORKER_START_MS)
+    } catch (error) {
+      throw new StartError((error as Error).message)
+    }
+  }
+
+  /** What `/readyz` says. */
+  ready(): Condition {
+    return this.#backend.ready()
+  }
+
+  /** Lets clients finish, then stops. Nodes keep running. */
+  async stop(): Promise<void> {
+    this.agent.stop()
+    await this.workers.stop()
+    this.observer.stop()
+    await this.#admin?.close()
+    this.#log.stop()
+  }
+
+  async #startAdmin(): Promise<void> {
+    const { admin, version } = this.#options
+    if (admin === undefined) return
+    try {
+      this.#admin = await startAdmin(this.clock, this.events, this.metrics, this.#backend, {
+        host: admin.address.host,
+        port: admin.address.port,
+        token: admin.token,
+        allowedHosts: admin.allowedHosts,
+        version,
+      })
+    } catch (error) {
+      throw new StartError(`admin API: ${(error as Error).message}`)
+    }
+  }
+
+  #makeBackend(): AdminBackend {
+    return makeBackend({
+      clock: this.clock,
+      observer: this.observer,
+      agent: this.agent,
+      events: this.#feed,
+      workers: () => ({ serving: this.workers.serving, wanted: this.#workerCount }),
+      metrics: async () =>
+        renderMetrics([this.metrics.snapshot(), ...(await this.workers.snapshots())], this.#processMetrics),
+      config: this.#options.describeConfig,
+      members: this.#options.members,
+    })
+  }
+
+  /** Binds the listeners, or finds them held by workers that an earlier supervisor left behind, which are adopted. */
+  async #bindListeners(): Promise<readonly Bound[]> {
+    const bounds: Bound[] = []
+    const path = controlPath(this.#options.listeners.map(formatAddress))
+    try {
+      for (const listener of this.#options.listeners) bounds.push(await bind(listener))
+    } catch (error) {
+      for (const bound of bounds) bound.close()
+      const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
+      if (!taken || (await isSupervised(path))) throw new StartError((error as Error).message)
+      await this.workers.open()
+      if ((await this.workers.adopt()) === this.#workerCount) return []
+      await this.workers.stop()
+      throw new StartError((error as Error).message)
+    }
+    await this.workers.open()
+    return bounds
+  }
+}

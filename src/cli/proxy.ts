@@ -1,0 +1,56 @@
+/**
+ * `lagrange proxy`: the endpoint alone, in front of instances that somebody else runs.
+ */
+import { parseAddress } from '../base/address.js'
+import { maskConfig } from '../config/describe.js'
+import { type ProxyConfig, proxySchema } from '../config/schema.js'
+import { Endpoint, StartError } from './endpoint.js'
+import type { Started } from './program.js'
+import { reloadConfig } from './reload.js'
+import { untilAskedToStop } from './signals.js'
+
+export interface Executable {
+  /** Path of main.js: workers and nodes are started from it. */
+  readonly program: string
+  readonly version: string
+}
+
+export async function runProxy(started: Started<ProxyConfig>, executable: Executable): Promise<number> {
+  const { config } = started
+  const asked = untilAskedToStop(() => reloadConfig(endpoint, proxySchema, started))
+  const adminAddress = parseAddress(config.admin.listen)
+  const endpoint = new Endpoint({
+    config,
+    listeners: config.listeners,
+    seeds: config.upstreams,
+    zones: new Map(
+      config.upstreams.flatMap(({ host, port, zone }) => (zone === undefined ? [] : [[`${host}:${port}`, zone]])),
+    ),
+    upstreamAuth: {
+      username: config.upstreamAuth.user || undefined,
+      password: config.upstreamAuth.password || undefined,
+    },
+    failover: config.failover,
+    admin: adminAddress && {
+      address: adminAddress,
+      token: config.admin.token,
+      allowedHosts: config.admin.allowedHosts,
+    },
+    lastMaster: undefined,
+    members: undefined,
+    describeConfig: () => ({ values: maskConfig(proxySchema, config), origins: Object.fromEntries(started.origins) }),
+    ...executable,
+  })
+  try {
+    await endpoint.claim()
+    await endpoint.start()
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error
+    process.stderr.write(`lagrange: ${error.message}\n`)
+    await endpoint.stop()
+    return 1
+  }
+  await asked
+  await endpoint.stop()
+  return 0
+}

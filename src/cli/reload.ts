@@ -1,0 +1,24 @@
+/**
+ * SIGHUP: reads the configuration again and tells what changed. Running processes keep what they have: what can change
+ * without a restart is little yet, and the event says of each option that it waits for one.
+ */
+import { diffConfig } from '../config/describe.js'
+import type { ConfigSchema } from '../config/option.js'
+import type { Endpoint } from './endpoint.js'
+import type { Started } from './program.js'
+
+export function reloadConfig<C>(endpoint: Endpoint, schema: ConfigSchema<C>, started: Started<C>): void {
+  const { events, metrics, clock } = endpoint
+  const successful = metrics.gauge('lagrange_config_last_reload_successful')
+  const loaded = started.reload()
+  if ('errors' in loaded) {
+    successful.value = 0
+    for (const error of loaded.errors) events.event('error', '-config-reload', { reason: error })
+    return
+  }
+  successful.value = 1
+  metrics.gauge('lagrange_config_last_reload_success_timestamp_seconds').value = clock.wall() / 1000
+  const changes = diffConfig(schema, started.config, loaded.config)
+  for (const change of changes) events.event('warn', '+config-needs-restart', { option: change.path })
+  events.event('info', '+config-reload', { changes: changes.length })
+}
