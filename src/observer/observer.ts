@@ -417,7 +417,10 @@ export class Observer {
     const now = this.clock.now()
     const awayMs = now - this.#tickAt - this.#pingPeriodMs / 2
     this.#tickAt = now
-    if (awayMs < 0 || awayMs > Math.max(2 * this.#pingPeriodMs, this.#judge.downAfterMs / 4)) this.#wasAway(awayMs, now)
+    // A timer may fire a hair early; a clock that goes back further than that has jumped.
+    if (awayMs < -TILT_MS || awayMs > Math.max(2 * this.#pingPeriodMs, this.#judge.downAfterMs / 4)) {
+      this.#wasAway(awayMs, now)
+    }
 
     const infoPeriodMs = this.#hurryInfoMs ?? (this.#diagnosis.name === 'ok' ? this.#infoPeriodMs : TROUBLE_INFO_MS)
     for (const [id, watched] of this.#watched) {
@@ -573,7 +576,8 @@ export class Observer {
     }
     const diagnosis = diagnose(this.#group, this.#judge, now)
     if (diagnosis.name !== this.#diagnosis.name) {
-      const level = diagnosis.name === 'ok' ? 'info' : 'warn'
+      // During a switch of ours the names are those of its steps.
+      const level = diagnosis.name === 'ok' || this.#frozen ? 'info' : 'warn'
       this.#diagnosisSince = now
       this.events.event(level, '+diagnosis', {
         group: this.name,

@@ -357,10 +357,10 @@ export class Agent {
         )
         return
       case 'ask':
-        this.#ask(effect.id).then(info => {
-          const answer = { type: 'answered', role: info.role, offset: info.offset } as const
-          this.clock.after(ASK_GAP_MS, () => handle(answer))
-        }, fail('ask'))
+        this.#askAgain(effect.id, effect.again).then(
+          info => handle({ type: 'answered', role: info.role, offset: info.offset }),
+          fail('ask'),
+        )
         return
       case 'promote':
         this.#promote(effect.id).then(promotion => handle({ type: 'promoted', promotion }), fail('promote'))
@@ -475,7 +475,7 @@ export class Agent {
     switch (effect.do) {
       case 'elect':
         // Alone; votes of other agents come in here.
-        this.clock.after(0, () => handle({ type: 'elected' }))
+        void Promise.resolve().then(() => handle({ type: 'elected' }))
         return
       case 'disown':
         this.observer.disown(true)
@@ -501,7 +501,7 @@ export class Agent {
         const why = refused.map(({ id, reason }) => `${id}:${reason}`).join(' ')
         this.events.event('info', '+selected-slave', { group: name, node: candidate, because, refused: why })
         const siblings = candidate === undefined ? [] : this.#siblings(candidate, running.from)
-        this.clock.after(0, () => handle({ type: 'selected', candidate, siblings }))
+        void Promise.resolve().then(() => handle({ type: 'selected', candidate, siblings }))
         return
       }
       case 'promote':
@@ -713,6 +713,11 @@ export class Agent {
   async #ask(id: string, timeoutMs: Millis = ORDER_TIMEOUT_MS): Promise<InfoReply> {
     const [info] = await this.#run(id, [['INFO', 'replication']], timeoutMs)
     return this.#learn(id, info)
+  }
+
+  async #askAgain(id: string, again: boolean): Promise<InfoReply> {
+    if (again) await new Promise<void>(resume => this.clock.after(ASK_GAP_MS, resume))
+    return this.#ask(id)
   }
 
   /** Its own words after the order are the confirmation; nobody waits for the next probe. */

@@ -173,7 +173,10 @@ function diagnoseReplicas(
 }
 
 function isForeign(group: Group, instance: InstanceFacts): boolean {
-  return group.lineage !== undefined && kinship(instance, group.lineage, group.past) === 'foreign'
+  if (group.lineage === undefined || instance.infoAt === undefined) return false
+  // The history it named before its last change of link or role says nothing about the one it is on now.
+  if (instance.infoAt < Math.max(instance.roleSince, instance.master?.since ?? 0)) return false
+  return kinship(instance, group.lineage, group.past) === 'foreign'
 }
 
 function found(

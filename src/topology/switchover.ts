@@ -98,7 +98,8 @@ export type SwitchEffect =
   | { readonly do: 'pause'; readonly id: string; readonly timeoutMs: Millis }
   | { readonly do: 'unpause'; readonly id: string }
   | { readonly do: 'demote'; readonly id: string; readonly to: string }
-  | { readonly do: 'ask'; readonly id: string }
+  /** `again`: it was asked a moment ago, and is still behind. */
+  | { readonly do: 'ask'; readonly id: string; readonly again: boolean }
   | { readonly do: 'promote'; readonly id: string; readonly epoch: number }
   /** Promote the old master again. */
   | { readonly do: 'restore'; readonly id: string; readonly epoch: number }
@@ -181,11 +182,13 @@ function stepBefore(s: Switchover, event: SwitchEvent, options: SwitchoverOption
   }
   if (state.step === 'pause' && event.type === 'paused') {
     if (event.offset === undefined) return rollBack(s, 'pause: the master told no offset', options, now)
-    return go(s, { step: 'catch_up', until: s.stallUntil, target: event.offset }, [{ do: 'ask', id: plan.to }])
+    return go(s, { step: 'catch_up', until: s.stallUntil, target: event.offset }, [
+      { do: 'ask', id: plan.to, again: false },
+    ])
   }
   if (state.step === 'catch_up' && event.type === 'answered') {
     if (event.role !== 'replica') return rollBack(s, 'catch_up: the candidate is no replica any more', options, now)
-    if ((event.offset ?? -1) < state.target) return stay(s, [{ do: 'ask', id: plan.to }])
+    if ((event.offset ?? -1) < state.target) return stay(s, [{ do: 'ask', id: plan.to, again: true }])
     return go({ ...s, demoted: true }, { step: 'demote', until: s.stallUntil }, [
       { do: 'demote', id: plan.from, to: plan.to },
     ])
@@ -193,11 +196,13 @@ function stepBefore(s: Switchover, event: SwitchEvent, options: SwitchoverOption
   if (state.step === 'demote' && event.type === 'demoted') {
     if (event.offset === undefined) return rollBack(s, 'demote: the old master told no offset', options, now)
     const next = { ...s, finalOffset: event.offset }
-    return go(next, { step: 'final_offset', until: s.stallUntil, target: event.offset }, [{ do: 'ask', id: plan.to }])
+    return go(next, { step: 'final_offset', until: s.stallUntil, target: event.offset }, [
+      { do: 'ask', id: plan.to, again: false },
+    ])
   }
   if (state.step === 'final_offset' && event.type === 'answered') {
     if (event.role !== 'replica') return rollBack(s, 'final_offset: the candidate is no replica any more', options, now)
-    if ((event.offset ?? -1) < state.target) return stay(s, [{ do: 'ask', id: plan.to }])
+    if ((event.offset ?? -1) < state.target) return stay(s, [{ do: 'ask', id: plan.to, again: true }])
     return go(s, { step: 'send_slaveof_noone', until: now + options.promoteTimeoutMs }, [
       { do: 'promote', id: plan.to, epoch: plan.epoch },
     ])
@@ -219,7 +224,7 @@ function stepPromotion(
   if (event.type === 'abort') return rollBack(s, event.reason, options, now)
   if (event.type === 'failed' && event.order === 'promote') {
     if (event.certain) return rollBack(s, `promote: ${event.reason}`, options, now)
-    return go(s, { step: 'wait_promotion', until: state.until }, [{ do: 'ask', id: plan.to }])
+    return go(s, { step: 'wait_promotion', until: state.until }, [{ do: 'ask', id: plan.to, again: false }])
   }
   if (now >= state.until) return rollBack(s, `${state.step}: never confirmed`, options, now)
   if (state.step === 'wait_promotion') {
@@ -229,7 +234,7 @@ function stepPromotion(
         { do: 'promote', id: plan.to, epoch: plan.epoch },
       ])
     }
-    if (event.type === 'tick') return stay(s, [{ do: 'ask', id: plan.to }])
+    if (event.type === 'tick') return stay(s, [{ do: 'ask', id: plan.to, again: true }])
   }
   return stay(s)
 }

@@ -177,7 +177,9 @@ redis.describe('the control plane with redis-server', () => {
     old.signal('SIGCONT')
     const wokenAt = performance.now()
     await until('the old master is demoted', async () => (await old.info()).role === 'replica')
-    console.log(`SIGSTOP, down-after 300: new master after ${gap.toFixed(0)} ms; demoted after waking ${(performance.now() - wokenAt).toFixed(0)} ms`)
+    console.log(
+      `SIGSTOP, down-after 300: new master after ${gap.toFixed(0)} ms; demoted after waking ${(performance.now() - wokenAt).toFixed(0)} ms`,
+    )
     await until('all is well', () => observer.diagnosis.name === 'ok')
     expect(observer.view.groups[0]?.master?.id).not.toBe(old.id)
     const acked = writers.acked.map(list => list.length)

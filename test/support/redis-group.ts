@@ -32,11 +32,9 @@ export class RedisNode {
 
   async start(...directives: string[]): Promise<void> {
     const args = ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
-    const child = spawn(
-      this.program,
-      [...args, '--dir', this.#dir, '--repl-diskless-sync-delay', '0', ...directives],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
-    )
+    const child = spawn(this.program, [...args, '--dir', this.#dir, '--repl-diskless-sync-delay', '0', ...directives], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
     this.#child = child
     await new Promise<void>((ready, refuse) => {
       child.once('error', refuse)
@@ -87,7 +85,11 @@ export async function startGroup(program: string, replicas: number, ...directive
   return nodes
 }
 
-export async function until(what: string, condition: () => boolean | Promise<boolean>, withinMs = 15_000): Promise<void> {
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  withinMs = 15_000,
+): Promise<void> {
   const deadline = Date.now() + withinMs
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`waited in vain: ${what}`)
