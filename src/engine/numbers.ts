@@ -70,6 +70,16 @@ export function addInt64(a: number | bigint, b: number | bigint): number | bigin
   return Number.isSafeInteger(number) ? number : sum
 }
 
+/**
+ * A double as bounds of score ranges are read: blanks in front are skipped, nothing at all is 0, too large is infinite.
+ * undefined for anything else.
+ */
+export function parseBound(text: Bytes): number | undefined {
+  const rest = text.replace(/^[ \t\n\v\f\r]+/, '')
+  if (rest === '') return text === '' ? 0 : undefined
+  return DECIMAL.test(rest) ? Number(rest) : parseDouble(rest)
+}
+
 const DECIMAL = /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/
 const HEXADECIMAL = /^([+-]?)0[xX]([0-9a-fA-F]*)\.?([0-9a-fA-F]*)(?:[pP]([+-]?\d+))?$/
 const INFINITE = /^([+-]?)inf(inity)?$/i

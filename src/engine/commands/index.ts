@@ -3,12 +3,16 @@
  */
 import type { Handler } from '../call.js'
 import { blockingListCommands } from './blocking-lists.js'
+import { blockingSortedSetCommands } from './blocking-sorted-sets.js'
 import { expiryCommands } from './expiry.js'
 import { hashCommands } from './hashes.js'
 import { keyCommands } from './keys.js'
 import { listCommands } from './lists.js'
 import { scanCommands } from './scan.js'
 import { setCommands } from './sets.js'
+import { sortedSetAlgebraCommands } from './sorted-set-algebra.js'
+import { sortedSetRangeCommands } from './sorted-set-ranges.js'
+import { sortedSetCommands } from './sorted-sets.js'
 import { stringCommands } from './strings.js'
 
 const groups: readonly Readonly<Record<string, Handler>>[] = [
@@ -20,6 +24,10 @@ const groups: readonly Readonly<Record<string, Handler>>[] = [
   listCommands,
   blockingListCommands,
   setCommands,
+  sortedSetCommands,
+  sortedSetRangeCommands,
+  sortedSetAlgebraCommands,
+  blockingSortedSetCommands,
 ]
 
 export const handlers: ReadonlyMap<string, Handler> = new Map(groups.flatMap(group => Object.entries(group)))
