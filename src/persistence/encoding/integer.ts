@@ -20,7 +20,7 @@ export function readInt64(buffer: Buffer, at: number): Packed {
 /** The integer that `text` is the canonical decimal text of, if a double counts it exactly. */
 export function integerOf(text: Bytes): number | undefined {
   const { length } = text
-  if (length === 0 || length > 16) return undefined
+  if (length === 0 || length > 17) return undefined
   const first = text.charCodeAt(0)
   if (first !== 0x2d && (first < 0x30 || first > 0x39)) return undefined
   const value = Number(text)
