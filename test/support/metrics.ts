@@ -23,13 +23,14 @@ const samples: Readonly<Record<string, readonly string[]>> = {
   route: ['/metrics'],
 }
 
-/** A store with at least one series of every family of the catalog: for tests of everything that reads them. */
+/** A store with at least one series of every family of the catalog; gauges are set to 1, counters grow by 1. */
 export function fillEverySeries(store = new MetricStore()): MetricStore {
   for (const name of Object.keys(catalog) as MetricName[]) {
     const row: MetricRow = catalog[name]
     for (const labels of combinations(row)) {
       if (row.type === 'histogram') store.histogram(name, labels).observe(0.003)
-      else store.counter(name, labels).value = 1
+      else if (row.type === 'counter') store.counter(name, labels).value++
+      else store.gauge(name, labels).value = 1
     }
   }
   return store

@@ -1,0 +1,44 @@
+/**
+ * A real Prometheus scrapes the admin port, and every query of every dashboard has an answer. The store behind it holds
+ * every series of the catalog; the same check against a running `lagrange up` uses the same helpers.
+ */
+import { expect, onTestFinished } from 'vitest'
+import { startAdmin } from '../../src/admin/server.js'
+import { systemClock } from '../../src/base/clock.js'
+import { makeProcessMetrics, renderMetrics } from '../../src/metrics/render.js'
+import { FakeBackend } from '../support/admin.js'
+import { fillEverySeries } from '../support/metrics.js'
+import { evaluateDashboards, startPrometheus, untilScraped } from '../support/prometheus.js'
+import { requireReal } from '../support/real.js'
+
+const program = requireReal('prometheus')
+
+program.test('every query of every dashboard is answered', async () => {
+  const backend = new FakeBackend()
+  const process = makeProcessMetrics()
+  fillEverySeries(backend.store)
+  // Something happens between two scrapes: everything grows.
+  backend.metrics = () => {
+    fillEverySeries(backend.store)
+    return renderMetrics([backend.store.snapshot()], process)
+  }
+  const options = { host: '127.0.0.1', port: 0, token: '', allowedHosts: [], version: '0.1.0' }
+  const admin = await startAdmin(systemClock, backend.bus, backend.store, backend, options)
+  onTestFinished(() => admin.close())
+  const prometheus = await startPrometheus(program.path, [`127.0.0.1:${admin.port}`])
+  onTestFinished(() => prometheus.stop())
+
+  await untilScraped(prometheus)
+  const { evaluated, failures } = await evaluateDashboards(prometheus)
+  expect(failures).toEqual([])
+  expect(evaluated).toBeGreaterThanOrEqual(40)
+
+  const [up] = await prometheus.query('up{job="lagrange"}')
+  expect(up?.value[1]).toBe('1')
+  const [p50] = await prometheus.query(
+    'histogram_quantile(0.5, sum by (le) (rate(lagrange_command_duration_seconds_bucket[15s])))',
+  )
+  expect(Number(p50?.value[1])).toBeGreaterThan(0.0025)
+  expect(Number(p50?.value[1])).toBeLessThan(0.005)
+  await expect(prometheus.query('sum(')).rejects.toThrow('parse error')
+})
