@@ -34,6 +34,11 @@ export class Encoder implements ReplyWriter {
     return this.#block.subarray(0, this.#length)
   }
 
+  /** One byte of what was written: the first of a reply tells its type. */
+  byteAt(index: number): number {
+    return this.#block[index] as number
+  }
+
   /** The owner has passed the bytes on and nobody else reads them: the block is used again. */
   reset(): void {
     this.#length = 0

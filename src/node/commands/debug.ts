@@ -1,0 +1,164 @@
+/**
+ * DEBUG: for tests. Refused unless `enable-debug-command` says otherwise.
+ */
+import type { Bytes } from '../../base/units.js'
+import { encodingOf } from '../../engine/value.js'
+import type { Encoder } from '../../resp/encoder.js'
+import { dataDigest, keyDigest } from '../digest.js'
+import type { NodeCommands } from '../dispatch.js'
+import type { NodeServer } from '../server.js'
+import type { Session } from '../session.js'
+import { lower, NOT_AN_INTEGER, readInteger, SYNTAX_ERROR } from './words.js'
+
+type DebugHandler = (session: Session, args: readonly Bytes[], reply: Encoder, server: NodeServer) => void
+
+const subcommands: Readonly<Record<string, DebugHandler>> = {
+  sleep(_session, args, reply) {
+    const seconds = Number(args[2])
+    if (args[2] === undefined || Number.isNaN(seconds)) return reply.error('ERR value is not a valid float')
+    // Nobody is served meanwhile: that is what it is for.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.max(0, seconds * 1000))
+    reply.ok()
+  },
+
+  digest(_session, _args, reply, server) {
+    reply.simple(dataDigest(server.engine.databases))
+  },
+
+  'digest-value'(session, args, reply, server) {
+    const db = server.engine.database(session.db)
+    reply.array(args.length - 2)
+    for (const key of args.slice(2)) reply.simple(keyDigest(db, key))
+  },
+
+  'set-active-expire'(_session, args, reply, server) {
+    server.snapshots.expirySuspended = args[2] === '0'
+    reply.ok()
+  },
+
+  object(session, args, reply, server) {
+    const db = server.engine.database(session.db)
+    const value = db.get(args[2] as Bytes)
+    if (value === undefined) return reply.error('ERR no such key')
+    reply.simple(
+      `Value at:0x7f0000000000 refcount:1 encoding:${encodingOf(value)} serializedlength:0 lru:0 lru_seconds_idle:0`,
+    )
+  },
+
+  populate(session, args, reply, server) {
+    const count = readInteger(args[2])
+    const size = args[4] === undefined ? undefined : readInteger(args[4])
+    if (count === undefined || (args[4] !== undefined && size === undefined)) return reply.error(NOT_AN_INTEGER)
+    const prefix = args[3] ?? 'key'
+    const db = server.engine.database(session.db)
+    for (let index = 0; index < count; index++) {
+      const key = `${prefix}:${index}`
+      if (db.expireAt(key) !== undefined) continue
+      const value = `value:${index}`
+      db.load(key, size === undefined ? value : value.slice(0, size).padEnd(size, '\0'))
+    }
+    server.effects.changed(db.index, undefined)
+    reply.ok()
+  },
+
+  reload(_session, _args, reply, server) {
+    const failure = server.snapshots.reload()
+    if (failure === undefined) reply.ok()
+    else reply.error(`ERR Error trying to load the RDB dump, check server logs: ${failure}`)
+  },
+
+  log(_session, args, reply, server) {
+    server.log.warning(`DEBUG LOG: ${args[2] ?? ''}`)
+    reply.ok()
+  },
+
+  replicate(session, args, reply, server) {
+    server.effects.message(session.db, args.slice(3))
+    reply.ok()
+  },
+
+  protocol(_session, args, reply) {
+    replyProtocol(lower(args[2]), reply)
+  },
+
+  'change-repl-id'(_session, _args, reply, server) {
+    server.repl.log.history.renew(server.newReplid())
+    reply.ok()
+  },
+
+  jmap: accept,
+  'quicklist-packed-threshold': accept,
+  'set-disable-deny-scripts': accept,
+  replybuffer: accept,
+  'pause-cron': accept,
+  'stringmatch-len': accept,
+  'set-skip-checksum-validation': accept,
+  'config-rewrite-force-all': accept,
+  'aof-flush-sleep': accept,
+  'dict-resizing': accept,
+
+  help(_session, _args, reply) {
+    const names = Object.keys(subcommands)
+    reply.array(names.length + 1)
+    reply.simple('DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:')
+    for (const name of names) reply.simple(name.toUpperCase())
+  },
+}
+
+function accept(_session: Session, _args: readonly Bytes[], reply: Encoder): void {
+  reply.ok()
+}
+
+export const debugCommands: NodeCommands = {
+  debug(session, args, reply, server) {
+    const name = lower(args[1])
+    const handler = Object.hasOwn(subcommands, name) ? subcommands[name] : undefined
+    if (handler === undefined) {
+      return reply.error(`ERR unknown subcommand or wrong number of arguments for '${args[1]}'. Try DEBUG HELP.`)
+    }
+    handler(session, args, reply, server)
+  },
+}
+
+/** One reply of each type. */
+function replyProtocol(type: string, reply: Encoder): void {
+  switch (type) {
+    case 'string':
+      return reply.bulk('Hello World')
+    case 'integer':
+      return reply.integer(12345)
+    case 'double':
+      return reply.double(3141 / 1000)
+    case 'null':
+      return reply.null()
+    case 'array':
+      reply.array(3)
+      for (let index = 0; index < 3; index++) reply.integer(index)
+      return
+    case 'set':
+      reply.set(3)
+      for (let index = 0; index < 3; index++) reply.integer(index)
+      return
+    case 'map':
+      reply.map(3)
+      for (let index = 0; index < 3; index++) {
+        reply.integer(index)
+        reply.boolean(index === 1)
+      }
+      return
+    case 'push':
+      reply.push(2)
+      reply.bulk('server-cpu-usage')
+      return reply.integer(42)
+    case 'true':
+      return reply.boolean(true)
+    case 'false':
+      return reply.boolean(false)
+    case 'verbatim':
+      return reply.verbatim('txt', 'This is a verbatim\nstring')
+    case 'bignum':
+      return reply.bignum(1234567999999999999999999999999999999n)
+    default:
+      return reply.error(SYNTAX_ERROR)
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * Saving and stopping.
+ */
+import type { NodeCommands } from '../dispatch.js'
+import type { ShutdownFlags } from '../shutdown.js'
+import { lower, SYNTAX_ERROR } from './words.js'
+
+const IN_PROGRESS = 'ERR Background save already in progress'
+
+export const persistenceCommands: NodeCommands = {
+  save(_session, _args, reply, server) {
+    if (server.snapshots.busy) return reply.error(IN_PROGRESS)
+    if (server.snapshots.save() === undefined) reply.ok()
+    else reply.error('ERR')
+  },
+
+  bgsave(_session, args, reply, server) {
+    const scheduled = lower(args[1]) === 'schedule'
+    if (args.length > 1 && !(args.length === 2 && scheduled)) return reply.error(SYNTAX_ERROR)
+    if (server.snapshots.busy) return reply.error(IN_PROGRESS)
+    server.snapshots.saveInBackground()
+    reply.simple('Background saving started')
+  },
+
+  lastsave(_session, _args, reply, server) {
+    reply.integer(Math.floor(server.snapshots.lastSaveAt / 1000))
+  },
+
+  bgrewriteaof(_session, _args, reply) {
+    reply.error('ERR the append-only file is not supported by this server yet')
+  },
+
+  shutdown(session, args, reply, server) {
+    let flags: ShutdownFlags = { save: undefined, now: false, force: false }
+    let abort = false
+    for (const word of args.slice(1).map(lower)) {
+      if (word === 'nosave' && flags.save !== true) flags = { ...flags, save: false }
+      else if (word === 'save' && flags.save !== false) flags = { ...flags, save: true }
+      else if (word === 'now') flags = { ...flags, now: true }
+      else if (word === 'force') flags = { ...flags, force: true }
+      else if (word === 'abort' && args.length === 2) abort = true
+      else return reply.error(SYNTAX_ERROR)
+    }
+    if (abort) {
+      if (server.shutdown.abort()) return reply.ok()
+      return reply.error('ERR No shutdown in progress.')
+    }
+    if (!session.mayBlock && !flags.now) {
+      return reply.error("ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client")
+    }
+    server.shutdown.begin(flags, session)
+  },
+}

@@ -1,0 +1,125 @@
+/**
+ * Where the settings of a node come from: redis.conf, the files it includes, and `--directive value …` on the command
+ * line, which comes last and wins. All mistakes are found before any of them is reported.
+ */
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { splitWords } from '../../resp/decoder.js'
+import { Config } from './config.js'
+import { findDirective } from './directives.js'
+
+/** What is wrong with the configuration, one line each: where, which directive, what is allowed. */
+export class ConfigMistakes extends Error {
+  override readonly name = 'ConfigMistakes'
+  constructor(readonly mistakes: readonly string[]) {
+    super(mistakes.join('\n'))
+  }
+}
+
+export interface Loaded {
+  readonly config: Config
+  /** The file that CONFIG REWRITE writes; undefined when there was none. */
+  readonly file: string | undefined
+  /** `rename-command`: from the name in the table to the new one; empty removes it. */
+  readonly renames: ReadonlyMap<string, string>
+  /** One line per directive that is accepted and has no meaning here. */
+  readonly warnings: readonly string[]
+}
+
+/** One directive and where it stands, for the mistake that it may be. */
+interface Line {
+  readonly where: string
+  readonly words: readonly string[]
+}
+
+/** Directives that are lines of the file only. */
+const fileOnly = ['include', 'rename-command', 'user', 'loadmodule', 'sentinel']
+/** Gone since Redis 7.0 and read over by it. */
+const gone = ['list-max-ziplist-entries', 'list-max-ziplist-value', 'lua-replicate-commands']
+const MAX_INCLUDE_DEPTH = 16
+
+/**
+ * `argv` as in `lagrange node [redis.conf] [--directive value …]`. Relative names are taken from `cwd`.
+ * Throws ConfigMistakes.
+ */
+export function loadConfig(argv: readonly string[], cwd: string): Loaded {
+  const config = new Config()
+  const mistakes: string[] = []
+  const warnings: string[] = []
+  const renames = new Map<string, string>()
+  const hasFile = argv[0] !== undefined && !argv[0].startsWith('--')
+  const file = hasFile ? resolve(cwd, argv[0] as string) : undefined
+
+  const assign = ({ where, words }: Line, depth: number): void => {
+    const name = (words[0] as string).toLowerCase()
+    const directive = findDirective(name)
+    if (directive !== undefined) {
+      const reason = config.assign(directive, words.slice(1))
+      if (reason !== undefined) mistakes.push(`${where}: ${name}: ${reason}`)
+    } else if (gone.includes(name)) warnings.push(`${where}: ${name} has no meaning any more`)
+    else if (name === 'include' && words.length === 2) include(words[1] as string, where, depth + 1)
+    else if (name === 'rename-command' && words.length === 3) {
+      renames.set((words[1] as string).toLowerCase(), (words[2] as string).toLowerCase())
+    } else if (fileOnly.includes(name) && words.length > 1)
+      warnings.push(`${where}: ${name} is not supported and ignored`)
+    else mistakes.push(`${where}: '${name}' is not a directive, or has the wrong number of arguments`)
+  }
+  const include = (path: string, where: string, depth: number): void => {
+    if (depth > MAX_INCLUDE_DEPTH) {
+      mistakes.push(`${where}: includes are nested more than ${MAX_INCLUDE_DEPTH} deep`)
+      return
+    }
+    const text = readFile(resolve(cwd, path), where, mistakes)
+    if (text !== undefined) for (const line of linesOf(text, path, mistakes)) assign(line, depth)
+  }
+
+  if (hasFile) include(argv[0] as string, 'command line', 0)
+  for (const line of commandLine(argv.slice(hasFile ? 1 : 0), mistakes)) assign(line, 0)
+  if (mistakes.length > 0) throw new ConfigMistakes(mistakes)
+  for (const directive of config.ignored()) warnings.push(`${directive.name} has no effect here: ${directive.doc}`)
+  return { config, file, renames, warnings }
+}
+
+/** The folder that a relative `dir` is taken from is the working directory, not that of the file. */
+export function folderOf(file: string): string {
+  return dirname(file)
+}
+
+function readFile(path: string, where: string, mistakes: string[]): string | undefined {
+  try {
+    return readFileSync(path, 'latin1')
+  } catch (error) {
+    mistakes.push(`${where}: cannot read ${path}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`)
+    return undefined
+  }
+}
+
+function* linesOf(text: string, path: string, mistakes: string[]): Generator<Line> {
+  for (const [index, raw] of text.split('\n').entries()) {
+    const line = raw.trim()
+    if (line === '' || line.startsWith('#')) continue
+    const where = `${path}:${index + 1}`
+    const words = splitWords(line)
+    if (words === undefined) mistakes.push(`${where}: unbalanced quotes`)
+    else if (words.length > 0) yield { where, words }
+  }
+}
+
+/** `--save 900 1 --port 7000`: a word that begins with `--` begins a directive, unless it is the value of the one before. */
+function* commandLine(argv: readonly string[], mistakes: string[]): Generator<Line> {
+  let words: string[] = []
+  for (const arg of argv) {
+    if (arg.startsWith('--') && arg.length > 2) {
+      if (words.length > 0) yield option(words)
+      words = [arg.slice(2)]
+    } else if (words.length === 0) mistakes.push(`command line: '${arg}' is not an option; options begin with --`)
+    else words.push(arg)
+  }
+  if (words.length > 0) yield option(words)
+}
+
+function option(words: readonly string[]): Line {
+  // Redis reads a lone `--save` as `--save ""`.
+  const filled = words.length === 1 && words[0] === 'save' ? ['save', ''] : words
+  return { where: `option --${words[0]}`, words: filled }
+}

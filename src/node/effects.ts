@@ -1,0 +1,73 @@
+/**
+ * What follows from executing a command, as the engine reports it: bytes for the replication stream, watched keys that
+ * changed, clients whose key is ready, notifications, and keys that a snapshot must save before they change.
+ *
+ * Everything is called on the hot path, so each report first asks whether anybody wants it.
+ */
+import type { Bytes } from '../base/units.js'
+import type { EngineHost, NotifyClass } from '../engine/host.js'
+import type { PropagatedCommand } from '../replication/stream.js'
+import type { NodeServer } from './server.js'
+
+export class Effects implements EngineHost {
+  /** Somebody reads the stream, or may: there is a backlog. */
+  recording = false
+  /** What runs comes from our master, whose own bytes go on to those who follow us. */
+  verbatim = false
+  /** Writes since the last save. */
+  dirty = 0
+  #unit: PropagatedCommand[] = []
+  #events = ''
+
+  constructor(private readonly server: NodeServer) {}
+
+  /** The present unit has effects for the stream. */
+  get any(): boolean {
+    return this.#unit.length > 0
+  }
+
+  /** `notify-keyspace-events`. */
+  setEvents(flags: string): void {
+    this.#events = flags.replace('A', 'g$lshzxetd')
+  }
+
+  flush(): void {
+    const unit = this.#unit
+    this.#unit = []
+    this.server.repl.propagate(unit)
+  }
+
+  propagate(db: number, args: readonly (Bytes | Buffer)[]): void {
+    this.dirty++
+    if (this.recording && !this.verbatim) this.#unit.push({ db, args })
+  }
+
+  /** PUBLISH: in the stream, though it changes no data. */
+  message(db: number, args: readonly Bytes[]): void {
+    if (this.recording && this.server.role === 'master') this.#unit.push({ db, args })
+  }
+
+  changed(db: number, key: Bytes | undefined): void {
+    const { watches } = this.server
+    if (!watches.none) watches.touch(db, key)
+  }
+
+  ready(db: number, key: Bytes): void {
+    const { waiting } = this.server
+    if (waiting.count > 0) waiting.ready(db, key)
+  }
+
+  notify(type: NotifyClass, event: string, db: number, key: Bytes): void {
+    const events = this.#events
+    if (events === '' || !events.includes(type)) return
+    const { pubsub } = this.server
+    if (pubsub.silent) return
+    if (events.includes('K')) pubsub.publish(`__keyspace@${db}__:${key}`, event)
+    if (events.includes('E')) pubsub.publish(`__keyevent@${db}__:${event}`, key)
+  }
+
+  beforeChange(db: number, key: Bytes): void {
+    const { snapshots } = this.server
+    if (snapshots.walking) snapshots.beforeChange(db, key)
+  }
+}

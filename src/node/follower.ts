@@ -1,0 +1,410 @@
+/**
+ * The replica's side of replication, acting: it owns the connection to the master, performs what the link decides, and
+ * applies the stream.
+ *
+ *     lines ──▶ handshake, preamble      payload ──▶ snapshot being received      stream ──▶ commands
+ *
+ * The bytes of the stream go to our backlog, and so to the replicas that follow us, exactly as they came; offsets count
+ * them. Inside MULTI nothing moves until EXEC: who continues from an offset must never land within a transaction.
+ */
+import { type Address, formatAddress } from '../base/address.js'
+import { unreachable } from '../base/invariant.js'
+import type { Bytes, Millis } from '../base/units.js'
+import { type CommandSpec, checkArity } from '../command/table.js'
+import type { Caller } from '../engine/host.js'
+import { connect, type Peer } from '../net/peer.js'
+import type { Cursor } from '../replication/history.js'
+import {
+  beginLink,
+  defaultLinkOptions,
+  type Link,
+  type LinkEffect,
+  type LinkEvent,
+  type LinkFailure,
+  type LinkOptions,
+  step,
+} from '../replication/link.js'
+import { PayloadReader } from '../replication/payload.js'
+import { Decoder } from '../resp/decoder.js'
+import { Encoder, encodeCommand } from '../resp/encoder.js'
+import { ProtocolError, requestLimits } from '../resp/protocol.js'
+import type { NodeServer } from './server.js'
+import type { IncomingSnapshot } from './snapshots.js'
+
+/** Our master as the engine sees it: what it sends is applied as it is, and answered to nobody. */
+class MasterCaller implements Caller {
+  db = 0
+  readonly origin = 'master'
+  readonly mayBlock = false
+}
+
+interface StreamedCommand {
+  readonly spec: CommandSpec
+  readonly args: readonly Bytes[]
+}
+
+export class Follower {
+  link: Link
+  /** Since when we are without a connected link; undefined while connected. */
+  downSince: Millis | undefined
+  lastIoAt: Millis
+  #peer: Peer | undefined
+  /** Invalidates what a former connection still calls. */
+  #generation = 0
+  #decoder = new Decoder({ ...requestLimits })
+  #payload: PayloadReader | undefined
+  #incoming: IncomingSnapshot | undefined
+  readonly #caller = new MasterCaller()
+  /** Replies to the master's commands end here. */
+  readonly #nowhere = new Encoder(2, 1024)
+  #transaction: StreamedCommand[] | undefined
+  /** Bytes of the stream that belong to the open transaction. */
+  #held: Buffer[] = []
+  /** What we hold is of no history that could be continued. */
+  #cursorLost: boolean
+  #handling = false
+  readonly #queue: LinkEvent[] = []
+  #stopped = false
+
+  /** `mayContinue`: our data belongs to the present history, so a partial resync may be tried. */
+  constructor(
+    private readonly server: NodeServer,
+    readonly master: Address,
+    mayContinue: boolean,
+    private readonly takeover = false,
+  ) {
+    const now = server.clock.now()
+    this.link = beginLink(now)
+    this.downSince = this.lastIoAt = now
+    this.#cursorLost = !mayContinue
+    if (mayContinue) this.#caller.db = server.repl.stream.selectedDb ?? 0
+  }
+
+  get connected(): boolean {
+    return this.link.status === 'connected'
+  }
+
+  /** The stream's database so far, for `repl-stream-db` of a snapshot. */
+  get db(): number {
+    return this.#caller.db
+  }
+
+  /** Bytes of the snapshot that is being received; undefined when none is. */
+  get receivedBytes(): number | undefined {
+    return this.#payload?.received
+  }
+
+  get peer(): Peer | undefined {
+    return this.#peer
+  }
+
+  /** Lets go of the master; nothing of it is applied any more. */
+  stop(reason: string): void {
+    this.#stopped = true
+    this.#closePeer(reason)
+  }
+
+  /** Every timer, socket callback and command ends up here. */
+  handle(event: LinkEvent): void {
+    this.#queue.push(event)
+    if (this.#handling) return
+    this.#handling = true
+    for (let next = this.#queue.shift(); next !== undefined && !this.#stopped; next = this.#queue.shift()) {
+      const before = this.link
+      const now = this.server.clock.now()
+      const { link, effects } = step(before, next, this.#cursor(), this.#options(), now)
+      this.link = link
+      if ('lastIoAt' in link) this.lastIoAt = link.lastIoAt
+      if (link.status !== before.status) this.#transition(before, link, now)
+      for (const effect of effects) this.#perform(effect)
+    }
+    this.#handling = false
+  }
+
+  #transition(before: Link, link: Link, now: Millis): void {
+    const { log } = this.server
+    const master = formatAddress(this.master)
+    if (link.status === 'connected') this.downSince = undefined
+    else this.downSince ??= now
+    if (link.status === 'connecting') log.notice(`Connecting to MASTER ${this.master.host}:${this.master.port}`)
+    else if (link.status === 'connect' && before.status === 'connected') {
+      log.warning(`Connection with master lost. (${link.because})`)
+      log.notice(`Reconnecting to MASTER ${master}`)
+    } else if (link.status === 'connect') log.event('warn', '-link', { master, because: link.because })
+    else if (link.status === 'connected' && before.status === 'handshake') {
+      log.notice('MASTER <-> REPLICA sync: Successful partial resynchronization: the master continues our history.')
+    }
+    this.server.recalm()
+  }
+
+  // ── Effects ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #perform(effect: LinkEffect): void {
+    const { server } = this
+    switch (effect.do) {
+      case 'open':
+        return this.#open()
+      case 'send':
+        this.#peer?.out.raw(encodeCommand(effect.command))
+        return this.#peer?.flushSoon()
+      case 'say-alive':
+        this.#peer?.out.raw(Buffer.from('\n'))
+        return this.#peer?.flushSoon()
+      case 'close':
+        return this.#closePeer(effect.reason)
+      case 'receive-snapshot':
+        this.#payload = new PayloadReader(effect.form)
+        this.#incoming = server.snapshots.receive(effect.form)
+        return
+      case 'adopt-history':
+        // Those who follow us hold bytes of another history.
+        server.repl.dropAll()
+        server.repl.log.restart(effect.start ?? { replid: server.newReplid(), offset: 1 })
+        server.effects.recording = true
+        this.#cursorLost = effect.start === undefined
+        return
+      case 'switch-history':
+        server.log.notice(`Master replication ID changed to ${effect.replid}`)
+        server.repl.dropAll()
+        server.repl.log.history.switchTo(effect.replid)
+        return
+      case 'apply-stream':
+        server.repl.log.keep()
+        server.effects.recording = true
+        this.#transaction = undefined
+        this.#held = []
+        return
+      case 'forget-cursor':
+        this.#cursorLost = true
+        return
+      case 'finish-failover':
+        return server.failover.targetTookOver()
+      case 'abort-failover':
+        server.failover.abort('Failover target rejected psync request')
+        return
+      default:
+        unreachable(effect)
+    }
+  }
+
+  #open(): void {
+    const generation = ++this.#generation
+    const current = (): boolean => generation === this.#generation && !this.#stopped
+    this.#decoder = new Decoder({ ...requestLimits })
+    this.#peer = connect(
+      this.master,
+      {
+        onOpen: () => {
+          if (current()) this.handle({ type: 'opened' })
+        },
+        onData: chunk => {
+          if (current()) this.#receive(chunk)
+        },
+        onClose: () => {
+          if (!current()) return
+          this.#letGo()
+          this.handle({ type: 'closed' })
+        },
+      },
+      { early: true },
+    )
+  }
+
+  #closePeer(reason: LinkFailure | string): void {
+    const peer = this.#peer
+    this.#letGo()
+    peer?.destroy(reason)
+  }
+
+  #letGo(): void {
+    this.#generation++
+    this.#peer = undefined
+    this.#payload = undefined
+    this.#incoming?.abandon()
+    this.#incoming = undefined
+    this.#transaction = undefined
+    this.#held = []
+  }
+
+  // ── Bytes in ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #receive(chunk: Buffer): void {
+    const decoder = this.#decoder
+    this.server.stats.replicationInputBytes += chunk.length
+    decoder.feed(chunk)
+    try {
+      this.#consume(decoder)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.server.log.warning(`Protocol error from master: ${error.message}`)
+      this.handle({ type: 'refused', reason: 'corrupt-stream' })
+    }
+    decoder.release()
+  }
+
+  #consume(decoder: Decoder): void {
+    const { link } = this
+    if (link.status === 'handshake' || (link.status === 'transfer' && link.phase === 'preamble')) {
+      const line = decoder.nextLine()
+      if (line === undefined || decoder !== this.#decoder) return
+      this.handle({ type: 'line', text: line })
+      return this.#consume(decoder)
+    }
+    if (decoder !== this.#decoder || decoder.pending === 0) return
+    if (link.status === 'transfer' && link.phase === 'payload') return this.#consumePayload(decoder)
+    if (link.status === 'connected') this.#consumeStream(decoder)
+  }
+
+  #consumePayload(decoder: Decoder): void {
+    const payload = this.#payload
+    const incoming = this.#incoming
+    const bytes = decoder.take(Number.POSITIVE_INFINITY)
+    if (payload === undefined || incoming === undefined || bytes === undefined) return
+    this.handle({ type: 'bytes' })
+    const part = payload.feed(bytes)
+    if (!part.payload.every(piece => incoming.write(piece))) {
+      return this.handle({ type: 'refused', reason: 'corrupt-snapshot' })
+    }
+    if (!part.done) return
+    this.handle({ type: 'received' })
+    const outcome = incoming.load()
+    this.#payload = undefined
+    this.#incoming = undefined
+    if (outcome.refused !== undefined) return this.handle({ type: 'refused', reason: outcome.refused })
+    this.#caller.db = outcome.db
+    this.handle({ type: 'loaded' })
+    // What came with the last bytes of the snapshot is the beginning of the stream.
+    decoder.feed(part.rest)
+    this.#consume(decoder)
+  }
+
+  #consumeStream(decoder: Decoder): void {
+    const { server } = this
+    let applied = false
+    let from = decoder.consumed
+    while (decoder === this.#decoder && decoder.nextRequest()) {
+      const raw = decoder.buffer.subarray(decoder.start, decoder.end)
+      if (decoder.consumed - from !== raw.length) throw new ProtocolError('bytes between commands')
+      from = decoder.consumed
+      this.#apply(decoder.args(), raw)
+      applied = true
+    }
+    if (!applied) return
+    this.handle({ type: 'bytes' })
+    server.dispatcher.settle()
+  }
+
+  // ── The stream ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #apply(args: readonly Bytes[], raw: Buffer): void {
+    const { server } = this
+    const name = (args[0] as Bytes).toLowerCase()
+    const spec = server.dispatcher.resolve(args)
+    if (spec === undefined || !checkArity(spec, args.length)) return this.#refuse(args, raw)
+    if (this.#transaction !== undefined && name !== 'exec') {
+      // The chunk's memory is used again before EXEC may come.
+      this.#held.push(Buffer.from(raw))
+      if (name !== 'multi') this.#transaction.push({ spec, args })
+      return
+    }
+    if (name === 'multi') {
+      this.#transaction = []
+      this.#held.push(Buffer.from(raw))
+      return
+    }
+    if (name === 'exec') return this.#exec(raw)
+    this.#run(spec, args)
+    this.#forward(raw)
+  }
+
+  #exec(raw: Buffer): void {
+    for (const { spec, args } of this.#transaction ?? []) this.#run(spec, args)
+    this.#transaction = undefined
+    const held = this.#held
+    this.#held = []
+    for (const bytes of held) this.#forward(bytes)
+    this.#forward(raw)
+  }
+
+  #forward(raw: Buffer): void {
+    this.server.repl.forward(raw)
+  }
+
+  #run(spec: CommandSpec, args: readonly Bytes[]): void {
+    const { server } = this
+    server.stats.totalCommands++
+    server.stats.calls[spec.id] = (server.stats.calls[spec.id] as number) + 1
+    switch (spec.name) {
+      case 'ping':
+        return
+      case 'select':
+        this.#caller.db = Number(args[1])
+        server.repl.stream.continueIn(this.#caller.db)
+        return
+      case 'publish':
+        server.pubsub.publish(args[1] as Bytes, args[2] as Bytes)
+        return
+      case 'spublish':
+        server.pubsub.publishShard(args[1] as Bytes, args[2] as Bytes)
+        return
+      case 'replconf':
+        if ((args[1] as Bytes | undefined)?.toLowerCase() === 'getack') this.#getackSoon()
+        return
+      default:
+        this.#execute(spec, args)
+    }
+  }
+
+  #execute(spec: CommandSpec, args: readonly Bytes[]): void {
+    const { server } = this
+    server.effects.verbatim = true
+    server.engine.execute(spec, args, this.#caller, this.#nowhere, server.clock.wall())
+    server.effects.verbatim = false
+    if (this.#nowhere.length > 0 && this.#nowhere.byteAt(0) === 0x2d) this.#complain(spec, args)
+    this.#nowhere.reset()
+  }
+
+  /** An error in the stream means that our data and the master's have parted, or that we do not know a command. */
+  #complain(spec: CommandSpec, args: readonly Bytes[]): void {
+    const { server } = this
+    server.stats.unexpectedErrorReplies++
+    const error = this.#nowhere.view().toString('latin1', 1).trim()
+    server.log.warning(
+      `== CRITICAL == This replica is sending an error to its master: '${error}' after processing the command '${spec.name}' (${args.length} arguments)`,
+    )
+  }
+
+  #refuse(args: readonly Bytes[], raw: Buffer): void {
+    this.server.stats.unexpectedErrorReplies++
+    this.server.log.warning(
+      `== CRITICAL == This replica is sending an error to its master: 'ERR unknown command' after processing the command '${args[0]}'`,
+    )
+    this.#forward(raw)
+  }
+
+  /** After its own bytes have been counted: the acknowledgement covers the request. */
+  #getackSoon(): void {
+    queueMicrotask(() => {
+      if (!this.#stopped) this.handle({ type: 'getack' })
+    })
+  }
+
+  #cursor(): Cursor | undefined {
+    return this.#cursorLost ? undefined : this.server.repl.log.history.cursor
+  }
+
+  #options(): LinkOptions {
+    const { config } = this.server
+    const text = (value: string): string | undefined => (value === '' ? undefined : value)
+    const announcePort = config.number('replica-announce-port')
+    return {
+      ...defaultLinkOptions,
+      timeoutMs: config.number('repl-timeout') * 1000,
+      user: text(config.text('masteruser')),
+      password: text(config.text('masterauth')),
+      announcePort: announcePort > 0 ? announcePort : this.server.port,
+      announceAddress: text(config.text('replica-announce-ip')),
+      failover: this.takeover,
+    }
+  }
+}

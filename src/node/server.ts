@@ -1,0 +1,495 @@
+/**
+ * One node, put together: the engine, its clients, replication in both roles, snapshots, and the timers between them.
+ *
+ *     client bytes ─▶ Session ─▶ Dispatcher ─┬─▶ Engine ─▶ Effects ─▶ ReplicaFeed ─▶ replicas
+ *                                            └─▶ node commands              ▲
+ *     master bytes ─▶ Follower ─────────────────▶ Engine                    └── the master's bytes, as they came
+ *
+ * It decides little itself. What several of its parts ask for (role, loading, what time it is) is answered here.
+ */
+import { createHash, randomBytes } from 'node:crypto'
+import { chmodSync, existsSync, unlinkSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Address } from '../base/address.js'
+import { type Clock, every } from '../base/clock.js'
+import type { Bytes, Millis, UnixMillis } from '../base/units.js'
+import type { CommandSpec } from '../command/table.js'
+import { Engine } from '../engine/engine.js'
+import { type Listener, listen } from '../net/peer.js'
+import { WaitingAcks } from './acks.js'
+import { Acl } from './acl.js'
+import { Clients } from './clients.js'
+import { connectionCommands } from './commands/connection.js'
+import { debugCommands } from './commands/debug.js'
+import { persistenceCommands } from './commands/persistence.js'
+import { pubsubCommands } from './commands/pubsub.js'
+import { replicationCommands } from './commands/replication.js'
+import { serverCommands } from './commands/server.js'
+import { tableCommands } from './commands/table.js'
+import { transactionCommands } from './commands/transactions.js'
+import type { Config } from './config/config.js'
+import type { Loaded } from './config/load.js'
+import { Dispatcher } from './dispatch.js'
+import { Effects } from './effects.js'
+import { Failover } from './failover.js'
+import { newReplid, ReplicaFeed } from './feed.js'
+import { Follower } from './follower.js'
+import type { LogLevel, NodeLog } from './log.js'
+import { Pauses } from './pause.js'
+import { PubSub } from './pubsub.js'
+import { Session } from './session.js'
+import { applySettings } from './settings.js'
+import { Shutdown } from './shutdown.js'
+import { Slowlog } from './slowlog.js'
+import { Snapshots } from './snapshots.js'
+import { Stats } from './stats.js'
+import { WaitingClients } from './waiting.js'
+import { Watches } from './watch.js'
+
+/** What we tell clients that ask for Redis' version: the behaviour is that of 7.0. */
+const REDIS_VERSION = '7.0.15'
+const DEMOTED = 'UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)'
+/** Slots of the keyspace that one run of the expiry cycle looks at. */
+const EXPIRE_SLOTS = 20_000
+const REHASH_CHAINS = 2000
+
+export class NodeServer {
+  readonly version = REDIS_VERSION
+  readonly lagrangeVersion = '0.1.0'
+  readonly runId = newReplid()
+  readonly startedAt: Millis
+  readonly config: Config
+  readonly configFile: string | undefined
+  readonly stats = new Stats()
+  readonly slowlog = new Slowlog()
+  readonly effects: Effects
+  readonly engine: Engine
+  readonly clients: Clients
+  readonly replicaSessions = new Map<number, Session>()
+  readonly monitors = new Set<Session>()
+  readonly pubsub = new PubSub()
+  readonly watches: Watches
+  readonly waiting: WaitingClients
+  readonly acks: WaitingAcks
+  readonly pause: Pauses
+  readonly acl: Acl
+  readonly repl: ReplicaFeed
+  readonly failover: Failover
+  readonly snapshots: Snapshots
+  readonly shutdown: Shutdown
+  readonly dispatcher: Dispatcher
+  /** Our link to a master; undefined while we are one. */
+  follower: Follower | undefined
+  loading = false
+  /** Why writes are refused: the last snapshot could not be written. */
+  diskError: string | undefined
+  /** Commands slower than this are remembered. */
+  slowMicros = 10_000
+  peakMemory = 0
+  readonly startupMemory: number
+  readonly #listeners: Listener[] = []
+  readonly #timers: (() => void)[] = []
+  #sentByGone = 0
+  #exited: (code: number) => void = () => undefined
+  /** Resolves with the exit code when the node has stopped. */
+  readonly stopped: Promise<number>
+
+  constructor(
+    readonly clock: Clock,
+    readonly log: NodeLog,
+    loaded: Loaded,
+    /** `dir` is relative to it. */
+    readonly cwd: string,
+  ) {
+    this.startedAt = clock.now()
+    this.config = loaded.config
+    this.configFile = loaded.file
+    this.stopped = new Promise(done => {
+      this.#exited = done
+    })
+    this.effects = new Effects(this)
+    this.engine = new Engine(this.effects, { databases: this.config.number('databases'), random: Math.random })
+    this.startupMemory = process.memoryUsage().heapUsed
+    this.clients = new Clients(this)
+    this.watches = new Watches(this.engine)
+    this.waiting = new WaitingClients(this)
+    this.acks = new WaitingAcks(this)
+    this.acl = new Acl(this)
+    this.repl = new ReplicaFeed(this)
+    this.snapshots = new Snapshots(this)
+    this.failover = new Failover(this)
+    this.shutdown = new Shutdown(this)
+    this.dispatcher = new Dispatcher(
+      this,
+      [
+        connectionCommands,
+        serverCommands,
+        tableCommands,
+        debugCommands,
+        persistenceCommands,
+        pubsubCommands,
+        transactionCommands,
+        replicationCommands,
+      ],
+      loaded.renames,
+    )
+    this.pause = new Pauses(this)
+    applySettings(this)
+    for (const warning of loaded.warnings) log.warning(warning)
+    this.recalm()
+  }
+
+  // ── Starting and stopping ─────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Listens and loads; throws what `listen` throws. Answers when the data set is there. */
+  async start(): Promise<void> {
+    const { config, log } = this
+    log.notice(`Lagrange node ${this.lagrangeVersion} is starting. PID: ${process.pid}`)
+    this.loading = true
+    this.recalm()
+    await this.#listen()
+    this.#startTimers()
+    await this.snapshots.loadAtStart()
+    this.loading = false
+    this.recalm()
+    const master = config.text('replicaof')
+    if (master !== '') {
+      const [host, port] = master.split(' ') as [string, string]
+      this.follow({ host, port: Number(port) }, this.snapshots.restored)
+    }
+    log.notice('Ready to accept connections')
+  }
+
+  async #listen(): Promise<void> {
+    const { config } = this
+    const port = config.number('port')
+    if (port > 0) {
+      for (const name of config.text('bind').split(' ')) {
+        const optional = name.startsWith('-')
+        const host = bindAddress(optional ? name.slice(1) : name)
+        try {
+          this.#listeners.push(await listen({ host, port: this.port }, this.#accept))
+        } catch (error) {
+          if (optional && this.#listeners.length > 0) continue
+          this.log.warning(`Failed listening on port ${port} (TCP), aborting: ${(error as Error).message}`)
+          throw error
+        }
+      }
+    }
+    const path = config.text('unixsocket')
+    if (path === '') return
+    const where = resolve(this.cwd, path)
+    if (existsSync(where)) unlinkSync(where)
+    this.#listeners.push(await listen({ path: where }, this.#accept))
+    const permissions = config.number('unixsocketperm')
+    if (permissions !== 0) chmodSync(where, permissions)
+  }
+
+  #startTimers(): void {
+    const { clock } = this
+    this.#timers.push(every(clock, 100, () => this.#tick()))
+    this.#timers.push(every(clock, 50, () => this.#expire()))
+  }
+
+  /** Closes everything; the process may end. */
+  async stop(code: number): Promise<void> {
+    for (const cancel of this.#timers) cancel()
+    this.#timers.length = 0
+    this.follower?.stop('shutdown')
+    this.snapshots.stop()
+    for (const session of [...this.clients]) session.peer.destroy('shutdown')
+    await Promise.all(this.#listeners.map(listener => listener.close()))
+    const path = this.config.text('unixsocket')
+    if (path !== '' && existsSync(resolve(this.cwd, path))) unlinkSync(resolve(this.cwd, path))
+    this.log.warning('Redis-compatible node is now ready to exit, bye bye...')
+    this.#exited(code)
+  }
+
+  /** CONFIG SET port: listens there, then gives up the old one. */
+  get port(): number {
+    return this.#listeners.find(listener => listener.port > 0)?.port ?? this.config.number('port')
+  }
+
+  // ── Connections ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  readonly #accept: Parameters<typeof listen>[1] = (adopt, socket) => {
+    this.stats.connectionsReceived++
+    const refusal = this.#refuses(socket.remoteAddress)
+    if (refusal !== undefined) {
+      this.stats.connectionsRejected++
+      socket.end(`-${refusal}\r\n`)
+      return
+    }
+    const session = new Session(this, this.clients.nextId(), this.clock.now())
+    session.attach(adopt(session))
+    this.clients.add(session)
+    this.clients.limitOutput(session)
+    this.log.verbose(`Accepted ${session.address}`)
+  }
+
+  #refuses(remote: string | undefined): string | undefined {
+    if (this.clients.size >= this.config.number('maxclients')) return 'ERR max number of clients reached'
+    const { config } = this
+    const open = !config.flag('protected-mode') || config.isExplicit('bind') || config.text('requirepass') !== ''
+    if (open || remote === undefined || isLoopback(remote)) return undefined
+    return 'DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user. Connect from this machine, or set a password, or set protected-mode no.'
+  }
+
+  gone(session: Session, _reason: string): void {
+    this.#sentByGone += session.peer.sentBytes
+    this.clients.remove(session)
+    this.waiting.forget(session)
+    this.acks.forget(session)
+    this.pause.forget(session)
+    session.cancelTimeout?.()
+    this.watches.forget(session)
+    this.pubsub.forget(session)
+    this.monitors.delete(session)
+    this.repl.gone(session)
+    this.recalm()
+  }
+
+  sentBytes(): number {
+    let bytes = this.#sentByGone
+    for (const session of this.clients) bytes += session.peer.sentBytes
+    return bytes
+  }
+
+  get blockedClients(): number {
+    return this.waiting.count + this.acks.count
+  }
+
+  /** CLIENT UNBLOCK: as if the time were over, or with an error. */
+  unblock(session: Session, error: Bytes | undefined): void {
+    if (session.parked?.on === 'acks') this.acks.unblock(session, error)
+    else if (error === undefined) this.waiting.timeOut(session)
+    else this.waiting.fail(session, error)
+  }
+
+  discardTransaction(session: Session): void {
+    session.transaction = undefined
+    this.watches.forget(session)
+    session.refresh()
+  }
+
+  // ── Roles ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  get role(): 'master' | 'replica' {
+    return this.follower === undefined ? 'master' : 'replica'
+  }
+
+  syncRole(): 'master' | 'connected' | 'broken' {
+    if (this.follower === undefined) return 'master'
+    return this.follower.connected ? 'connected' : 'broken'
+  }
+
+  /** REPLICAOF host port. `mayContinue`: what we hold belongs to our history, as far as we know. */
+  follow(master: Address, mayContinue: boolean, takeover = false): void {
+    const wasMaster = this.follower === undefined
+    this.follower?.stop('another-master')
+    this.waiting.failAll(DEMOTED)
+    this.acks.failAll(DEMOTED)
+    if (wasMaster && mayContinue) this.repl.log.keep()
+    this.follower = new Follower(this, master, mayContinue, takeover)
+    this.effects.recording = this.repl.log.backlog !== undefined
+    this.config.put('replicaof', `${master.host} ${master.port}`)
+    this.#roleChanged()
+    this.follower.handle({ type: 'tick' })
+  }
+
+  /** REPLICAOF NO ONE: what we hold becomes a history of its own. */
+  promote(): void {
+    const { follower, repl } = this
+    if (follower === undefined) return
+    this.follower = undefined
+    follower.stop('promoted')
+    // They hear the new history when they ask again, and continue.
+    repl.dropAll()
+    repl.log.keep()
+    repl.log.history.promote(newReplid())
+    repl.stream.forgetDb()
+    repl.replicas.becameMaster(this.clock.now())
+    this.effects.recording = true
+    this.config.put('replicaof', '')
+    this.#roleChanged()
+  }
+
+  #roleChanged(): void {
+    this.engine.isReplica = this.follower !== undefined
+    this.log.role = this.follower === undefined ? 'M' : 'S'
+    this.recalm()
+  }
+
+  killMasterLink(): boolean {
+    const peer = this.follower?.peer
+    if (peer === undefined) return false
+    peer.destroy('killed')
+    return true
+  }
+
+  // ── What commands ask ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** To be called when anything changed that makes the server special: see Dispatcher. */
+  recalm(): void {
+    const { pause, config } = this
+    // Called while the parts are being put together as well.
+    if (pause === undefined) return
+    this.engine.expiryPaused = pause.active
+    this.dispatcher.calm =
+      this.follower === undefined &&
+      !this.loading &&
+      !pause.active &&
+      this.diskError === undefined &&
+      this.monitors.size === 0 &&
+      config.number('maxmemory') === 0 &&
+      config.number('min-replicas-to-write') === 0
+  }
+
+  masterDown(): boolean {
+    const { follower } = this
+    return follower !== undefined && !follower.connected && !this.config.flag('replica-serve-stale-data')
+  }
+
+  tooFewReplicas(): boolean {
+    const wanted = this.config.number('min-replicas-to-write')
+    if (wanted === 0 || this.role !== 'master' || this.config.number('min-replicas-max-lag') === 0) return false
+    return this.repl.replicas.countGood(this.clock.now()) < wanted
+  }
+
+  outOfMemory(): boolean {
+    const limit = this.config.number('maxmemory')
+    if (limit === 0 || (this.follower !== undefined && this.config.flag('replica-ignore-maxmemory'))) return false
+    return this.usedMemory() > limit
+  }
+
+  usedMemory(): number {
+    const memory = process.memoryUsage()
+    const used = memory.heapUsed + memory.external
+    this.peakMemory = Math.max(this.peakMemory, used)
+    return used
+  }
+
+  refusesProtected(session: Session, spec: CommandSpec): Bytes | undefined {
+    const container = spec.container?.name ?? spec.name
+    const allowed = this.config.text(container === 'debug' ? 'enable-debug-command' : 'enable-module-command')
+    if (allowed === 'yes' || (allowed === 'local' && isLoopback(session.peer.remoteHost))) return undefined
+    const name = container.toUpperCase()
+    return `ERR ${name} command not allowed. If the enable-${container}-command option is set to "local", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.`
+  }
+
+  mayChangeProtected(session: Session): boolean {
+    const allowed = this.config.text('enable-protected-configs')
+    return allowed === 'yes' || (allowed === 'local' && isLoopback(session.peer.remoteHost))
+  }
+
+  newReplid(): string {
+    return newReplid()
+  }
+
+  randomHex(bytes: number): string {
+    return randomBytes(bytes).toString('hex')
+  }
+
+  sha256(text: Bytes): string {
+    return createHash('sha256').update(Buffer.from(text, 'latin1')).digest('hex')
+  }
+
+  /** A replica has said how far it is. */
+  acknowledged(): void {
+    this.acks.serve()
+    this.failover.acknowledged()
+    this.shutdown.acknowledged()
+  }
+
+  get shutdownUntil(): Millis | undefined {
+    return this.shutdown.until
+  }
+
+  /** The folder of data files. */
+  get dir(): string {
+    return resolve(this.cwd, this.config.text('dir'))
+  }
+
+  setLogLevel(level: string): void {
+    this.log.level = level as LogLevel
+  }
+
+  // ── Watching commands ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  noteSlow(session: Session, spec: CommandSpec, args: readonly Bytes[], micros: number): void {
+    if (spec.flags.has('skip_slowlog')) return
+    this.slowlog.add(
+      {
+        unixSeconds: Math.floor(this.clock.wall() / 1000),
+        micros: Math.floor(micros),
+        args: redact(spec, args),
+        address: session.address,
+        name: session.name,
+      },
+      this.config.number('slowlog-max-len'),
+    )
+  }
+
+  feedMonitors(session: Session, spec: CommandSpec, args: readonly Bytes[]): void {
+    if (spec.flags.has('skip_monitor') || spec.flags.has('admin')) return
+    const now: UnixMillis = this.clock.wall()
+    const stamp = `${Math.floor(now / 1000)}.${String(Math.floor((now % 1000) * 1000)).padStart(6, '0')}`
+    const words = redact(spec, args).map(quote).join(' ')
+    const line = `${stamp} [${session.db} ${session.address}] ${words}`
+    for (const monitor of this.monitors) {
+      monitor.out.simple(line)
+      monitor.peer.flushSoon()
+    }
+  }
+
+  // ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #tick(): void {
+    const now = this.clock.now()
+    this.stats.outputBytes = this.sentBytes()
+    this.stats.sample(now)
+    this.usedMemory()
+    this.follower?.handle({ type: 'tick' })
+    this.repl.tick()
+    this.clients.tick(now)
+    this.snapshots.tick()
+    this.failover.tick()
+    this.dispatcher.settle()
+  }
+
+  #expire(): void {
+    if (this.loading) return
+    this.engine.rehash(REHASH_CHAINS)
+    if (this.snapshots.expirySuspended) return
+    this.engine.expireCycle(this.clock.wall(), EXPIRE_SLOTS)
+    this.dispatcher.settle()
+  }
+}
+
+/** `*` and `::*` are Redis' words for every address of a family. */
+function bindAddress(name: string): string {
+  if (name === '*' || name === '') return '0.0.0.0'
+  return name === '::*' ? '::' : name
+}
+
+function isLoopback(address: string): boolean {
+  const plain = address.replace(/^::ffff:/, '')
+  return plain === '' || plain === '::1' || plain.startsWith('127.')
+}
+
+/** As MONITOR and the slow log show it: no passwords. */
+function redact(spec: CommandSpec, args: readonly Bytes[]): readonly Bytes[] {
+  const hidden = '(redacted)'
+  if (spec.name === 'auth') return args.map((arg, index) => (index === 0 ? arg : hidden))
+  if (spec.name === 'hello') return args.map((arg, index) => (index < 3 ? arg : hidden))
+  if (spec.name !== 'config|set') return args
+  return args.map((arg, index) => (/^(masterauth|masteruser|requirepass)$/i.test(args[index - 1] ?? '') ? hidden : arg))
+}
+
+function quote(text: Bytes): string {
+  const body = text.replace(/[\\"]/g, '\\$&').replace(/[^\x20-\x7e]/g, char => {
+    const known = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\x07': '\\a', '\b': '\\b' }[char]
+    return known ?? `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`
+  })
+  return `"${body}"`
+}

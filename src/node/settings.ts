@@ -1,0 +1,108 @@
+/**
+ * What a change of a directive does: where each of them is watched.
+ */
+import { statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { EngineSettings } from '../engine/settings.js'
+import type { DirectiveName } from './config/directives.js'
+import type { NodeServer } from './server.js'
+
+type SettingOf<Type> = {
+  [Name in keyof EngineSettings]: EngineSettings[Name] extends Type ? Name : never
+}[keyof EngineSettings]
+
+const numbers: readonly (readonly [DirectiveName, SettingOf<number>])[] = [
+  ['hash-max-listpack-entries', 'hashMaxListpackEntries'],
+  ['hash-max-listpack-value', 'hashMaxListpackValue'],
+  ['set-max-intset-entries', 'setMaxIntsetEntries'],
+  ['zset-max-listpack-entries', 'zsetMaxListpackEntries'],
+  ['zset-max-listpack-value', 'zsetMaxListpackValue'],
+  ['list-max-listpack-size', 'listMaxListpackSize'],
+  ['stream-node-max-bytes', 'streamNodeMaxBytes'],
+  ['stream-node-max-entries', 'streamNodeMaxEntries'],
+  ['hll-sparse-max-bytes', 'hllSparseMaxBytes'],
+  ['proto-max-bulk-len', 'protoMaxBulkLen'],
+  ['lfu-log-factor', 'lfuLogFactor'],
+  ['lfu-decay-time', 'lfuDecayTime'],
+]
+
+const flags: readonly (readonly [DirectiveName, SettingOf<boolean>])[] = [
+  ['lazyfree-lazy-expire', 'lazyfreeLazyExpire'],
+  ['lazyfree-lazy-server-del', 'lazyfreeLazyServerDel'],
+  ['lazyfree-lazy-user-del', 'lazyfreeLazyUserDel'],
+  ['lazyfree-lazy-user-flush', 'lazyfreeLazyUserFlush'],
+]
+
+const replicationOptions: readonly DirectiveName[] = [
+  'repl-timeout',
+  'repl-ping-replica-period',
+  'repl-diskless-sync',
+  'repl-diskless-sync-delay',
+  'repl-diskless-sync-max-replicas',
+  'repl-backlog-ttl',
+  'min-replicas-max-lag',
+]
+
+export function applySettings(server: NodeServer): void {
+  const { config, engine } = server
+  const watch = (name: DirectiveName, apply: () => void): void =>
+    config.watch(name, () => {
+      apply()
+      return undefined
+    })
+
+  for (const [name, setting] of numbers) {
+    watch(name, () => {
+      engine.settings[setting] = config.number(name)
+    })
+  }
+  for (const [name, setting] of flags) {
+    watch(name, () => {
+      engine.settings[setting] = config.flag(name)
+    })
+  }
+  watch('maxmemory-policy', () => {
+    engine.settings.lfu = config.text('maxmemory-policy').endsWith('lfu')
+  })
+  for (const name of replicationOptions) {
+    watch(name, () => {
+      server.repl.replicas.options = server.repl.readOptions()
+    })
+  }
+  watch('client-output-buffer-limit', () => {
+    server.clients.setLimits(config.text('client-output-buffer-limit'))
+    server.repl.replicas.options = server.repl.readOptions()
+  })
+  watch('repl-backlog-size', () => server.repl.log.resize(config.number('repl-backlog-size')))
+  for (const name of ['maxmemory', 'min-replicas-to-write'] as const) watch(name, () => server.recalm())
+  watch('notify-keyspace-events', () => server.effects.setEvents(config.text('notify-keyspace-events')))
+  watch('slowlog-log-slower-than', () => {
+    const micros = config.number('slowlog-log-slower-than')
+    server.slowMicros = micros < 0 ? Number.POSITIVE_INFINITY : micros
+  })
+  watch('slowlog-max-len', () => server.slowlog.trim(config.number('slowlog-max-len')))
+  watch('loglevel', () => server.setLogLevel(config.text('loglevel')))
+  watch('requirepass', () => {
+    // Who is connected stays what it is, as with Redis; but no password means that everybody is the default user.
+    if (config.text('requirepass') !== '') return
+    for (const session of server.clients) {
+      session.authenticated = true
+      session.limitsChanged()
+      session.refresh()
+    }
+  })
+  watch('proto-max-bulk-len', () => {
+    engine.settings.protoMaxBulkLen = config.number('proto-max-bulk-len')
+    for (const session of server.clients) session.limitsChanged()
+  })
+  config.watch('dir', value => {
+    const path = resolve(server.cwd, String(value))
+    try {
+      if (!statSync(path).isDirectory()) return 'Not a directory'
+    } catch {
+      return 'No such file or directory'
+    }
+    config.put('dir', path)
+    return undefined
+  })
+}

@@ -1,0 +1,106 @@
+/**
+ * Stopping on request: wait for replicas that are behind, save if there are save points, then close everything.
+ */
+import type { Millis } from '../base/units.js'
+import type { NodeServer } from './server.js'
+import type { Session } from './session.js'
+
+export interface ShutdownFlags {
+  /** undefined: save when there are save points. */
+  readonly save: boolean | undefined
+  /** Do not wait for replicas. */
+  readonly now: boolean
+  /** Stop even when saving fails. */
+  readonly force: boolean
+}
+
+export const plainShutdown: ShutdownFlags = { save: undefined, now: false, force: false }
+
+export class Shutdown {
+  /** While we wait for replicas: when that ends. */
+  until: Millis | undefined
+  #flags: ShutdownFlags = plainShutdown
+  readonly #asking = new Set<Session>()
+  #cancel: (() => void) | undefined
+  #stopping = false
+
+  constructor(private readonly server: NodeServer) {}
+
+  /** `session` gets an answer only if we do not stop after all. */
+  begin(flags: ShutdownFlags, session?: Session): void {
+    if (this.#stopping) return
+    const { server } = this
+    if (session !== undefined) {
+      this.#asking.add(session)
+      session.parked = { on: 'shutdown' }
+    }
+    if (this.until !== undefined) return
+    this.#flags = flags
+    server.log.warning('User requested shutdown...')
+    const timeoutMs = server.config.number('shutdown-timeout') * 1000
+    if (flags.now || timeoutMs === 0 || this.#lagging() === 0) return this.#finish()
+    this.until = server.clock.now() + timeoutMs
+    server.log.notice(`Waiting for ${this.#lagging()} replicas before shutting down`)
+    server.pause.begin('shutdown', 'write', Number.MAX_SAFE_INTEGER)
+    server.repl.getack()
+    this.#cancel = server.clock.after(timeoutMs, () => this.#finish())
+  }
+
+  acknowledged(): void {
+    if (this.until !== undefined && this.#lagging() === 0) this.#finish()
+  }
+
+  /** SHUTDOWN ABORT; answers whether there was anything to abort. */
+  abort(): boolean {
+    if (this.until === undefined) return false
+    this.server.log.notice('Shutdown manually aborted')
+    this.#giveUp()
+    return true
+  }
+
+  #lagging(): number {
+    const { repl, role } = this.server
+    if (role !== 'master') return 0
+    return repl.list().filter(replica => replica.state === 'online' && replica.ackOffset !== repl.log.offset).length
+  }
+
+  #finish(): void {
+    const { server } = this
+    this.#cancel?.()
+    const replicas = server.repl.list()
+    const behind = this.#lagging()
+    for (const replica of replicas) {
+      if (behind === 0 || replica.ackOffset === server.repl.log.offset) continue
+      const session = server.repl.sessionOf(replica.id)
+      if (session !== undefined) server.log.warning(`Lagging replica ${server.repl.nameOf(session)} at shutdown`)
+    }
+    if (replicas.length > 0) {
+      server.log.notice(`${replicas.length - behind} of ${replicas.length} replicas are in sync when shutting down.`)
+    }
+    const { save, force } = this.#flags
+    if (save ?? server.config.text('save') !== '') {
+      server.log.notice('Saving the final RDB snapshot before exiting.')
+      server.snapshots.stop()
+      const failure = server.snapshots.save()
+      if (failure !== undefined && !force) {
+        server.log.warning(`Errors trying to shut down: ${failure}`)
+        return this.#giveUp()
+      }
+    }
+    this.#stopping = true
+    void server.stop(0)
+  }
+
+  #giveUp(): void {
+    const { server } = this
+    this.#cancel?.()
+    this.until = undefined
+    server.pause.end('shutdown')
+    for (const session of this.#asking) {
+      session.out.error('ERR Errors trying to SHUTDOWN. Check logs.')
+      session.peer.flushSoon()
+      session.unpark()
+    }
+    this.#asking.clear()
+  }
+}
