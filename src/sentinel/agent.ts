@@ -90,7 +90,7 @@ export interface SwitchoverRequest {
   /** `host:port`; the best candidate when undefined. */
   readonly to?: string | undefined
   readonly dryRun?: boolean | undefined
-  /** The longest that writes may wait before everything is taken back. */
+  /** How long the candidate may take to come close. How long writes may wait then is configured. */
   readonly timeoutMs?: Millis | undefined
 }
 
@@ -278,13 +278,23 @@ export class Agent {
     )
     running.to = to.id
     running.lagBytes = this.observer.lagOf(to)?.bytes
-    const next = ['hold', 'pause', 'catch_up', 'demote', 'final_offset', 'send_slaveof_noone', 'reconf_slaves']
+    const next = [
+      'approach',
+      'hold',
+      'pause',
+      'catch_up',
+      'demote',
+      'final_offset',
+      'send_slaveof_noone',
+      'reconf_slaves',
+    ]
     for (const name of next) running.steps.push({ name, atMs: 0, durationMs: 0 })
     return this.#report(running, 'dry-run', undefined, undefined, undefined, undefined)
   }
 
   async #runSwitchover(from: InstanceFacts, to: InstanceFacts, request: SwitchoverRequest): Promise<SwitchReport> {
-    const options = { ...this.#switchoverOptions, ...(request.timeoutMs && { stallMaxMs: request.timeoutMs }) }
+    const { approachTimeoutMs, ...others } = this.#switchoverOptions
+    const options = { ...others, approachTimeoutMs: request.timeoutMs ?? approachTimeoutMs }
     const { group } = this.observer
     const siblings = this.#siblings(to.id, from.id)
     const epoch = this.#nextEpoch()
@@ -306,6 +316,7 @@ export class Agent {
       const tick = (): void => {
         handle({ type: 'tick' })
         const { state } = machine
+        if (state.step === 'approach') handle(this.#distance(to.id))
         if (state.step === 'reconf_slaves') {
           for (const id of state.waiting) if (this.#isLinked(id)) handle({ type: 'linked', id })
         }
@@ -335,6 +346,12 @@ export class Agent {
       handle({ type: 'failed', order, certain, reason })
     }
     switch (effect.do) {
+      case 'measure':
+        this.#ask(effect.id).then(info => {
+          handle({ type: 'measured', offset: info.offset })
+          if (running.to !== undefined) handle(this.#distance(running.to))
+        }, fail('measure'))
+        return
       case 'hold':
         this.#hold(running, effect.timeoutMs).then(({ drained }) => handle({ type: 'held', drained }), fail('hold'))
         return
@@ -884,6 +901,12 @@ export class Agent {
     const { group } = this.observer
     const instance = this.observer.instance(id)
     return instance?.master?.up === true && instance.role === 'replica' && instance.replid === group.lineage?.replid
+  }
+
+  #distance(id: string): SwitchEvent {
+    const instance = this.observer.instance(id)
+    const lag = instance && this.observer.lagOf(instance)
+    return { type: 'distance', lagMs: lag?.ms, applied: instance?.offset }
   }
 
   #isDead(id: string): boolean {

@@ -1,12 +1,15 @@
 /**
  * A planned change of master that nobody notices.
  *
- *     hold ──held──▶ pause ──paused──▶ catch_up ──caught up──▶ demote ──demoted──▶ final_offset
- *      │               │                  │                      │                     │ applied
- *      │               │                  │                      │                     ▼
- *      │               │                  │                      │            send_slaveof_noone ⇄ wait_promotion
- *      ▼               ▼                  ▼                      ▼                     │ promoted
- *      └──────── anything that fails before the promotion: rollback ◀──────────────────┤ refused, or never confirmed
+ *     approach ──close enough──▶ hold ──held──▶ pause ──paused──▶ catch_up ──caught up──▶ demote
+ *      │ (writes still flow)         │               │                  │                   │ demoted
+ *      │                             │               │                  │                   ▼
+ *      │                             │               │                  │              final_offset
+ *      │                             │               │                  │                   │ applied
+ *      │                             │               │                  │                   ▼
+ *      │                             │               │                  │     send_slaveof_noone ⇄ wait_promotion
+ *      ▼                             ▼               ▼                  ▼                   │ promoted
+ *      └──────── anything that fails before the promotion: rollback ◀──────────────────────┤ refused, or never confirmed
  *                          │                                                           ▼
  *                          └──────────────▶ done ◀──────────────── reconf_slaves (writes flow already)
  *
@@ -33,6 +36,10 @@ export interface SwitchPlan {
 }
 
 export interface SwitchoverOptions {
+  /** For the candidate to come close, while writes still flow. */
+  readonly approachTimeoutMs: Millis
+  /** How close: the time it would need for the rest is part of the stall. */
+  readonly approachLagMsMax: Millis
   /** From the hold to the order to promote; longer, and it is rolled back. */
   readonly stallMaxMs: Millis
   /** From the order to promote to its confirmation. */
@@ -43,6 +50,8 @@ export interface SwitchoverOptions {
 }
 
 export const switchoverDefaults: SwitchoverOptions = {
+  approachTimeoutMs: 5000,
+  approachLagMsMax: 100,
   stallMaxMs: 500,
   promoteTimeoutMs: 1000,
   reconfTimeoutMs: 3000,
@@ -50,6 +59,8 @@ export const switchoverDefaults: SwitchoverOptions = {
 }
 
 export type SwitchState =
+  /** `target`: what the master had when it was asked; a candidate that reaches it does receive the stream. */
+  | { readonly step: 'approach'; readonly until: Millis; readonly target: Offset | undefined }
   | { readonly step: 'hold'; readonly until: Millis }
   | { readonly step: 'pause'; readonly until: Millis }
   /** The candidate shall have what the old master had when it was paused. */
@@ -66,6 +77,7 @@ export type SwitchState =
 export interface Switchover {
   readonly plan: SwitchPlan
   readonly state: SwitchState
+  /** From the hold on. */
   readonly stallUntil: Millis
   /** The order to pause left: it must be taken back. */
   readonly paused: boolean
@@ -77,6 +89,13 @@ export interface Switchover {
 
 export type SwitchEvent =
   | { readonly type: 'tick' }
+  /** How far the candidate is behind, while writes still flow; undefined where nobody can tell. */
+  | {
+      readonly type: 'distance'
+      readonly lagMs: Millis | undefined
+      readonly applied: Offset | undefined
+    }
+  | { readonly type: 'measured'; readonly offset: Offset | undefined }
   | { readonly type: 'held'; readonly drained: boolean }
   /** CLIENT PAUSE was answered; servers that do not know it are switched without. */
   | { readonly type: 'paused'; readonly offset: Offset | undefined }
@@ -91,9 +110,11 @@ export type SwitchEvent =
   | { readonly type: 'failed'; readonly order: Order; readonly certain: boolean; readonly reason: string }
   | { readonly type: 'abort'; readonly reason: string }
 
-export type Order = 'hold' | 'pause' | 'demote' | 'ask' | 'promote' | 'restore'
+export type Order = 'measure' | 'hold' | 'pause' | 'demote' | 'ask' | 'promote' | 'restore'
 
 export type SwitchEffect =
+  /** Ask the master for its offset. */
+  | { readonly do: 'measure'; readonly id: string }
   | { readonly do: 'hold'; readonly timeoutMs: Millis }
   | { readonly do: 'pause'; readonly id: string; readonly timeoutMs: Millis }
   | { readonly do: 'unpause'; readonly id: string }
@@ -115,23 +136,21 @@ export interface SwitchoverStep {
 }
 
 export function beginSwitchover(plan: SwitchPlan, options: SwitchoverOptions, now: Millis): SwitchoverStep {
-  const until = now + options.stallMaxMs
   return {
     switchover: {
       plan,
-      state: { step: 'hold', until },
-      stallUntil: until,
+      state: { step: 'approach', until: now + options.approachTimeoutMs, target: undefined },
+      stallUntil: Number.POSITIVE_INFINITY,
       paused: false,
       demoted: false,
       finalOffset: undefined,
       promotion: undefined,
     },
-    // The hold must outlive everything that may follow, so that no write leaves in the middle.
-    effects: [{ do: 'hold', timeoutMs: longestMs(options) }],
+    effects: [{ do: 'measure', id: plan.from }],
   }
 }
 
-/** From the hold to the release, in the worst case. */
+/** From the hold to the release, in the worst case: so long must the hold last by itself. */
 export function longestMs(options: SwitchoverOptions): Millis {
   return options.stallMaxMs + options.promoteTimeoutMs + options.rollbackTimeoutMs
 }
@@ -145,6 +164,8 @@ export function stepSwitchover(
 ): SwitchoverStep {
   const { state } = switchover
   switch (state.step) {
+    case 'approach':
+      return stepApproach(switchover, state, event, options, now)
     case 'hold':
     case 'pause':
     case 'catch_up':
@@ -163,6 +184,34 @@ export function stepSwitchover(
     default:
       return unreachable(state)
   }
+}
+
+// approach => (hold | done)
+function stepApproach(
+  s: Switchover,
+  state: SwitchState & { step: 'approach' },
+  event: SwitchEvent,
+  options: SwitchoverOptions,
+  now: Millis,
+): SwitchoverStep {
+  if (event.type === 'abort') return tooFar(s, event.reason)
+  if (event.type === 'failed') return tooFar(s, `${event.order}: ${event.reason}`)
+  if (event.type === 'measured') return go(s, { ...state, target: event.offset })
+  // Redis streams to a fresh replica only after its first ACK, up to a second later: looking close is not enough.
+  const { target } = state
+  const isClose = event.type === 'distance' && event.lagMs !== undefined && event.lagMs <= options.approachLagMsMax
+  if (isClose && target !== undefined && (event.applied ?? -1) >= target) {
+    const stallUntil = now + options.stallMaxMs
+    return go({ ...s, stallUntil }, { step: 'hold', until: stallUntil }, [
+      { do: 'hold', timeoutMs: longestMs(options) },
+    ])
+  }
+  return now < state.until ? stay(s) : tooFar(s, 'the candidate stays behind')
+}
+
+/** Nothing has been ordered yet, so there is nothing to take back. */
+function tooFar(s: Switchover, reason: string): SwitchoverStep {
+  return go(s, { step: 'done', result: 'rolled-back', reason: `approach: ${reason}` })
 }
 
 // Everything before the promotion: one failure, one way back.

@@ -82,6 +82,12 @@ export async function startGroup(program: string, replicas: number, ...directive
     const infos = await Promise.all(others.map(node => node.info()))
     return infos.every(info => info.master?.up === true)
   })
+  // A master streams to a fresh replica only after its first ACK, up to a second later.
+  await master.call('SET', 'streaming', 'yes')
+  await until('the stream flows', async () => {
+    const values = await Promise.all(others.map(node => node.call('GET', 'streaming')))
+    return values.every(value => textOf(value) === 'yes')
+  })
   return nodes
 }
 
