@@ -30,48 +30,48 @@ class ListError extends Error {}
 
 convict.addFormats({
   text: {
-    validate: (value: unknown) => require(typeof value === 'string'),
+    validate: (value: unknown) => must(typeof value === 'string'),
     coerce: String,
   },
   name: {
-    validate: (value: unknown) => require(typeof value === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(value)),
+    validate: (value: unknown) => must(typeof value === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(value)),
     coerce: String,
   },
   texts: {
-    validate: (value: unknown) => require(Array.isArray(value) && value.every(item => typeof item === 'string')),
+    validate: (value: unknown) => must(Array.isArray(value) && value.every(item => typeof item === 'string')),
     coerce: splitList,
   },
   switch: {
-    validate: (value: unknown) => require(typeof value === 'boolean'),
+    validate: (value: unknown) => must(typeof value === 'boolean'),
     coerce: readSwitch,
   },
   millis: {
-    validate: (value: unknown) => require(isWhole(value, 0, 86_400_000)),
+    validate: (value: unknown) => must(isWhole(value, 0, 86_400_000)),
     coerce: readNumber,
   },
   'positive-millis': {
-    validate: (value: unknown) => require(isWhole(value, 1, 86_400_000)),
+    validate: (value: unknown) => must(isWhole(value, 1, 86_400_000)),
     coerce: readNumber,
   },
   'size-in-bytes': {
-    validate: (value: unknown) => require(isWhole(value, 0, Number.MAX_SAFE_INTEGER)),
+    validate: (value: unknown) => must(isWhole(value, 0, Number.MAX_SAFE_INTEGER)),
     coerce: readSize,
   },
   'tcp-port': {
-    validate: (value: unknown) => require(isWhole(value, 1, 65_535)),
+    validate: (value: unknown) => must(isWhole(value, 1, 65_535)),
     coerce: readNumber,
   },
   replicas: {
-    validate: (value: unknown) => require(isWhole(value, 0, 16)),
+    validate: (value: unknown) => must(isWhole(value, 0, 16)),
     coerce: readNumber,
   },
   workers: {
-    validate: (value: unknown) => require(value === 'auto' || isWhole(value, 1, 64)),
+    validate: (value: unknown) => must(value === 'auto' || isWhole(value, 1, 64)),
     coerce: readNumber,
   },
   'address-or-off': {
     validate: (value: unknown) =>
-      require(value === 'off' || (typeof value === 'string' && parseAddress(value) !== undefined)),
+      must(value === 'off' || (typeof value === 'string' && parseAddress(value) !== undefined)),
     coerce: String,
   },
   listeners: {
@@ -120,7 +120,7 @@ type FieldCheck = (text: string) => true | string
 
 /** A list of addresses with optional fields: every mistake in it, by place. */
 function validateList(value: unknown, fields: Readonly<Record<string, FieldCheck>>): void {
-  require(Array.isArray(value) && value.length > 0)
+  must(Array.isArray(value) && value.length > 0)
   const mistakes = (value as readonly unknown[]).flatMap((item, index) =>
     itemMistakes(item, fields).map(mistake => `[${index}]${mistake}`),
   )
@@ -153,7 +153,7 @@ function oneOf(text: string, allowed: readonly string[]): true | string {
 }
 
 /** The loader completes the sentence with what is allowed and what was found. */
-function require(condition: boolean): void {
+function must(condition: boolean): void {
   if (!condition) throw new Error('must be')
 }
 
