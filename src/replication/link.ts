@@ -34,7 +34,8 @@ export type Link =
     }
   | {
       readonly status: 'transfer'
-      readonly phase: 'preamble' | 'payload' | 'loading'
+      /** `orphaned`: the snapshot is here whole, the connection is not; what is loaded is still worth having. */
+      readonly phase: 'preamble' | 'payload' | 'loading' | 'orphaned'
       /** undefined: an old master that was asked with SYNC and tells no history. */
       readonly start: Cursor | undefined
       readonly lastIoAt: Millis
@@ -46,6 +47,7 @@ export type Link =
       readonly status: 'connected'
       /** Masters asked with SYNC do not expect acknowledgements. */
       readonly protocol: 'psync' | 'sync'
+      readonly since: Millis
       readonly lastIoAt: Millis
       readonly ackedAt: Millis
     }
@@ -315,7 +317,7 @@ function stepPsync(
     const switched: LinkEffect[] =
       replid === undefined || replid === '' || replid === cursor.replid ? [] : [{ do: 'switch-history', replid }]
     return {
-      link: { status: 'connected', protocol: 'psync', lastIoAt: now, ackedAt: now },
+      link: { status: 'connected', protocol: 'psync', since: now, lastIoAt: now, ackedAt: now },
       effects: [...accepted, ...switched, { do: 'apply-stream' }, acknowledge(cursor)],
     }
   }
@@ -356,6 +358,7 @@ function stepTransfer(
 ): LinkStep {
   switch (event.type) {
     case 'closed':
+      if (link.phase === 'loading' && link.start !== undefined) return stay({ ...link, phase: 'orphaned' })
       return fail('closed', link.failures, options, now)
     case 'refused':
       return fail(event.reason, link.failures, options, now)
@@ -390,6 +393,7 @@ function refusalOfSync(error: string): LinkFailure {
 }
 
 function tickTransfer(link: Link & { status: 'transfer' }, options: LinkOptions, now: Millis): LinkStep {
+  if (link.phase === 'orphaned') return stay(link)
   // While we load, it is we who keep the other side waiting.
   if (link.phase !== 'loading' && now - link.lastIoAt > options.timeoutMs) {
     return fail('transfer-timeout', link.failures, options, now)
@@ -400,11 +404,15 @@ function tickTransfer(link: Link & { status: 'transfer' }, options: LinkOptions,
 
 function finishTransfer(link: Link & { status: 'transfer' }, now: Millis): LinkStep {
   const { start } = link
+  if (link.phase === 'orphaned') {
+    const next: Link = { status: 'connect', retryAt: now, failures: 0, because: 'closed' }
+    return { link: next, effects: [{ do: 'adopt-history', start }] }
+  }
   const protocol = start === undefined ? 'sync' : 'psync'
   const effects: LinkEffect[] = [{ do: 'adopt-history', start }, { do: 'apply-stream' }]
   // The first acknowledgement is what a diskless master waits for before it sends the stream.
   if (start !== undefined) effects.push(acknowledge(start))
-  return { link: { status: 'connected', protocol, lastIoAt: now, ackedAt: now }, effects }
+  return { link: { status: 'connected', protocol, since: now, lastIoAt: now, ackedAt: now }, effects }
 }
 
 // connected => (connected | connect)
@@ -420,8 +428,7 @@ function stepConnected(
       // A new object per chunk would be waste: within one instant nothing has changed.
       return stay(link.lastIoAt === now ? link : { ...link, lastIoAt: now })
     case 'closed':
-      // At once: every moment of waiting is backlog that the master may overwrite.
-      return { link: { status: 'connect', retryAt: now, failures: 0, because: 'closed' }, effects: [] }
+      return reconnect(link, options, now)
     case 'refused':
       return fail(event.reason, 0, options, now, [{ do: 'forget-cursor' }])
     case 'tick':
@@ -433,6 +440,12 @@ function stepConnected(
     default:
       return stay(link)
   }
+}
+
+/** At once: every moment of waiting is backlog that the master may overwrite. But not again and again within moments. */
+function reconnect(link: Link & { status: 'connected' }, options: LinkOptions, now: Millis): LinkStep {
+  const retryAt = Math.max(now, link.since + options.retryDelayMs)
+  return { link: { status: 'connect', retryAt, failures: 0, because: 'closed' }, effects: [] }
 }
 
 function ackNow(link: Link & { status: 'connected' }, cursor: Cursor | undefined, now: Millis): LinkStep {
