@@ -11,6 +11,7 @@
 import net from 'node:net'
 import type { Duplex } from 'node:stream'
 import { Encoder } from '../resp/encoder.js'
+import { writeDirectly } from './direct-write.js'
 import { type Flushable, turn } from './turn.js'
 
 export interface PeerHandler {
@@ -49,6 +50,8 @@ export class Peer implements Flushable {
   #closed = false
   #ending = false
   #wantsDrain = false
+  /** Bytes that libuv holds for us because the kernel did not take them yet. */
+  #queuedDirectly = 0
 
   constructor(socket: Duplex, handler: PeerHandler, options: PeerOptions = {}) {
     this.#socket = socket
@@ -67,7 +70,7 @@ export class Peer implements Flushable {
 
   /** Bytes that have not been handed to the kernel. */
   get queuedBytes(): number {
-    return this.#socket.writableLength + this.out.length
+    return this.#socket.writableLength + this.#queuedDirectly + this.out.length
   }
 
   get remoteHost(): string {
@@ -101,13 +104,39 @@ export class Peer implements Flushable {
     if (out.length === 0) return
     if (this.queuedBytes > this.maxQueuedBytes) return this.destroy('output-limit')
     this.sentBytes += out.length
-    this.#socket.write(out.view())
-    // The kernel took it all at once, or the stream still refers to the block: then it needs another one.
-    if (this.#socket.writableLength === 0) out.reset()
-    else {
-      this.#wantsDrain = true
-      out.take()
+    // The kernel took it all at once, or somebody still refers to the block: then we need another one.
+    if (this.#send(out.view())) out.reset()
+    else out.take()
+  }
+
+  /** Answers whether the memory of `bytes` is free again. */
+  #send(bytes: Buffer): boolean {
+    const socket = this.#socket
+    // What went through the stream leaves before what goes around it.
+    if (socket.writableLength === 0) {
+      switch (writeDirectly(socket as net.Socket, bytes, failed => this.#sent(bytes.length, failed))) {
+        case 'written':
+          return true
+        case 'queued':
+          this.#queuedDirectly += bytes.length
+          this.#wantsDrain = true
+          return false
+        case 'failed':
+          this.destroy('EPIPE')
+          return false
+        case 'unsupported':
+      }
     }
+    socket.write(bytes)
+    if (socket.writableLength === 0) return true
+    this.#wantsDrain = true
+    return false
+  }
+
+  #sent(count: number, failed: boolean): void {
+    this.#queuedDirectly -= count
+    if (failed) this.destroy('EPIPE')
+    else if (this.#queuedDirectly === 0 && this.#socket.writableLength === 0) this.#drained()
   }
 
   /** Bytes of the caller's own that nobody changes any more: large payloads that need no copy. Keeps the order with `out`. */
@@ -116,7 +145,7 @@ export class Peer implements Flushable {
     this.flush()
     if (this.#closed) return
     this.sentBytes += bytes.length
-    if (!this.#socket.write(bytes)) this.#wantsDrain = true
+    this.#send(bytes)
     if (this.queuedBytes > this.maxQueuedBytes) this.destroy('output-limit')
   }
 

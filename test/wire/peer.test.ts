@@ -1,6 +1,8 @@
+import { once } from 'node:events'
 import net from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { Client, ConnectionError } from '../../src/net/client.js'
+import { writeDirectly } from '../../src/net/direct-write.js'
 import { connect, listen, type Peer, type PeerHandler } from '../../src/net/peer.js'
 import { Decoder } from '../../src/resp/decoder.js'
 import { requestLimits } from '../../src/resp/protocol.js'
@@ -156,4 +158,13 @@ describe('a client', () => {
     await until(() => reason !== '')
     expect(reason).toBe('unsolicited-reply')
   })
+})
+
+test('writes go around the stream machinery: Node still lets us use the handle', async () => {
+  const listener = await listen({ host: '127.0.0.1', port: 0 }, () => undefined)
+  onTestFinished(() => listener.close())
+  const socket = net.connect(listener.port, '127.0.0.1')
+  onTestFinished(() => void socket.destroy())
+  await once(socket, 'connect')
+  expect(writeDirectly(socket, Buffer.from('x'), () => undefined)).toBe('written')
 })
