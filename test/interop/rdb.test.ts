@@ -10,6 +10,7 @@ import { defaultSettings } from '../../src/engine/settings.js'
 import { dump, restore } from '../../src/persistence/dump.js'
 import { type LoadedSnapshot, SnapshotLoader } from '../../src/persistence/load.js'
 import { textOf } from '../../src/resp/protocol.js'
+import { buildRdb, oldEncodings } from '../support/rdb-builder.js'
 import { requireReal } from '../support/real.js'
 import { type RedisProcess, startRedis } from '../support/redis-process.js'
 import { snapshotBytes } from '../support/snapshot.js'
@@ -133,6 +134,17 @@ redis.describe('snapshots and the real server', () => {
     expect(report).toContain('RDB looks OK')
     expect(report).toContain("AUX FIELD repl-offset = '1234'")
     expect(load(readFileSync(path)).replication).toEqual({ replid: 'a'.repeat(40), offset: 1234, streamDb: 3 })
+  })
+
+  test('what only older servers wrote is the same to us and to the real server', async () => {
+    const old = buildRdb(9, oldEncodings)
+    writeFileSync(join(dir, 'dump.rdb'), old)
+    await run(['FLUSHALL'], ['DEBUG', 'RELOAD', 'NOSAVE'])
+    const before = await digest()
+    writeFileSync(join(dir, 'dump.rdb'), snapshotBytes(load(old).databases))
+    await run(['FLUSHALL'], ['DEBUG', 'RELOAD', 'NOSAVE'])
+    expect(await digest()).toBe(before)
+    expect((await run(['DBSIZE']))[0]).toEqual({ type: 'integer', value: 12 })
   })
 
   test('expired keys are left out on a master and kept on a replica', async () => {
