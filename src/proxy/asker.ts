@@ -1,0 +1,45 @@
+/**
+ * What the group needs to know of a session, and what it tells it.
+ */
+import type { Bytes, Offset } from '../base/units.js'
+import type { Decoder } from '../resp/decoder.js'
+import type { ReadBecause, ReadRules } from '../routing/choose.js'
+import type { Instance } from './instance.js'
+import type { Recipient, Request } from './request.js'
+import type { Resp, Upstream } from './upstream.js'
+
+/** Why a command that is no read went where it went. */
+export type Because = ReadBecause | 'write' | 'master-only' | 'local' | 'retry' | 'held' | 'subscription'
+
+export interface Asker extends Recipient {
+  readonly closed: boolean
+  readonly resp: Resp
+  readonly db: number
+  readonly rules: ReadRules
+  /** Raised by LAGRANGE AFTER: nothing older than this offset is shown to it. */
+  readonly floor: Offset
+  /** The replica that served its last read. */
+  lastReplica: Instance | undefined
+  /** Where its last command went, and why: for LAGRANGE WHY. */
+  lastTo: string
+  lastBecause: Because
+  /** Its requests that the group keeps; while there are any it dispatches nothing. */
+  kept: number
+  /** Its reads at replicas that are not answered, and which slots they may touch (a 32-bit filter). */
+  replicaReads: number
+  readFilter: number
+  /** Its open transaction holds commands that the instance refused: whatever EXEC answers, nothing was executed. */
+  readonly poisoned: boolean
+  /** Sends a command on a connection of its own: the group found that it may be sent now. */
+  dispatchPinned(request: Request, decoder: Decoder): void
+  /** Its own connection is gone. `pending` are its requests on it, first to last, some handed over and some not. */
+  onPinnedClosed(upstream: Upstream, reason: string, pending: readonly Request[]): void
+  /** An answer on its own connection says that the request was not executed. True when the session has dealt with it. */
+  onPinnedRefused(upstream: Upstream, request: Request, meaning: 'not-master' | 'not-serving' | 'unblocked'): boolean
+  /** The request will not be executed, or nobody knows: the client gets this error. */
+  fail(request: Request, text: Bytes): void
+  /** The request waits until everything that the session asked before has been answered. */
+  stall(request: Request, decoder: Decoder): void
+  /** Something it waited for is there. */
+  proceed(): void
+}

@@ -1,0 +1,295 @@
+/**
+ * CLIENT: about the connections to the proxy, not about those it has to instances. What it does not know is an error and
+ * never an end: clients probe for subcommands of newer servers.
+ */
+import type { Bytes } from '../base/units.js'
+import type { Decoder } from '../resp/decoder.js'
+import { encodeCommand } from '../resp/encoder.js'
+import type { Request } from './request.js'
+import type { Session } from './session.js'
+
+export const NAME_REFUSED = 'ERR Client names cannot contain spaces, newlines or special characters.'
+
+export function isPrintable(text: Bytes): boolean {
+  return /^[!-~]*$/.test(text)
+}
+
+type Answer = (session: Session, request: Request, args: readonly Bytes[]) => void
+
+/** Arguments the subcommand takes, the words CLIENT and its own included. */
+const subcommands: Readonly<Record<string, readonly [min: number, max: number, answer: Answer]>> = {
+  ID: [2, 2, (session, request) => integer(session, request, session.id)],
+  GETNAME: [2, 2, getName],
+  SETNAME: [3, 3, setName],
+  SETINFO: [4, 4, setInfo],
+  INFO: [2, 2, (session, request) => text(session, request, `${describe(session)}\n`)],
+  LIST: [2, Number.POSITIVE_INFINITY, list],
+  REPLY: [3, 3, reply],
+  'NO-EVICT': [3, 3, (session, request, args) => onOff(session, request, args, on => (session.noEvict = on))],
+  'NO-TOUCH': [3, 3, (session, request, args) => onOff(session, request, args, () => undefined)],
+  KILL: [3, Number.POSITIVE_INFINITY, kill],
+  UNBLOCK: [3, 4, unblock],
+  GETREDIR: [2, 2, (session, request) => integer(session, request, -1)],
+  TRACKINGINFO: [2, 2, trackingInfo],
+  HELP: [2, 2, help],
+}
+
+export function answerClient(session: Session, request: Request, decoder: Decoder): void {
+  const args = decoder.args()
+  const shown = args[1] as Bytes
+  const found = subcommands[shown.toUpperCase()]
+  if (found === undefined) {
+    return session.fail(request, `ERR unknown subcommand '${shown.slice(0, 128)}'. Try CLIENT HELP.`)
+  }
+  const [min, max, answer] = found
+  if (args.length < min || args.length > max) {
+    return session.fail(request, `ERR wrong number of arguments for 'client|${shown.toLowerCase()}' command`)
+  }
+  answer(session, request, args)
+}
+
+function ok(session: Session, request: Request): void {
+  session.begin(request).ok()
+  session.finish(request)
+}
+
+function integer(session: Session, request: Request, value: number): void {
+  session.begin(request).integer(value)
+  session.finish(request)
+}
+
+function text(session: Session, request: Request, value: string): void {
+  session.begin(request).verbatim('txt', value)
+  session.finish(request)
+}
+
+function getName(session: Session, request: Request): void {
+  const out = session.begin(request)
+  if (session.name === '') out.null()
+  else out.bulk(session.name)
+  session.finish(request)
+}
+
+function setName(session: Session, request: Request, args: readonly Bytes[]): void {
+  const name = args[2] as Bytes
+  if (!isPrintable(name)) return session.fail(request, NAME_REFUSED)
+  session.name = name
+  ok(session, request)
+}
+
+function setInfo(session: Session, request: Request, args: readonly Bytes[]): void {
+  const attribute = (args[2] as Bytes).toLowerCase()
+  const value = args[3] as Bytes
+  if (attribute !== 'lib-name' && attribute !== 'lib-ver') {
+    return session.fail(request, `ERR Unrecognized option '${args[2]}'`)
+  }
+  if (!isPrintable(value)) {
+    return session.fail(request, `ERR ${attribute} cannot contain spaces, newlines or special characters.`)
+  }
+  if (attribute === 'lib-name') session.libName = value
+  else session.libVersion = value
+  ok(session, request)
+}
+
+function onOff(session: Session, request: Request, args: readonly Bytes[], set: (on: boolean) => void): void {
+  const word = (args[2] as Bytes).toLowerCase()
+  if (word !== 'on' && word !== 'off') return session.fail(request, 'ERR syntax error')
+  set(word === 'on')
+  ok(session, request)
+}
+
+function reply(session: Session, request: Request, args: readonly Bytes[]): void {
+  switch ((args[2] as Bytes).toLowerCase()) {
+    case 'on':
+      session.replyMode = 'on'
+      request.muted = false
+      return ok(session, request)
+    case 'off':
+      session.replyMode = 'off'
+      break
+    case 'skip':
+      if (session.replyMode === 'on') session.replyMode = 'skip'
+      break
+    default:
+      return session.fail(request, 'ERR syntax error')
+  }
+  request.muted = true
+  session.begin(request).ok()
+  session.finish(request)
+}
+
+// ── The list ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** CLIENT LIST [TYPE normal|master|replica|pubsub] [ID id …] */
+function list(session: Session, request: Request, args: readonly Bytes[]): void {
+  let wanted = [...session.hub.sessions.values()]
+  const filter = args[2]?.toUpperCase()
+  if (filter === 'TYPE' && args.length === 4) {
+    const type = (args[3] as Bytes).toLowerCase()
+    if (!['normal', 'master', 'replica', 'slave', 'pubsub'].includes(type)) {
+      return session.fail(request, `ERR Unknown client type '${args[3]}'`)
+    }
+    wanted = wanted.filter(one => type === typeOf(one))
+  } else if (filter === 'ID' && args.length > 3) {
+    const ids = new Set(args.slice(3).map(Number))
+    if ([...ids].some(id => !Number.isInteger(id) || id < 1)) return session.fail(request, 'ERR Invalid client ID')
+    wanted = wanted.filter(one => ids.has(one.id))
+  } else if (filter !== undefined) return session.fail(request, 'ERR syntax error')
+  text(session, request, wanted.map(one => `${describe(one)}\n`).join(''))
+}
+
+function typeOf(session: Session): string {
+  return session.subscription === undefined ? 'normal' : 'pubsub'
+}
+
+function describe(session: Session): string {
+  const { hub, peer, subscription, transaction } = session
+  const { now } = hub.tools.time
+  const seconds = (since: number): number => Math.floor((now - since) / 1000)
+  const flags = `${subscription === undefined ? '' : 'P'}${transaction?.queueing ? 'x' : ''}${
+    session.monitor === undefined ? '' : 'O'
+  }${session.pinned === undefined ? '' : 'b'}`
+  const fields: readonly (readonly [string, string | number])[] = [
+    ['id', session.id],
+    ['addr', `${peer.remoteHost}:${peer.remotePort}`],
+    ['laddr', `${peer.localHost}:${peer.localPort}`],
+    ['fd', session.id],
+    ['name', session.name],
+    ['age', seconds(session.since)],
+    ['idle', seconds(session.lastAt)],
+    ['flags', flags === '' ? 'N' : flags],
+    ['db', session.db],
+    ['sub', subscription?.channels.size ?? 0],
+    ['psub', subscription?.patterns.size ?? 0],
+    ['ssub', subscription?.shards.size ?? 0],
+    ['multi', transaction?.queueing ? 0 : -1],
+    ['qbuf', session.aheadBytes],
+    ['qbuf-free', 0],
+    ['argv-mem', 0],
+    ['multi-mem', 0],
+    ['obl', peer.out.length],
+    ['oll', 0],
+    ['omem', peer.queuedBytes],
+    ['tot-mem', peer.queuedBytes],
+    ['events', 'r'],
+    ['cmd', session.lastCommand],
+    ['user', 'default'],
+    ['redir', -1],
+    ['resp', session.resp],
+    ['lib-name', session.libName],
+    ['lib-ver', session.libVersion],
+  ]
+  return fields.map(([key, value]) => `${key}=${value}`).join(' ')
+}
+
+// ── Others' connections ─────────────────────────────────────────────────────────────────────────────────────────────
+
+/** CLIENT KILL addr | CLIENT KILL [ID id] [ADDR a] [LADDR a] [TYPE t] [USER u] [SKIPME yes|no] */
+function kill(session: Session, request: Request, args: readonly Bytes[]): void {
+  const old = args.length === 3
+  const filters = old ? [(one: Session) => addressOf(one) === args[2]] : readFilters(session, request, args)
+  if (filters === undefined) return
+  const skipMe = !old && !/ skipme no( |$)/i.test(` ${args.slice(2).join(' ')}`)
+  const victims = [...session.hub.sessions.values()].filter(
+    one => !(skipMe && one === session) && filters.every(matches => matches(one)),
+  )
+  if (old && victims.length === 0) return session.fail(request, 'ERR No such client')
+  if (old) ok(session, request)
+  else integer(session, request, victims.length)
+  for (const one of victims) {
+    if (one === session) session.endWhenAnswered()
+    else one.peer.destroy('killed')
+  }
+}
+
+function readFilters(
+  session: Session,
+  request: Request,
+  args: readonly Bytes[],
+): ((one: Session) => boolean)[] | undefined {
+  const filters: ((one: Session) => boolean)[] = []
+  const refuse = (message: Bytes): undefined => {
+    session.fail(request, message)
+    return undefined
+  }
+  if (args.length % 2 !== 0) return refuse('ERR syntax error')
+  for (let at = 2; at < args.length; at += 2) {
+    const value = args[at + 1] as Bytes
+    switch ((args[at] as Bytes).toUpperCase()) {
+      case 'ID': {
+        const id = Number(value)
+        if (!Number.isInteger(id) || id < 1) return refuse('ERR client-id should be greater than 0')
+        filters.push(one => one.id === id)
+        break
+      }
+      case 'ADDR':
+        filters.push(one => addressOf(one) === value)
+        break
+      case 'LADDR':
+        filters.push(one => `${one.peer.localHost}:${one.peer.localPort}` === value)
+        break
+      case 'TYPE':
+        filters.push(one => typeOf(one) === value.toLowerCase())
+        break
+      case 'USER':
+        if (value !== 'default') return refuse(`ERR No such user '${value}'`)
+        break
+      case 'SKIPME':
+        if (!/^(yes|no)$/i.test(value)) return refuse('ERR syntax error')
+        break
+      default:
+        return refuse('ERR syntax error')
+    }
+  }
+  return filters
+}
+
+function addressOf(session: Session): string {
+  return `${session.peer.remoteHost}:${session.peer.remotePort}`
+}
+
+/** CLIENT UNBLOCK id [TIMEOUT|ERROR]: the session's connection is known to the instance by another number. */
+function unblock(session: Session, request: Request, args: readonly Bytes[]): void {
+  const id = Number(args[2])
+  if (!Number.isInteger(id)) return session.fail(request, 'ERR value is not an integer or out of range')
+  const how = (args[3] ?? 'TIMEOUT').toUpperCase()
+  if (how !== 'TIMEOUT' && how !== 'ERROR') {
+    return session.fail(request, 'ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR')
+  }
+  const target = session.hub.sessions.get(id)?.pinned
+  const lane = session.group.master?.lane(session.resp, session.hub.tools.time.now)
+  if (target?.clientId === undefined || lane === undefined) return integer(session, request, 0)
+  const bytes = encodeCommand(['CLIENT', 'UNBLOCK', String(target.clientId), how])
+  lane.ask(
+    bytes,
+    decoder => {
+      if (session.closed) return
+      const frame = decoder.value()
+      integer(session, request, frame.type === 'integer' ? Number(frame.value) : 0)
+    },
+    () => {
+      if (!session.closed) integer(session, request, 0)
+    },
+  )
+}
+
+function trackingInfo(session: Session, request: Request): void {
+  const out = session.begin(request)
+  out.map(3)
+  out.bulk('flags')
+  out.set(1)
+  out.bulk('off')
+  out.bulk('redirect')
+  out.integer(-1)
+  out.bulk('prefixes')
+  out.array(0)
+  session.finish(request)
+}
+
+function help(session: Session, request: Request): void {
+  const lines = ['CLIENT <subcommand> [<arg> ...], about connections to the proxy:', ...Object.keys(subcommands).sort()]
+  const out = session.begin(request)
+  out.array(lines.length)
+  for (const line of lines) out.simple(line)
+  session.finish(request)
+}

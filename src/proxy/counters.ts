@@ -1,0 +1,99 @@
+/**
+ * The data plane's numbers, as handles that were looked up once. Per command that is an array access and an increment.
+ */
+import type { Counter, Histogram, MetricStore } from '../metrics/store.js'
+import type { Call } from '../routing/calls.js'
+import { decisionOf, type ReadBecause } from '../routing/choose.js'
+import { errorCode } from '../routing/errors.js'
+
+export type Target = 'master' | 'replica' | 'local'
+
+export class GroupCounters {
+  readonly #byCall: Record<Target, (Counter | undefined)[]> = { master: [], replica: [], local: [] }
+  readonly #routing: Readonly<Record<ReadBecause, Counter>>
+  readonly readReplica: Histogram
+  readonly readMaster: Histogram
+  readonly write: Histogram
+  readonly other: Histogram
+  readonly staleness: Histogram
+  readonly inFlight: Counter
+  readonly held: Counter
+  readonly #errors = new Map<string, Counter>()
+
+  constructor(
+    private readonly store: MetricStore,
+    private readonly group: string,
+  ) {
+    const duration = 'lagrange_command_duration_seconds'
+    this.readReplica = store.histogram(duration, { group, kind: 'read', target: 'replica' })
+    this.readMaster = store.histogram(duration, { group, kind: 'read', target: 'master' })
+    this.write = store.histogram(duration, { group, kind: 'write', target: 'master' })
+    this.other = store.histogram(duration, { group, kind: 'other', target: 'master' })
+    this.staleness = store.histogram('lagrange_read_staleness_seconds', { group })
+    this.inFlight = store.gauge('lagrange_commands_in_flight', { group })
+    this.held = store.gauge('lagrange_held_commands', { group })
+    const routing: Partial<Record<ReadBecause, Counter>> = {}
+    for (const [because, decision] of Object.entries(decisionOf)) {
+      routing[because as ReadBecause] = store.counter('lagrange_read_routing_total', { group, decision, because })
+    }
+    this.#routing = routing as Record<ReadBecause, Counter>
+  }
+
+  command(call: Call, target: Target): void {
+    const counters = this.#byCall[target]
+    const counter = counters[call.id]
+    if (counter !== undefined) counter.value++
+    else this.#first(call, target)
+  }
+
+  /** Table ids change when the upstream tells its own commands; the series stay. */
+  forgetCalls(): void {
+    for (const counters of Object.values(this.#byCall)) counters.length = 0
+  }
+
+  route(because: ReadBecause): void {
+    this.#routing[because].value++
+  }
+
+  error(text: string, target: Target): void {
+    const code = errorCode(text)
+    const key = `${code} ${target}`
+    let counter = this.#errors.get(key)
+    if (counter === undefined) {
+      counter = this.store.counter('lagrange_command_errors_total', { group: this.group, code, target })
+      this.#errors.set(key, counter)
+    }
+    counter.value++
+  }
+
+  healed(code: string): void {
+    this.store.counter('lagrange_healed_commands_total', { group: this.group, code }).value++
+  }
+
+  connect(node: string, result: 'ok' | 'refused' | 'failed'): void {
+    this.store.counter('lagrange_upstream_connects_total', { group: this.group, node, result }).value++
+  }
+
+  upstreams(node: string, shared: number, pinned: number, idle: number, queued: number): void {
+    const { group, store } = this
+    store.gauge('lagrange_upstream_connections', { group, node, state: 'shared' }).value = shared
+    store.gauge('lagrange_upstream_connections', { group, node, state: 'pinned' }).value = pinned
+    store.gauge('lagrange_upstream_connections', { group, node, state: 'idle' }).value = idle
+    store.gauge('lagrange_upstream_queue_commands', { group, node }).value = queued
+  }
+
+  forgetNode(node: string): void {
+    const { group, store } = this
+    for (const state of ['shared', 'pinned', 'idle']) {
+      store.remove('lagrange_upstream_connections', { group, node, state })
+    }
+    store.remove('lagrange_upstream_queue_commands', { group, node })
+  }
+
+  #first(call: Call, target: Target): void {
+    const labels = { group: this.group, command: call.name, target }
+    const counter = this.store.counter('lagrange_commands_total', labels)
+    this.#byCall[target][call.id] = counter
+    counter.value++
+  }
+}

@@ -1,0 +1,902 @@
+/**
+ * A replicating group as the data plane sees it: it sends each command where routing says, and keeps those that cannot be
+ * sent yet.
+ *
+ *     dispatch ──read──▶ replica                 fresh enough, least to do
+ *         │        └───▶ waiting ──▶ replica     a few milliseconds, when one is about to be fresh enough
+ *         ├──────────▶ master
+ *         └──────────▶ kept ──▶ master           none is writable, or writes are held for a switch
+ *                        └────▶ -MASTERDOWN      after the hold's time
+ *
+ * Rules of failure. Bytes that were not handed to a socket are sent elsewhere. A write that was handed over and not
+ * answered is never sent again: its client gets -UNKNOWNRESULT. A read is sent once more. An error that means "not
+ * executed" is not shown: the command is kept and sent again.
+ *
+ * A session of which a command is kept dispatches nothing further, so what is kept is bounded by the commands in flight
+ * when a master was lost plus one per session.
+ */
+
+import type { EventSink } from '../base/bus.js'
+import type { Clock } from '../base/clock.js'
+import { every } from '../base/clock.js'
+import { Fifo } from '../base/fifo.js'
+import type { Bytes, Millis, Offset } from '../base/units.js'
+import { turn } from '../net/turn.js'
+import { Decoder } from '../resp/decoder.js'
+import { requestLimits } from '../resp/protocol.js'
+import { type Call, movingKeys } from '../routing/calls.js'
+import { type Choice, chooseRead } from '../routing/choose.js'
+import { errorCode, HOLD_EXPIRED, meaningOf, UNKNOWN_RESULT } from '../routing/errors.js'
+import { type Flight, IN_FLIGHT, Marks } from '../routing/marks.js'
+import type { ControlPlane, HoldReport, HoldRequest, ReleaseReport } from '../topology/planes.js'
+import type { FreshnessUpdate, GroupView } from '../topology/view.js'
+import type { Asker } from './asker.js'
+import type { GroupCounters } from './counters.js'
+import { Instance } from './instance.js'
+import type { WorkerOptions } from './options.js'
+import type { Request } from './request.js'
+import { Scripts } from './scripts.js'
+import { type Introduction, Upstream, type UpstreamOwner, type UpstreamTools } from './upstream.js'
+
+/** How often the group looks at what does not announce itself: expired holds, silent replicas, a lost master. */
+const TICK_MS = 20
+/** How often an instance that should be the master and says it is not is asked again. */
+const ASK_AGAIN_MS = 40
+
+interface Hold {
+  readonly report: (report: HoldReport) => void
+  readonly cancel: () => void
+  reported: boolean
+}
+
+interface Retiring {
+  readonly upstream: Upstream
+  readonly until: Millis
+}
+
+export class Group implements UpstreamOwner {
+  readonly marks: Marks
+  readonly scripts = new Scripts()
+  readonly name: string
+  view: GroupView
+  /** The history of the master, as it told us itself; undefined until the first one has been met. */
+  replid: string | undefined
+  #master: Instance | undefined
+  #replicas: Instance[] = []
+  readonly #instances = new Map<string, Instance>()
+  readonly #kept = new Fifo<Request>(64)
+  #waiting: Request[] = []
+  /** When the first of them gives up, and how to call that off. */
+  #waitEnds: Millis = Number.POSITIVE_INFINITY
+  #cancelWait: () => void = () => undefined
+  #hold: Hold | undefined
+  /** Commands on the master that may change data and are not answered, those that wait for data excepted. */
+  #inFlight = 0
+  /** Since the last hold began: what was kept, and the longest wait. */
+  #keptSince = 0
+  #longestMs: Millis = 0
+  #releases: ((report: ReleaseReport) => void)[] = []
+  /** Flights whose connection died before their sample. */
+  readonly #orphans: Flight[] = []
+  #retiring: Retiring[] = []
+  #askedAt: Millis = 0
+  #head: Offset = -1
+  #sampleDue = false
+  /** Reads requests that are sent again from the bytes that were kept. */
+  readonly #reader = new Decoder({ ...requestLimits, count: 2 ** 31 })
+  readonly #choice: Choice<Instance> = { to: undefined, because: 'no-replica' }
+  /** Slots of the keys of the call at hand. */
+  #slots = new Int32Array(64)
+  readonly #stopTicking: () => void
+  readonly early = false
+
+  constructor(
+    view: GroupView,
+    private readonly clock: Clock,
+    private readonly events: EventSink,
+    private readonly control: ControlPlane,
+    private readonly tools: UpstreamTools,
+    private readonly options: WorkerOptions,
+    readonly counters: GroupCounters,
+    private readonly onMasterMet: (upstream: Upstream, introduction: Introduction) => void,
+  ) {
+    this.name = view.name
+    this.view = { ...view, masterEpoch: -1, master: undefined, replicas: [] }
+    this.marks = new Marks(options.slots)
+    this.#stopTicking = every(clock, TICK_MS, () => this.#tick())
+    this.setView(view)
+  }
+
+  get master(): Instance | undefined {
+    return this.#master
+  }
+
+  get replicas(): readonly Instance[] {
+    return this.#replicas
+  }
+
+  get keptCommands(): number {
+    return this.#kept.length
+  }
+
+  get inFlight(): number {
+    return this.#inFlight
+  }
+
+  get holding(): boolean {
+    return this.#hold !== undefined
+  }
+
+  /** The master's newest offset that this worker has seen; -1 before. */
+  get head(): Offset {
+    return this.#head
+  }
+
+  // ── The view ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  setView(view: GroupView): void {
+    const before = this.view
+    this.view = view
+    const members = view.master === undefined ? view.replicas : [view.master, ...view.replicas]
+    const ids = new Set(members.map(member => member.id))
+    const master = view.master
+    const changed =
+      before.masterEpoch !== view.masterEpoch ||
+      before.master?.id !== master?.id ||
+      (before.master?.runId !== undefined && master?.runId !== undefined && before.master.runId !== master.runId)
+    if (changed && this.#master !== undefined) this.#retire(this.#master)
+    for (const [id, instance] of this.#instances) {
+      if (ids.has(id)) continue
+      this.#instances.delete(id)
+      instance.usable = false
+      this.counters.forgetNode(id)
+      if (instance !== this.#master) instance.closeAll('removed')
+    }
+    for (const member of members) this.#instanceFor(member).view = member
+    this.#master = master === undefined ? undefined : this.#instances.get(master.id)
+    this.#replicas = view.replicas.map(replica => this.#instances.get(replica.id) as Instance)
+    this.#refresh()
+    if (changed) this.#meetMaster()
+    this.#retryWaiting()
+    this.#drainKept()
+  }
+
+  setFreshness(update: FreshnessUpdate): void {
+    for (const { id, replid, offset } of update.samples) {
+      if (id === this.#master?.id) {
+        if (replid === this.replid && offset > this.#head) this.#head = offset
+        continue
+      }
+      this.#instances.get(id)?.setApplied(replid, offset, this.replid)
+    }
+    for (const [id, lagMs] of update.lagMs) {
+      const instance = this.#instances.get(id)
+      if (instance !== undefined) instance.lagMs = lagMs
+    }
+    this.tools.time.update()
+    this.#retryWaiting()
+  }
+
+  #instanceFor(member: { readonly id: string } & GroupView['replicas'][number]): Instance {
+    let instance = this.#instances.get(member.id)
+    if (instance === undefined) {
+      instance = new Instance(member, this, this.tools, {
+        username: this.options.upstreamUsername,
+        password: this.options.upstreamPassword,
+        connectTimeoutMs: this.options.connectTimeoutMs,
+      })
+      this.#instances.set(member.id, instance)
+    }
+    return instance
+  }
+
+  #refresh(): void {
+    const { now } = this.tools.time
+    for (const instance of this.#instances.values()) instance.refresh(this.replid, now)
+  }
+
+  /** Nothing new goes to this master; what is in flight may still be answered for a moment. */
+  #retire(master: Instance): void {
+    const until = this.clock.now() + this.options.settleMs
+    for (const upstream of master.abandon()) {
+      // A subscriber gains nothing by waiting: the sooner it subscribes elsewhere, the less it misses.
+      if (upstream.pending === 0 || upstream.piped) upstream.close('master-changed')
+      else this.#retiring.push({ upstream, until })
+    }
+  }
+
+  #meetMaster(): void {
+    const master = this.#master
+    if (master === undefined) return
+    master.forgive()
+    this.#askedAt = this.clock.now()
+    const lane = master.lane(2, this.#askedAt)
+    for (const upstream of [lane, master.existingLane(3)]) if (upstream?.open) this.#identify(upstream)
+  }
+
+  #identify(upstream: Upstream): void {
+    upstream.identify(introduction => this.#judge(upstream, introduction))
+  }
+
+  /** Is this the master that the view means? Then it may have what was kept for it. */
+  #judge(upstream: Upstream, introduction: Introduction): void {
+    const master = this.#master
+    if (master === undefined || upstream.instanceId !== master.id || upstream.closed) return
+    if (this.#retiring.some(retiring => retiring.upstream === upstream)) return
+    const { role, runId, replid, offset } = introduction
+    const expected = master.view.runId
+    const isIt = role === 'master' && (expected === undefined || runId === undefined || runId === expected)
+    if (!isIt || replid === undefined || offset === undefined) {
+      this.control.suspect(master.id, 'not-master')
+      return
+    }
+    if (replid !== this.replid) this.#beginLineage(replid)
+    this.marks.anchor(offset)
+    for (const flight of this.#orphans.splice(0)) this.marks.settle(flight, offset)
+    upstream.confirmed = true
+    this.#noteHead(offset)
+    this.onMasterMet(upstream, introduction)
+    this.#drainKept()
+  }
+
+  #beginLineage(replid: string): void {
+    this.events.event('info', '+lineage', { group: this.name, replid, previous: this.replid })
+    this.replid = replid
+    this.#head = -1
+    this.marks.restart()
+    this.#refresh()
+  }
+
+  // ── Dispatching ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Sends a command where it belongs, or keeps it. `decoder` stands on its bytes. */
+  dispatch(session: Asker, request: Request, call: Call, decoder: Decoder): void {
+    if (session.kept > 0) return this.keep(session, request, decoder)
+    switch (call.handling) {
+      case 'read':
+        return this.#dispatchRead(session, request, call, decoder)
+      case 'master':
+        return this.toMaster(session, request, call, decoder)
+      default:
+        return session.dispatchPinned(request, decoder)
+    }
+  }
+
+  #dispatchRead(session: Asker, request: Request, call: Call, decoder: Decoder): void {
+    const choice = this.#choice
+    if (!call.portable) {
+      choice.because = 'node-local'
+      choice.to = undefined
+    } else {
+      const count = this.#findSlots(call, decoder)
+      chooseRead(choice, this.#replicas, Math.max(this.#need(count), session.floor), session.rules, session.lastReplica)
+      if (choice.because === 'replica-about-to-qualify') return this.#wait(session, request, decoder, count)
+      if (choice.to !== undefined && this.#toReplica(session, request, call, decoder, choice.to, count)) return
+    }
+    this.#readAtMaster(session, request, call, decoder)
+  }
+
+  #readAtMaster(session: Asker, request: Request, call: Call, decoder: Decoder): void {
+    const { because } = this.#choice
+    this.counters.route(because)
+    session.lastBecause = because
+    this.toMaster(session, request, call, decoder)
+  }
+
+  #toReplica(
+    session: Asker,
+    request: Request,
+    call: Call,
+    decoder: Decoder,
+    replica: Instance,
+    count: number,
+  ): boolean {
+    const lane = replica.lane(session.resp, this.tools.time.now)
+    if (lane === undefined) {
+      this.#choice.because = 'no-replica'
+      return false
+    }
+    const { because } = this.#choice
+    this.counters.route(because)
+    this.counters.command(call, 'replica')
+    if (replica.lagMs !== undefined) this.counters.staleness.observe(replica.lagMs / 1000)
+    session.lastBecause = because
+    session.lastTo = replica.id
+    session.lastReplica = replica
+    session.replicaReads++
+    session.readFilter |= this.#filter(count)
+    request.toReplica = true
+    request.sentAt = this.tools.time.now
+    replica.pending++
+    lane.select(session.db)
+    lane.send(request, decoder.buffer, decoder.start, decoder.end)
+    return true
+  }
+
+  /** To the master on the shared connection, as soon as there is one that may have it. */
+  toMaster(session: Asker, request: Request, call: Call, decoder: Decoder): void {
+    const master = this.#master
+    const lane = master?.lane(session.resp, this.tools.time.now)
+    if (master === undefined || lane === undefined || !lane.confirmed || (call.writes && this.#hold !== undefined)) {
+      return this.keep(session, request, decoder)
+    }
+    if (call.writes && session.replicaReads > 0 && this.#overtakes(session, call, decoder)) {
+      return session.stall(request, decoder)
+    }
+    this.sendToMaster(lane, session, request, call, decoder)
+  }
+
+  /** On any connection to the master that may have it now: raises its marks and counts it. */
+  sendToMaster(upstream: Upstream, session: Asker, request: Request, call: Call, decoder: Decoder): void {
+    if (call.writes) {
+      if (call.marking !== 'none') this.#raise(upstream.flight(this.marks), this.#findSlots(call, decoder))
+      if (call.handling !== 'blocking') {
+        request.counted = true
+        this.#inFlight++
+      }
+      session.lastBecause = call.marking === 'none' ? 'master-only' : 'write'
+    }
+    session.lastTo = upstream.instanceId
+    this.counters.command(call, 'master')
+    request.sentAt = this.tools.time.now
+    const instance = this.#instances.get(upstream.instanceId)
+    if (instance !== undefined) instance.pending++
+    if (!upstream.inMulti) upstream.select(session.db)
+    upstream.send(request, decoder.buffer, decoder.start, decoder.end)
+  }
+
+  /** A command that is not executed now, or that changes nothing: no marks, not counted. */
+  sendAside(upstream: Upstream, session: Asker, request: Request, call: Call, decoder: Decoder): void {
+    session.lastTo = upstream.instanceId
+    session.lastBecause = 'transaction'
+    this.counters.command(call, 'master')
+    request.sentAt = this.tools.time.now
+    const instance = this.#instances.get(upstream.instanceId)
+    if (instance !== undefined) instance.pending++
+    if (!upstream.inMulti) upstream.select(session.db)
+    upstream.send(request, decoder.buffer, decoder.start, decoder.end)
+  }
+
+  /** Raises marks for what EXEC is about to do on `upstream`. */
+  raiseSlots(upstream: Upstream, slots: readonly number[] | undefined): void {
+    const flight = upstream.flight(this.marks)
+    if (slots === undefined) this.marks.raiseAll(flight)
+    else for (const slot of slots) this.marks.raise(flight, slot)
+  }
+
+  /** The slots a call writes; undefined when that is not known. */
+  writtenSlots(call: Call, decoder: Decoder): readonly number[] | undefined {
+    if (call.marking === 'none') return []
+    const count = this.#findSlots(call, decoder)
+    return count < 0 ? undefined : Array.from(this.#slots.subarray(0, count))
+  }
+
+  /** True when the command might reach the master before an earlier read of the same keys reached its replica. */
+  #overtakes(session: Asker, call: Call, decoder: Decoder): boolean {
+    if (call.marking === 'none') return false
+    return (session.readFilter & this.#filter(this.#findSlots(call, decoder))) !== 0
+  }
+
+  // ── Keys and marks ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Fills `#slots` with those of the call's keys; answers how many, or -1 for "any key". */
+  #findSlots(call: Call, decoder: Decoder): number {
+    const { argc } = decoder
+    if (argc < call.argcMin || argc > call.argcMax) return call.marking === 'all' ? -1 : 0
+    if (call.marking === 'all') return -1
+    const { buffer, argStart, argEnd } = decoder
+    if (call.marking === 'moving-keys') {
+      const positions = movingKeys(call, decoder.args())
+      if (positions === undefined) return -1
+      this.#makeRoom(positions.length)
+      for (let index = 0; index < positions.length; index++) {
+        const at = positions[index] as number
+        this.#slots[index] = this.marks.slotOf(buffer, argStart[at] as number, argEnd[at] as number)
+      }
+      return positions.length
+    }
+    const last = call.lastKey < 0 ? argc + call.lastKey : call.lastKey
+    let count = 0
+    for (let at = call.firstKey; at <= last && at < argc; at += call.keyStep) {
+      if (count === this.#slots.length) this.#makeRoom(count + 1)
+      this.#slots[count++] = this.marks.slotOf(buffer, argStart[at] as number, argEnd[at] as number)
+    }
+    return count
+  }
+
+  #makeRoom(count: number): void {
+    if (count <= this.#slots.length) return
+    const larger = new Int32Array(Math.max(count, this.#slots.length * 2))
+    larger.set(this.#slots)
+    this.#slots = larger
+  }
+
+  #need(count: number): Offset {
+    if (count < 0) return this.marks.needAll()
+    let need = 0
+    for (let index = 0; index < count; index++) {
+      const one = this.marks.need(this.#slots[index] as number)
+      if (one > need) need = one
+    }
+    return count === 0 && !this.marks.anchored ? IN_FLIGHT : need
+  }
+
+  #raise(flight: Flight, count: number): void {
+    if (count < 0) return this.marks.raiseAll(flight)
+    for (let index = 0; index < count; index++) this.marks.raise(flight, this.#slots[index] as number)
+  }
+
+  #filter(count: number): number {
+    if (count < 0) return -1
+    let filter = 0
+    for (let index = 0; index < count; index++) filter |= 1 << ((this.#slots[index] as number) & 31)
+    return filter
+  }
+
+  // ── Waiting for freshness ─────────────────────────────────────────────────────────────────────────────────────────
+
+  #wait(session: Asker, request: Request, decoder: Decoder, count: number): void {
+    this.counters.route('replica-about-to-qualify')
+    this.#keepBytes(request, decoder)
+    // It counts as a read at a replica from now on: no write of this session may overtake it.
+    session.replicaReads++
+    session.readFilter |= this.#filter(count)
+    request.toReplica = true
+    request.state = 'kept'
+    request.waitsUntil = this.tools.time.now + session.rules.waitMs
+    this.#waiting.push(request)
+    this.#armWaiting()
+  }
+
+  #armWaiting(): void {
+    let soonest = Number.POSITIVE_INFINITY
+    for (const { waitsUntil } of this.#waiting) if (waitsUntil < soonest) soonest = waitsUntil
+    if (soonest >= this.#waitEnds) return
+    this.#cancelWait()
+    this.#waitEnds = soonest
+    this.#cancelWait = this.clock.after(Math.max(0, soonest - this.clock.now()), () => {
+      this.#waitEnds = Number.POSITIVE_INFINITY
+      this.tools.time.update()
+      this.#retryWaiting()
+      this.#armWaiting()
+    })
+  }
+
+  /** Freshness has changed, or time is up for some. */
+  #retryWaiting(): void {
+    const { now } = this.tools.time
+    const waiting = this.#waiting
+    if (waiting.length === 0) return
+    this.#waiting = []
+    for (const request of waiting) {
+      const session = request.session as Asker
+      const call = request.call as Call
+      if (session.closed) {
+        this.tools.requests.give(request)
+        continue
+      }
+      const decoder = this.#reread(request)
+      const count = this.#findSlots(call, decoder)
+      chooseRead(
+        this.#choice,
+        this.#replicas,
+        Math.max(this.#need(count), session.floor),
+        session.rules,
+        session.lastReplica,
+      )
+      const about = this.#choice.because === 'replica-about-to-qualify'
+      if (about && now < request.waitsUntil) {
+        this.#waiting.push(request)
+        continue
+      }
+      request.toReplica = false
+      session.replicaReads--
+      const { to } = this.#choice
+      if (to !== undefined && this.#toReplica(session, request, call, decoder, to, count)) continue
+      if (about) this.#choice.because = 'waited-in-vain'
+      this.#readAtMaster(session, request, call, decoder)
+    }
+  }
+
+  // ── Keeping ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Not now: the request waits for a master that may have it. */
+  keep(session: Asker, request: Request, decoder: Decoder): void {
+    this.#keepBytes(request, decoder)
+    this.#enqueueKept(session, request)
+  }
+
+  /** The same for a request whose bytes are kept already. */
+  keepAgain(session: Asker, request: Request): void {
+    this.#enqueueKept(session, request)
+  }
+
+  #enqueueKept(session: Asker, request: Request): void {
+    request.state = 'kept'
+    if (request.keptAt === 0) {
+      request.keptAt = this.clock.now()
+      this.#keptSince++
+    }
+    session.kept++
+    session.lastBecause = 'held'
+    this.#kept.push(request)
+  }
+
+  #keepBytes(request: Request, decoder: Decoder): void {
+    if (request.block !== undefined) return
+    const { buffer, start, end } = decoder
+    request.block = this.tools.blocks.single(buffer, start, end)
+    request.start = 0
+    request.end = end - start
+  }
+
+  /** Stands on the bytes of a request that was kept. */
+  #reread(request: Request): Decoder {
+    const reader = this.#reader
+    reader.feed((request.block as { bytes: Buffer }).bytes.subarray(request.start, request.end))
+    reader.nextRequest()
+    return reader
+  }
+
+  /** Sends what was kept, in order of arrival, as far as it may be sent. */
+  #drainKept(): void {
+    for (let left = this.#kept.length; left > 0; left--) {
+      const request = this.#kept.shift() as Request
+      const session = request.session as Asker
+      session.kept--
+      if (session.closed) this.tools.requests.give(request)
+      else if (session.kept < 0) session.kept = 0
+      else this.#redispatch(session, request)
+    }
+    if (this.#kept.length === 0) this.#reportRelease()
+  }
+
+  #redispatch(session: Asker, request: Request): void {
+    const waited = this.clock.now() - request.keptAt
+    // Others of this session stand behind it: only those of them that are kept again hold it back.
+    const behind = session.kept
+    session.kept = 0
+    this.dispatch(session, request, request.call as Call, this.#reread(request))
+    const keptAgain = session.kept > 0
+    session.kept += behind
+    if (keptAgain) return
+    if (waited > this.#longestMs) this.#longestMs = waited
+    if (session.kept === 0) session.proceed()
+  }
+
+  #expireKept(now: Millis): void {
+    for (let left = this.#kept.length; left > 0; left--) {
+      const request = this.#kept.shift() as Request
+      const session = request.session as Asker
+      if (session.closed) {
+        session.kept--
+        this.tools.requests.give(request)
+      } else if (now - request.keptAt > this.options.holdTimeoutMs) {
+        session.kept--
+        session.fail(request, HOLD_EXPIRED)
+        if (session.kept === 0) session.proceed()
+      } else this.#kept.push(request)
+    }
+  }
+
+  // ── Hold and release ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  hold({ timeoutMs }: HoldRequest): Promise<HoldReport> {
+    this.#endHold(false)
+    this.#keptSince = 0
+    this.#longestMs = 0
+    return new Promise(resolve => {
+      const cancel = this.clock.after(timeoutMs, () => {
+        this.events.event('warn', '-hold-expired', { group: this.name, timeoutMs })
+        this.#endHold(false)
+        this.#drainKept()
+      })
+      this.#hold = { report: resolve, cancel, reported: false }
+      this.#reportDrained()
+    })
+  }
+
+  release(): Promise<ReleaseReport> {
+    return new Promise(resolve => {
+      this.#releases.push(resolve)
+      this.#endHold(true)
+      this.#drainKept()
+    })
+  }
+
+  #endHold(drained: boolean): void {
+    const hold = this.#hold
+    if (hold === undefined) return
+    this.#hold = undefined
+    hold.cancel()
+    if (!hold.reported) hold.report({ drained: drained && this.#inFlight === 0, inFlight: this.#inFlight })
+  }
+
+  #reportDrained(): void {
+    const hold = this.#hold
+    if (hold === undefined || hold.reported || this.#inFlight > 0) return
+    hold.reported = true
+    hold.report({ drained: true, inFlight: 0 })
+  }
+
+  #reportRelease(): void {
+    if (this.#hold !== undefined || this.#releases.length === 0) return
+    const report = { heldCommands: this.#keptSince, stallMs: this.#longestMs }
+    for (const resolve of this.#releases.splice(0)) resolve(report)
+  }
+
+  // ── Connections of their own ──────────────────────────────────────────────────────────────────────────────────────
+
+  /** A connection to the master for one session; undefined when there is none now, or no more may be lent. */
+  borrow(session: Asker): Upstream | undefined {
+    const master = this.#master
+    if (master === undefined || master.lent >= this.options.maxPinned) return undefined
+    const upstream = master.borrow(session.resp, this.tools.time.now)
+    if (upstream !== undefined) upstream.lentTo = session
+    return upstream
+  }
+
+  /** True when every connection that may be lent is. */
+  get exhausted(): boolean {
+    return (this.#master?.lent ?? 0) >= this.options.maxPinned
+  }
+
+  giveBack(upstream: Upstream): void {
+    const instance = this.#instances.get(upstream.instanceId)
+    upstream.lentTo = undefined
+    upstream.piped = false
+    if (instance === undefined || instance !== this.#master) {
+      if (instance !== undefined) instance.lent--
+      upstream.close('master-changed')
+    } else instance.giveBack(upstream)
+  }
+
+  /** The session is done with a connection whose state is not clean. */
+  discard(upstream: Upstream): void {
+    const instance = this.#instances.get(upstream.instanceId)
+    if (instance !== undefined) instance.lent--
+    upstream.lentTo = undefined
+    upstream.close('client-gone')
+  }
+
+  // ── What connections tell ─────────────────────────────────────────────────────────────────────────────────────────
+
+  onOpen(upstream: Upstream): void {
+    this.counters.connect(upstream.instanceId, 'ok')
+    const instance = this.#instances.get(upstream.instanceId)
+    instance?.opened()
+    if (instance !== undefined && instance === this.#master) this.#identify(upstream)
+  }
+
+  onAnswered(upstream: Upstream, request: Request): void {
+    const { now } = this.tools.time
+    const seconds = (now - request.sentAt) / 1000
+    const instance = this.#instances.get(upstream.instanceId)
+    instance?.answered(request, now)
+    const { counters } = this
+    if (request.toReplica) counters.readReplica.observe(seconds)
+    else if (request.counted) {
+      request.counted = false
+      this.#inFlight--
+      if (request.call?.marking === 'none') counters.other.observe(seconds)
+      else counters.write.observe(seconds)
+      if (this.#inFlight === 0 && this.#hold !== undefined) this.#reportDrained()
+    } else counters.readMaster.observe(seconds)
+    if (request.toReplica) {
+      const session = request.session as Asker
+      if (--session.replicaReads === 0) session.readFilter = 0
+    }
+  }
+
+  /**
+   * True when an answer must not be shown: the session has a command back that was not executed, and this read, sent
+   * after it, would miss what it writes.
+   */
+  onReply(upstream: Upstream, request: Request): boolean {
+    const session = request.session as Asker
+    if (session.kept === 0 || session.closed || request.call?.handling !== 'read' || upstream.lentTo !== undefined)
+      return false
+    this.#takeBack(upstream, request)
+    this.#enqueueKept(session, request)
+    return true
+  }
+
+  onSample(upstream: Upstream, flight: Flight, offset: Offset): void {
+    this.marks.settle(flight, offset)
+    if (upstream.confirmed) this.#noteHead(offset)
+  }
+
+  onDemoted(upstream: Upstream, flight: Flight): void {
+    this.#orphans.push(flight)
+    this.#doubt(upstream)
+  }
+
+  /** True: the command was not executed, and is kept or sent elsewhere. */
+  onError(upstream: Upstream, request: Request, text: Bytes): boolean {
+    const target = request.toReplica ? 'replica' : 'master'
+    const session = request.session as Asker
+    const poisoned = request.effect === 'exec' && session.poisoned
+    const meaning = poisoned ? 'not-master' : meaningOf(text)
+    this.counters.error(text, target)
+    if (meaning === 'answer' || session.closed || request.attempts > 100) return false
+    if (meaning === 'no-script') return this.#healScript(upstream, request)
+    if (meaning === 'unblocked' && request.call?.handling !== 'blocking') return false
+
+    request.attempts++
+    this.counters.healed(errorCode(text))
+    const instance = this.#instances.get(upstream.instanceId)
+    const wasReplica = request.toReplica
+    if (wasReplica) instance?.rest(this.tools.time.now)
+    else if (meaning !== 'unblocked') this.#doubt(upstream)
+    this.#takeBack(upstream, request)
+    if (upstream.lentTo !== undefined) return session.onPinnedRefused(upstream, request, meaning)
+    if (wasReplica) this.#resend(session, request)
+    else this.#enqueueKept(session, request)
+    return true
+  }
+
+  onClose(upstream: Upstream, reason: string, pending: Fifo<Request>): void {
+    const { now } = this.tools.time
+    const instance = this.#instances.get(upstream.instanceId)
+    const failed = upstream.heardAt === 0
+    const ours =
+      reason === 'master-changed' || reason === 'removed' || reason === 'client-gone' || reason === 'shutdown'
+    instance?.closed(upstream, failed && !ours, now)
+    instance?.refresh(this.replid, now)
+    if (!ours) this.#reportClosed(upstream, reason, failed)
+    const session = upstream.lentTo as Asker | undefined
+    const requests: Request[] = []
+    for (let request = pending.shift(); request !== undefined; request = pending.shift()) {
+      if (request.kind === 'client') {
+        this.#takeBack(upstream, request)
+        requests.push(request)
+        continue
+      }
+      if (request.flight !== undefined) this.#orphans.push(request.flight)
+      request.lost?.()
+      this.tools.requests.give(request)
+    }
+    if (session !== undefined) {
+      if (instance !== undefined) instance.lent--
+      upstream.lentTo = undefined
+      session.onPinnedClosed(upstream, reason, requests)
+    } else for (const request of requests) this.#lost(request)
+    // The master's shared connection is what everybody waits for.
+    if (instance !== undefined && instance === this.#master && !ours) instance.lane(upstream.resp, now)
+  }
+
+  #reportClosed(upstream: Upstream, reason: string, failed: boolean): void {
+    const result = reason === 'ECONNREFUSED' ? 'refused' : 'failed'
+    if (failed) this.counters.connect(upstream.instanceId, result)
+    this.events.event('info', '-upstream', { group: this.name, node: upstream.instanceId, reason })
+    this.control.suspect(upstream.instanceId, result === 'refused' ? 'refused' : 'reset')
+  }
+
+  /** A request of a shared connection that died. */
+  #lost(request: Request): void {
+    const session = request.session as Asker
+    if (session.closed) return this.tools.requests.give(request)
+    const handed = Upstream.handedOver(request)
+    const call = request.call as Call
+    if (handed) request.attempts++
+    if (!handed) this.#resend(session, request)
+    else if (!call.writes && request.attempts <= 1) this.#resend(session, request)
+    else session.fail(request, UNKNOWN_RESULT)
+  }
+
+  /** Sends it again, behind what its session has kept already. */
+  #resend(session: Asker, request: Request): void {
+    if (session.kept > 0) this.#enqueueKept(session, request)
+    else this.dispatch(session, request, request.call as Call, this.#reread(request))
+  }
+
+  /** It is in no connection's queue any more, and not answered. */
+  #takeBack(upstream: Upstream, request: Request): void {
+    const instance = this.#instances.get(upstream.instanceId)
+    if (instance !== undefined) instance.pending--
+    if (request.toReplica) (request.session as Asker).replicaReads--
+    request.toReplica = false
+    request.state = 'kept'
+    if (!request.counted) return
+    request.counted = false
+    this.#inFlight--
+    if (this.#inFlight === 0 && this.#hold !== undefined) this.#reportDrained()
+  }
+
+  /** Its instance says that it is no master, or does not serve. */
+  #doubt(upstream: Upstream): void {
+    const instance = this.#instances.get(upstream.instanceId)
+    if (instance === undefined || instance !== this.#master || !upstream.confirmed) return
+    for (const connection of instance.connections) connection.confirmed = false
+    this.#askedAt = this.clock.now()
+    this.control.suspect(upstream.instanceId, 'not-master')
+    this.events.event('warn', '+master-doubted', { group: this.name, node: upstream.instanceId })
+  }
+
+  /** EVALSHA of a script that the new master does not have and we remember: load it, and send the call again. */
+  #healScript(upstream: Upstream, request: Request): boolean {
+    if (request.healed || upstream.inMulti || request.call?.handling !== 'master') return false
+    const decoder = this.#reread(request)
+    const load = this.scripts.loadFor(decoder)
+    if (load === undefined) return false
+    request.healed = true
+    const session = request.session as Asker
+    const call = request.call
+    this.#takeBack(upstream, request)
+    this.counters.healed('NOSCRIPT')
+    upstream.tell(load)
+    this.sendToMaster(upstream, session, request, call, decoder)
+    return true
+  }
+
+  // ── The master's newest offset ────────────────────────────────────────────────────────────────────────────────────
+
+  #noteHead(offset: Offset): void {
+    if (offset > this.#head) this.#head = offset
+    if (this.#sampleDue) return
+    this.#sampleDue = true
+    turn.add(this)
+  }
+
+  /** The end of the turn: one sample for the control plane, however many flushes were answered. */
+  flush(): void {
+    this.#sampleDue = false
+    if (this.#master === undefined || this.replid === undefined || this.#head < 0) return
+    this.control.sample(this.name, { id: this.#master.id, replid: this.replid, offset: this.#head })
+  }
+
+  // ── Housekeeping ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #tick(): void {
+    const now = this.tools.time.update()
+    this.#refresh()
+    if (this.#kept.length > 0) this.#expireKept(now)
+    this.#closeRetired(now)
+    this.#closeSilent(now)
+    this.#askMasterAgain(now)
+  }
+
+  #closeRetired(now: Millis): void {
+    if (this.#retiring.length === 0) return
+    const retiring = this.#retiring
+    this.#retiring = retiring.filter(({ upstream, until }) => !upstream.closed && upstream.pending > 0 && now < until)
+    for (const one of retiring) if (!this.#retiring.includes(one)) one.upstream.close('master-changed')
+  }
+
+  /** A replica that has answered nothing for too long loses its connection; its reads go elsewhere. */
+  #closeSilent(now: Millis): void {
+    for (const replica of this.#replicas) {
+      for (const resp of [2, 3] as const) {
+        const lane = replica.existingLane(resp)
+        const oldest = lane?.oldest
+        if (lane === undefined || oldest === undefined || oldest.kind !== 'client') continue
+        if (now - Math.max(oldest.sentAt, lane.heardAt) <= this.options.readTimeoutMs) continue
+        replica.rest(now)
+        lane.close('read-timeout')
+      }
+    }
+  }
+
+  #askMasterAgain(now: Millis): void {
+    const master = this.#master
+    if (master === undefined || now - this.#askedAt < ASK_AGAIN_MS) return
+    const lane = master.lane(2, now)
+    if (lane === undefined) return
+    let asked = false
+    for (const upstream of master.connections) {
+      // Those lent out are asked when they are needed again, by whoever needs them; here all that stand.
+      if (!upstream.open || upstream.confirmed || (upstream.pending > 0 && upstream.piped)) continue
+      this.#identify(upstream)
+      asked = true
+    }
+    if (asked) this.#askedAt = now
+  }
+
+  close(): void {
+    this.#stopTicking()
+    this.#cancelWait()
+    this.#endHold(false)
+    for (const instance of this.#instances.values()) instance.closeAll('shutdown')
+    for (const { upstream } of this.#retiring) upstream.close('shutdown')
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * What all sessions of a worker share.
+ */
+import type { EventSink } from '../base/bus.js'
+import type { Clock } from '../base/clock.js'
+import type { Offset } from '../base/units.js'
+import type { Counter, MetricStore } from '../metrics/store.js'
+import type { Decoder } from '../resp/decoder.js'
+import type { Encoder } from '../resp/encoder.js'
+import type { CallTable } from '../routing/calls.js'
+import type { ReadRules } from '../routing/choose.js'
+import type { Group } from './group.js'
+import type { WorkerOptions } from './options.js'
+import type { Request } from './request.js'
+import type { Session } from './session.js'
+import type { UpstreamTools } from './upstream.js'
+
+/** The listener a client came in by. */
+export interface Entrance {
+  readonly name: string
+  /** What its clients begin with. */
+  readonly rules: ReadRules
+  readonly receivedBytes: Counter
+  readonly sentBytes: Counter
+  readonly connections: Counter
+  readonly opened: Counter
+}
+
+export function entranceCounters(store: MetricStore, listener: string): Omit<Entrance, 'name' | 'rules'> {
+  return {
+    receivedBytes: store.counter('lagrange_client_received_bytes_total', { listener }),
+    sentBytes: store.counter('lagrange_client_sent_bytes_total', { listener }),
+    connections: store.gauge('lagrange_client_connections', { listener }),
+    opened: store.counter('lagrange_client_connections_opened_total', { listener }),
+  }
+}
+
+export interface Hub {
+  readonly clock: Clock
+  readonly events: EventSink
+  readonly options: WorkerOptions
+  readonly tools: UpstreamTools
+  /** undefined until the first view: sessions wait for it. */
+  readonly group: Group | undefined
+  readonly calls: CallTable
+  readonly sessions: ReadonlyMap<number, Session>
+  /** What the master said of itself. */
+  readonly about: { readonly version: string; readonly databases: number }
+  /** For replies that cannot be written straight to the client. */
+  readonly scratch: Encoder
+  /** For requests whose bytes were kept. */
+  readonly reader: Decoder
+  readonly draining: boolean
+  onSessionClosed(session: Session, reason: string): void
+  /** A subscriber has lost its connection: it is told when there is a master again. */
+  awaitMaster(session: Session): void
+  /** Answers WAIT: calls back when `count` replicas have applied `offset`, or the time is over. */
+  confirmations(count: number, offset: Offset, timeoutMs: number, then: (confirmed: number) => void): () => void
+}
+
+/** Stands on the bytes of a request that was kept. */
+export function reread(reader: Decoder, request: Request): Decoder {
+  reader.feed(request.bytes)
+  reader.nextRequest()
+  return reader
+}

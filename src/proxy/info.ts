@@ -1,0 +1,42 @@
+/**
+ * INFO through the proxy: what the master says of itself, and a section about us.
+ */
+
+import { decodeFrame } from '../resp/decoder.js'
+import { Encoder } from '../resp/encoder.js'
+import { textOf } from '../resp/protocol.js'
+import type { Session } from './session.js'
+
+/** The master's reply with our section behind it; errors as they are. */
+export function withProxySection(session: Session, buffer: Buffer, start: number, end: number): Buffer {
+  const text = textOf(decodeFrame(buffer, start, end))
+  if (text === undefined) return Buffer.from(buffer.subarray(start, end))
+  const encoder = new Encoder(session.resp, text.length + 1024)
+  encoder.verbatim('txt', `${text}${text === '' || text.endsWith('\r\n') ? '' : '\r\n'}\r\n${proxySection(session)}`)
+  return encoder.take()
+}
+
+export function proxySection(session: Session): string {
+  const { hub, group } = session
+  const { master, replicas, view, marks } = group
+  const lines = [
+    '# Proxy',
+    `proxy_group:${group.name}`,
+    `proxy_clients:${hub.sessions.size}`,
+    `proxy_master:${master?.id ?? ''}`,
+    `proxy_master_epoch:${view.masterEpoch}`,
+    `proxy_replid:${group.replid ?? ''}`,
+    `proxy_head_offset:${group.head}`,
+    `proxy_replicas:${replicas.length}`,
+    `proxy_level:${session.rules.level}`,
+    `proxy_held_commands:${group.keptCommands}`,
+    `proxy_writes_in_flight:${marks.inFlight}`,
+  ]
+  for (const [index, replica] of replicas.entries()) {
+    const state = replica.usable ? 'online' : (replica.view.excluded ?? 'resting')
+    lines.push(
+      `proxy_replica${index}:id=${replica.id},state=${state},applied=${replica.applied},lag_ms=${replica.lagMs ?? -1}`,
+    )
+  }
+  return `${lines.join('\r\n')}\r\n`
+}

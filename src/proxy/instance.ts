@@ -1,0 +1,192 @@
+/**
+ * One instance as the data plane knows it: its connections, how fresh it is, how busy.
+ *
+ * There is one shared connection per protocol version, which all sessions that speak it use, and a stock of connections
+ * that are lent to one session at a time. A lane that broke is opened again when somebody needs it, after a pause that
+ * grows from 20 ms to a second while it cannot be opened.
+ */
+import { Ewma } from '../base/ewma.js'
+import type { Millis, Offset } from '../base/units.js'
+import type { Candidate } from '../routing/choose.js'
+import type { InstanceView } from '../topology/view.js'
+import type { Request } from './request.js'
+import {
+  type CloseReason,
+  type Resp,
+  Upstream,
+  type UpstreamOptions,
+  type UpstreamOwner,
+  type UpstreamTools,
+} from './upstream.js'
+
+const RETRY_MIN_MS = 20
+const RETRY_MAX_MS = 1000
+/** An instance that answered LOADING or MASTERDOWN, or nothing at all, is left alone for so long. */
+const REST_MS = 100
+/** A latency nobody has measured yet: new replicas are tried. */
+const LATENCY_UNKNOWN_MS = 0.05
+/** Idle connections kept per protocol version. */
+const IDLE_MAX = 64
+
+export class Instance implements Candidate {
+  readonly id: string
+  view: InstanceView
+  /** Offsets it reported, and of which history. */
+  replid: string | undefined
+  offset: Offset = -1
+  applied: Offset = -1
+  lagMs: Millis | undefined
+  pending = 0
+  latencyMs: Millis = LATENCY_UNKNOWN_MS
+  usable = false
+  /** Connections that are lent. */
+  lent = 0
+  readonly #latency = new Ewma(1000)
+  readonly #lanes: [Upstream | undefined, Upstream | undefined] = [undefined, undefined]
+  readonly #idle: [Upstream[], Upstream[]] = [[], []]
+  readonly #all = new Set<Upstream>()
+  #sampledAt: Millis = 0
+  #retryAt: Millis = 0
+  #retryMs: Millis = RETRY_MIN_MS
+  #restUntil: Millis = 0
+
+  constructor(
+    view: InstanceView,
+    private readonly owner: UpstreamOwner,
+    private readonly tools: UpstreamTools,
+    private readonly options: UpstreamOptions,
+  ) {
+    this.id = view.id
+    this.view = view
+  }
+
+  get connections(): ReadonlySet<Upstream> {
+    return this.#all
+  }
+
+  get idleCount(): number {
+    return this.#idle[0].length + this.#idle[1].length
+  }
+
+  get sharedCount(): number {
+    return (this.#lanes[0] === undefined ? 0 : 1) + (this.#lanes[1] === undefined ? 0 : 1)
+  }
+
+  /** When a broken lane may be opened again. */
+  get retryAt(): Millis {
+    return this.#retryAt
+  }
+
+  /** Judges again whether it may serve reads. */
+  refresh(replid: string | undefined, now: Millis): void {
+    this.applied = this.replid === replid && replid !== undefined ? this.offset : -1
+    const { excluded, role } = this.view
+    this.usable = excluded === undefined && role === 'replica' && now >= this.#restUntil && now >= this.#retryAt
+  }
+
+  setApplied(replid: string, offset: Offset, current: string | undefined): void {
+    this.replid = replid
+    this.offset = offset
+    this.applied = replid === current ? offset : -1
+  }
+
+  /** The shared connection, opened if need be; undefined while it must not be tried. */
+  lane(resp: Resp, now: Millis): Upstream | undefined {
+    const existing = this.#lanes[resp - 2]
+    if (existing !== undefined) return existing
+    if (now < this.#retryAt) return undefined
+    const lane = this.#open(resp)
+    this.#lanes[resp - 2] = lane
+    return lane
+  }
+
+  existingLane(resp: Resp): Upstream | undefined {
+    return this.#lanes[resp - 2]
+  }
+
+  isLane(upstream: Upstream): boolean {
+    return this.#lanes[upstream.resp - 2] === upstream
+  }
+
+  /** A connection for one session; it comes back by `giveBack` or is closed. */
+  borrow(resp: Resp, now: Millis): Upstream | undefined {
+    const idle = this.#idle[resp - 2]?.pop()
+    if (idle === undefined && now < this.#retryAt) return undefined
+    this.lent++
+    if (idle !== undefined) return idle
+    const upstream = this.#open(resp)
+    upstream.learnClientId()
+    return upstream
+  }
+
+  /** Only connections in a clean state come back: nothing watched, queued, subscribed or in flight. */
+  giveBack(upstream: Upstream): void {
+    this.lent--
+    upstream.lentTo = undefined
+    upstream.piped = false
+    const idle = this.#idle[upstream.resp - 2] as Upstream[]
+    if (upstream.closed) return
+    if (idle.length < IDLE_MAX && upstream.confirmed) idle.push(upstream)
+    else upstream.close('removed')
+  }
+
+  #open(resp: Resp): Upstream {
+    const { host, port } = this.view
+    const upstream = new Upstream({ host, port }, resp, this.id, this.owner, this.tools, this.options)
+    this.#all.add(upstream)
+    return upstream
+  }
+
+  /** A reply came; one sample per chunk is enough to know how long they take. */
+  answered(request: Request, now: Millis): void {
+    this.pending--
+    if (now === this.#sampledAt) return
+    this.#sampledAt = now
+    this.#latency.add(now - request.sentAt, now)
+    this.latencyMs = Math.max(0.01, this.#latency.value ?? LATENCY_UNKNOWN_MS)
+  }
+
+  opened(): void {
+    this.#retryMs = RETRY_MIN_MS
+  }
+
+  /** A connection is gone; `failed` when it never stood. */
+  closed(upstream: Upstream, failed: boolean, now: Millis): void {
+    this.#all.delete(upstream)
+    if (this.isLane(upstream)) this.#lanes[upstream.resp - 2] = undefined
+    for (const idle of this.#idle) {
+      const at = idle.indexOf(upstream)
+      if (at >= 0) idle.splice(at, 1)
+    }
+    if (failed) {
+      this.#retryAt = now + this.#retryMs
+      this.#retryMs = Math.min(RETRY_MAX_MS, this.#retryMs * 2)
+    }
+  }
+
+  /** It said that it does not serve: others are asked for a while. */
+  rest(now: Millis): void {
+    this.#restUntil = now + REST_MS
+    this.usable = false
+  }
+
+  /** Nothing keeps it from being tried at once: the view says that it is there. */
+  forgive(): void {
+    this.#retryAt = 0
+    this.#restUntil = 0
+    this.#retryMs = RETRY_MIN_MS
+  }
+
+  closeAll(reason: CloseReason): void {
+    for (const upstream of [...this.#all]) upstream.close(reason)
+  }
+
+  /** Lanes and idle connections are not used any more; what is in flight on them may still be answered. */
+  abandon(): Upstream[] {
+    const left = [...this.#all]
+    this.#lanes[0] = this.#lanes[1] = undefined
+    this.#idle[0].length = this.#idle[1].length = 0
+    for (const upstream of left) upstream.confirmed = false
+    return left
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * LAGRANGE: what only this proxy can be asked.
+ */
+import type { Bytes } from '../base/units.js'
+import type { Decoder } from '../resp/decoder.js'
+import { type Level, levels } from '../routing/choose.js'
+import type { Request } from './request.js'
+import type { Session } from './session.js'
+import { sampleMaster } from './wait.js'
+
+const HELP = [
+  'LAGRANGE <subcommand> [<arg> ...]. Subcommands are:',
+  'CONSISTENCY [strong|causal|session|bounded <ms>|eventual]',
+  '    What reads of this connection are promised. Without a level: which one it is.',
+  'NODES',
+  '    The instances of the group, and how fresh they are.',
+  'WHY',
+  '    Where the last command of this connection went, and why.',
+  'TOKEN',
+  '    A token that stands for everything this connection has seen written.',
+  'AFTER <token> [<ms>]',
+  '    Reads of this connection see what the token stands for; they wait up to <ms> for a replica that has it.',
+  'HELP',
+  '    This text.',
+]
+
+/** No connection waits longer than this for a replica, whatever it asks for. */
+const MAX_WAIT_MS = 10_000
+const MAX_BOUND_MS = 86_400_000
+
+type Answer = (session: Session, request: Request, args: readonly Bytes[]) => void
+
+const subcommands: Readonly<Record<string, Answer>> = {
+  CONSISTENCY: consistency,
+  NODES: nodes,
+  WHY: why,
+  TOKEN: token,
+  AFTER: after,
+  HELP: help,
+}
+
+export function answerLagrange(session: Session, request: Request, decoder: Decoder): void {
+  const args = decoder.args()
+  const answer = subcommands[(args[1] ?? 'HELP').toUpperCase()]
+  if (answer !== undefined) return answer(session, request, args)
+  session.fail(request, `ERR unknown subcommand '${(args[1] as Bytes).slice(0, 128)}'. Try LAGRANGE HELP.`)
+}
+
+function consistency(session: Session, request: Request, args: readonly Bytes[]): void {
+  if (args.length === 2) {
+    const { level, boundMs } = session.rules
+    session.begin(request).bulk(level === 'bounded' ? `${level} ${boundMs}` : level)
+    return session.finish(request)
+  }
+  const level = levels.find(known => known === (args[2] as Bytes).toLowerCase()) as Level | undefined
+  if (level === undefined)
+    return session.fail(request, `ERR unknown level '${args[2]}', known are ${levels.join(', ')}`)
+  if (args.length > (level === 'bounded' ? 4 : 3)) return session.fail(request, 'ERR syntax error')
+  const boundMs = args[3] === undefined ? session.rules.boundMs : wholeNumber(args[3], MAX_BOUND_MS)
+  if (boundMs === undefined)
+    return session.fail(request, 'ERR the bound is not a number of milliseconds or out of range')
+  session.rules = { ...session.rules, level, boundMs }
+  session.begin(request).ok()
+  session.finish(request)
+}
+
+function nodes(session: Session, request: Request): void {
+  const { group } = session
+  const all = group.master === undefined ? group.replicas : [group.master, ...group.replicas]
+  const out = session.begin(request)
+  out.array(all.length)
+  for (const instance of all) {
+    const isMaster = instance === group.master
+    out.map(6)
+    for (const [key, value] of [
+      ['id', instance.id],
+      ['role', isMaster ? 'master' : 'replica'],
+      ['state', isMaster || instance.usable ? 'online' : (instance.view.excluded ?? 'resting')],
+      ['offset', isMaster ? group.head : instance.applied],
+      ['lag-ms', isMaster ? 0 : Math.round(instance.lagMs ?? -1)],
+      ['pending', instance.pending],
+    ] as const) {
+      out.bulk(key)
+      if (typeof value === 'number') out.integer(value)
+      else out.bulk(value)
+    }
+  }
+  session.finish(request)
+}
+
+function why(session: Session, request: Request): void {
+  const { lastTo, lastBecause } = session
+  const out = session.begin(request)
+  out.array(2)
+  out.bulk(lastTo)
+  out.bulk(lastBecause)
+  session.finish(request)
+}
+
+/** The offset is sampled now: it covers what this connection has been answered, and may cover more. */
+function token(session: Session, request: Request): void {
+  sampleMaster(session, request, offset => {
+    session.begin(request).bulk(`${session.group.replid ?? ''}:${offset}`)
+    session.finish(request)
+  })
+}
+
+/** LAGRANGE AFTER replid:offset [ms] */
+function after(session: Session, request: Request, args: readonly Bytes[]): void {
+  const parsed = /^([0-9a-f]{40}):(\d{1,16})$/.exec(args[2] ?? '')
+  if (parsed === null || args.length > 4) return session.fail(request, 'ERR a token is <replid>:<offset>')
+  const waitMs = args[3] === undefined ? session.rules.waitMs : wholeNumber(args[3], MAX_WAIT_MS)
+  if (waitMs === undefined) {
+    return session.fail(request, `ERR the time is not a number of milliseconds or above ${MAX_WAIT_MS}`)
+  }
+  const [, replid, offsetText] = parsed
+  const offset = Number(offsetText)
+  const { group } = session
+  const { lineage } = group.view
+  if (replid !== group.replid) {
+    // Offsets of the history we descend from are ours, up to where it was left.
+    if (replid !== lineage?.replid2 || lineage?.replid !== group.replid) {
+      return session.fail(request, 'ERR the token belongs to another history')
+    }
+    if (offset >= (lineage?.secondOffset ?? 0)) {
+      return session.fail(request, 'LOSTWRITE what the token stands for was lost in a failover')
+    }
+  }
+  session.floor = Math.max(session.floor, offset)
+  session.rules = { ...session.rules, waitMs }
+  session.begin(request).ok()
+  session.finish(request)
+}
+
+function help(session: Session, request: Request): void {
+  const out = session.begin(request)
+  out.array(HELP.length)
+  for (const line of HELP) out.simple(line)
+  session.finish(request)
+}
+
+function wholeNumber(text: Bytes, max: number): number | undefined {
+  const value = /^\d{1,12}$/.test(text) ? Number(text) : Number.NaN
+  return value <= max ? value : undefined
+}

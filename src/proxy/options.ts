@@ -1,0 +1,71 @@
+/**
+ * What can be set about a worker. Defaults are for a proxy on the same network as its instances.
+ */
+import type { Millis } from '../base/units.js'
+import type { Level } from '../routing/choose.js'
+
+export interface WorkerOptions {
+  /** The label of its listener in metrics. */
+  readonly listener: string
+  /** What clients must AUTH with; undefined: nothing. */
+  readonly password: string | undefined
+  /** How the proxy logs in to instances. */
+  readonly upstreamUsername: string | undefined
+  readonly upstreamPassword: string | undefined
+
+  /** The level of new connections; LAGRANGE CONSISTENCY changes that of one. */
+  readonly level: Level
+  /** For level `bounded`. */
+  readonly boundMs: Millis
+  /** How long a read may wait for a replica that is about to be fresh enough; 0 sends it to the master at once. */
+  readonly waitMs: Millis
+  /** Slots of the table of marks, 12 bytes each: more slots, fewer reads sent to the master for a collision. */
+  readonly slots: number
+
+  /** How long a command waits for a writable master before it is refused with MASTERDOWN. */
+  readonly holdTimeoutMs: Millis
+  readonly connectTimeoutMs: Millis
+  /** A replica that leaves a read unanswered for so long loses its connection, and the reads go elsewhere. */
+  readonly readTimeoutMs: Millis
+  /** What was in flight on a master that is none any more may still be answered for so long. */
+  readonly settleMs: Millis
+
+  readonly maxClients: number
+  /** Connections lent to sessions (transactions, blocking commands, subscriptions), per instance. */
+  readonly maxPinned: number
+  /** Replies waiting for one client beyond this: none of its commands is read until it has taken them. */
+  readonly softQueuedBytes: number
+  /** Beyond this it is closed. Only what was in flight when it stopped reading can bring it here. */
+  readonly hardQueuedBytes: number
+  /** Messages waiting for one subscriber (or MONITOR) beyond this: it is closed, as there is no way to slow them down. */
+  readonly pushQueuedBytes: number
+  /** Commands of one client that may be in flight at once; fewer when its replies are large. */
+  readonly maxInFlight: number
+  /** Bytes a client may have sent ahead of the command that its session waits for. */
+  readonly maxAheadBytes: number
+  /** Bytes of an open MULTI that are kept to replay it after a switch; a larger one is refused by EXEC then. */
+  readonly maxReplayBytes: number
+}
+
+export const defaultWorkerOptions: WorkerOptions = {
+  listener: 'main',
+  password: undefined,
+  upstreamUsername: undefined,
+  upstreamPassword: undefined,
+  level: 'causal',
+  boundMs: 1000,
+  waitMs: 2,
+  slots: 2 ** 18,
+  holdTimeoutMs: 3000,
+  connectTimeoutMs: 1000,
+  readTimeoutMs: 250,
+  settleMs: 100,
+  maxClients: 10_000,
+  maxPinned: 4096,
+  softQueuedBytes: 1024 * 1024,
+  hardQueuedBytes: 64 * 1024 * 1024,
+  pushQueuedBytes: 32 * 1024 * 1024,
+  maxInFlight: 1024,
+  maxAheadBytes: 256 * 1024,
+  maxReplayBytes: 1024 * 1024,
+}

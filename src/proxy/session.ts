@@ -1,0 +1,605 @@
+/**
+ * One client.
+ *
+ * Its commands are taken in order and its replies leave in order, whichever instance answered first. A reply that is the
+ * next to leave is copied once, from the upstream's read buffer to what the client is sent; one that is early is kept.
+ *
+ *     bytes ─▶ decoder ─▶ take ─┬─▶ group.dispatch ─▶ … ─▶ deliver ─▶ out
+ *                               ├─▶ local commands ──────────────────▶ out
+ *                               └─▶ transaction, subscription: a connection of its own
+ *
+ * Nothing further is taken while the session is stopped: a command is kept by the group, waits for all before it
+ * (`#stalled`), must be answered before others may follow (`#awaiting`), too many are in flight, or the client does not
+ * read. Meanwhile the client may send a bounded amount ahead; then its socket is not read.
+ */
+import type { Bytes, Millis, Offset } from '../base/units.js'
+import { isBlocking } from '../command/table.js'
+import type { Peer, PeerHandler } from '../net/peer.js'
+import { Decoder } from '../resp/decoder.js'
+import { type Encoder, encodeCommand } from '../resp/encoder.js'
+import { ProtocolError, requestLimits, unauthenticatedLimits } from '../resp/protocol.js'
+import type { Call } from '../routing/calls.js'
+import type { ReadRules } from '../routing/choose.js'
+import { UNKNOWN_RESULT } from '../routing/errors.js'
+import type { Asker, Because } from './asker.js'
+import type { Group } from './group.js'
+import { type Entrance, type Hub, reread } from './hub.js'
+import { withProxySection } from './info.js'
+import type { Instance } from './instance.js'
+import { answerLocally, refusedText } from './local.js'
+import type { Request } from './request.js'
+import { Subscription } from './subscription.js'
+import { remainingTime } from './timeouts.js'
+import { Transaction } from './transaction.js'
+import { type Resp, Upstream } from './upstream.js'
+
+/** What may wait for a client that has not authenticated. */
+const UNAUTHENTICATED_QUEUED_BYTES = 16 * 1024
+/** Commands in flight allowed at first; grows as replies turn out to be small. */
+const FIRST_WINDOW = 32
+const LARGE_REPLY_BYTES = 16 * 1024
+
+export class Session implements Asker, PeerHandler {
+  // What follows the client.
+  resp: Resp = 2
+  db = 0
+  name: Bytes = ''
+  libName: Bytes = ''
+  libVersion: Bytes = ''
+  authenticated: boolean
+  noEvict = false
+  rules: ReadRules
+  floor: Offset = 0
+  replyMode: 'on' | 'off' | 'skip-next' | 'skip' = 'on'
+  readonly since: Millis
+  lastCommand = 'NULL'
+  lastAt: Millis
+
+  // For the group.
+  closed = false
+  lastReplica: Instance | undefined = undefined
+  lastTo = ''
+  lastBecause: Because = 'local'
+  kept = 0
+  replicaReads = 0
+  readFilter = 0
+
+  transaction: Transaction | undefined = undefined
+  subscription: Subscription | undefined = undefined
+  monitor: Upstream | undefined = undefined
+  /** The connection of a command that may wait, or that must not stand in a queue. */
+  pinned: Upstream | undefined = undefined
+
+  /** Called off when the client goes: a WAIT. */
+  onClosed: (() => void) | undefined = undefined
+
+  peer!: Peer
+  readonly #decoder: Decoder
+  #head: Request | undefined
+  #tail: Request | undefined
+  #outstanding = 0
+  #window = FIRST_WINDOW
+  #stalled: Request | undefined
+  #awaiting = false
+  #stopped = false
+  #running = false
+  #paused = false
+  #choked = false
+  /** What was announced wrong; said and closed when everything before it is answered. */
+  #ending = false
+
+  constructor(
+    readonly id: number,
+    readonly hub: Hub,
+    readonly entrance: Entrance,
+  ) {
+    const { options, tools } = hub
+    this.authenticated = options.password === undefined
+    this.rules = entrance.rules
+    this.#decoder = new Decoder({ ...(this.authenticated ? requestLimits : unauthenticatedLimits) })
+    this.since = this.lastAt = tools.time.now
+  }
+
+  /** RESET: as if it had just connected. */
+  forget(): void {
+    this.transaction?.abandon()
+    this.subscription?.abandon()
+    for (const upstream of [this.pinned, this.monitor]) if (upstream !== undefined) this.group.discard(upstream)
+    this.transaction = this.subscription = this.pinned = this.monitor = undefined
+    const { options } = this.hub
+    this.resp = 2
+    this.db = 0
+    this.name = ''
+    this.noEvict = false
+    this.floor = 0
+    this.replyMode = 'on'
+    this.rules = this.entrance.rules
+    this.authenticated = options.password === undefined
+    if (!this.authenticated) this.#decoder.limits = { ...unauthenticatedLimits }
+  }
+
+  get group(): Group {
+    return this.hub.group as Group
+  }
+
+  get poisoned(): boolean {
+    return this.transaction?.poisoned === true
+  }
+
+  get outstanding(): number {
+    return this.#outstanding
+  }
+
+  /** True when it could be closed without anybody missing anything. */
+  get idle(): boolean {
+    return this.#head === undefined && this.transaction === undefined && this.#decoder.pending === 0
+  }
+
+  get aheadBytes(): number {
+    return this.#decoder.pending
+  }
+
+  authenticate(): void {
+    this.authenticated = true
+    this.#decoder.limits = { ...requestLimits }
+  }
+
+  // ── Taking commands ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  onData(chunk: Buffer): void {
+    this.lastAt = this.hub.tools.time.update()
+    this.entrance.receivedBytes.value += chunk.length
+    this.#decoder.feed(chunk)
+    this.#run()
+  }
+
+  proceed(): void {
+    if (!this.closed && this.#stopped) this.#run()
+  }
+
+  #run(): void {
+    if (this.#running) return
+    this.#running = true
+    const decoder = this.#decoder
+    try {
+      do {
+        if (this.#stalled !== undefined && this.#stalled === this.#head && this.kept === 0) this.#unstall()
+        while (this.#mayTake() && decoder.nextRequest()) this.#take()
+      } while (this.#stalled !== undefined && this.#stalled === this.#head && this.kept === 0)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.#breakOff(error.message)
+    }
+    this.#running = false
+    if (this.closed) return
+    decoder.release()
+    this.#stopped = this.#stalled !== undefined || !this.#mayTake()
+    this.#regulate()
+  }
+
+  #mayTake(): boolean {
+    return (
+      this.kept === 0 &&
+      this.#stalled === undefined &&
+      !this.#awaiting &&
+      this.#outstanding < this.#window &&
+      !this.#choked &&
+      !this.#ending &&
+      !this.closed &&
+      this.hub.group !== undefined &&
+      (this.peer.out.length < this.hub.options.softQueuedBytes || this.#relieve())
+    )
+  }
+
+  /** Much has been answered in this turn: it leaves now. False when the client does not take it. */
+  #relieve(): boolean {
+    this.peer.flush()
+    if (this.closed) return false
+    this.#choked = this.peer.queuedBytes > this.hub.options.softQueuedBytes
+    return !this.#choked
+  }
+
+  /** Does not read the socket while more has come than may wait. */
+  #regulate(): void {
+    const pause = this.#stopped && this.#decoder.pending > this.hub.options.maxAheadBytes
+    if (pause === this.#paused) return
+    this.#paused = pause
+    if (pause) this.peer.pause()
+    else this.peer.resume()
+  }
+
+  #take(): void {
+    const decoder = this.#decoder
+    const { calls, tools } = this.hub
+    const { buffer, argStart, argEnd } = decoder
+    let call = calls.find(buffer, argStart[0] as number, argEnd[0] as number)
+    if (call.subcommands !== undefined && decoder.argc > 1) {
+      call = call.subcommands.find(buffer, argStart[1] as number, argEnd[1] as number) ?? call
+    }
+    const request = tools.requests.take()
+    request.call = call
+    request.session = this
+    if (this.#tail === undefined) this.#head = request
+    else this.#tail.next = request
+    this.#tail = request
+    this.#outstanding++
+    this.lastCommand = call.name
+    if (this.replyMode !== 'on') this.#mute(request)
+    if (
+      !this.authenticated ||
+      this.transaction !== undefined ||
+      this.monitor !== undefined ||
+      (this.subscription !== undefined && this.resp === 2)
+    ) {
+      if (this.#takeInMode(request, call, decoder)) return
+    }
+    switch (call.handling) {
+      case 'read':
+        return this.group.dispatch(this, request, call, decoder)
+      case 'master':
+        this.#notice(request, call, decoder)
+        return this.group.dispatch(this, request, call, decoder)
+      case 'local':
+        this.group.counters.command(call, 'local')
+        if (call.name !== 'lagrange') {
+          this.lastTo = 'proxy'
+          this.lastBecause = 'local'
+        }
+        return answerLocally(this, request, call, decoder)
+      case 'refused':
+        return this.fail(request, refusedText(call.name))
+      default:
+        return this.dispatchPinned(request, decoder)
+    }
+  }
+
+  #mute(request: Request): void {
+    request.muted = true
+    if (this.replyMode === 'skip') this.replyMode = 'on'
+    if (this.replyMode === 'skip-next') this.replyMode = 'skip'
+  }
+
+  /** True when the command has been dealt with as the session's mode asks. */
+  #takeInMode(request: Request, call: Call, decoder: Decoder): boolean {
+    const { name } = call
+    if (!this.authenticated) {
+      if (name === 'auth' || name === 'hello' || name === 'quit' || name === 'reset') return false
+      this.fail(request, 'NOAUTH Authentication required.')
+      return true
+    }
+    if (name === 'quit' || name === 'reset') return false
+    if (this.monitor !== undefined) {
+      this.fail(request, "ERR Replica can't interact with the keyspace")
+      return true
+    }
+    if (this.subscription !== undefined && this.resp === 2) {
+      if (call.handling === 'subscribe' || name === 'ping') return false
+      this.fail(
+        request,
+        `ERR Can't execute '${name.split('|')[0]}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,
+      )
+      return true
+    }
+    return this.transaction?.take(request, call, decoder) ?? false
+  }
+
+  /** Things about a command for the master that must be remembered. */
+  #notice(request: Request, call: Call, decoder: Decoder): void {
+    switch (call.name) {
+      case 'info':
+        request.effect = 'info'
+        return
+      case 'eval':
+        if (decoder.argc > 2) this.group.scripts.remember(decoder.arg(1))
+        return
+      case 'script|load':
+        if (decoder.argc === 3) this.group.scripts.remember(decoder.arg(2))
+        return
+      case 'script|flush':
+        this.group.scripts.forgetAll()
+        return
+      default:
+    }
+  }
+
+  /** Malformed input: what came before is answered, then the error, then the end. */
+  #breakOff(message: string): void {
+    const request = this.hub.tools.requests.take()
+    request.session = this
+    if (this.#tail === undefined) this.#head = request
+    else this.#tail.next = request
+    this.#tail = request
+    this.#outstanding++
+    this.#ending = true
+    this.hub.events.event('debug', '-client', { id: this.id, reason: 'protocol-error', message })
+    this.fail(request, `ERR Protocol error: ${message}`)
+  }
+
+  /** Takes no more; closes when everything is answered. */
+  endWhenAnswered(): void {
+    this.#ending = true
+    if (this.#head === undefined) this.peer.end()
+  }
+
+  // ── Connections of its own ────────────────────────────────────────────────────────────────────────────────────────
+
+  stall(request: Request, decoder: Decoder): void {
+    if (request.block === undefined) {
+      request.block = this.hub.tools.blocks.single(decoder.buffer, decoder.start, decoder.end)
+      request.start = 0
+      request.end = decoder.end - decoder.start
+    }
+    this.#stalled = request
+    this.#stopped = true
+  }
+
+  /** Everything before it is answered: now it may go. */
+  #unstall(): void {
+    const request = this.#stalled as Request
+    this.#stalled = undefined
+    const call = request.call as Call
+    const decoder = reread(this.hub.reader, request)
+    if (call.handling === 'local') answerLocally(this, request, call, decoder)
+    else this.group.dispatch(this, request, call, decoder)
+  }
+
+  /** True when nothing was asked before this request that is not answered. */
+  isFirst(request: Request): boolean {
+    return this.#head === request
+  }
+
+  /** Nothing more is taken until everything asked so far is answered. */
+  awaitAnswers(): void {
+    this.#awaiting = true
+    this.#stopped = true
+  }
+
+  dispatchPinned(request: Request, decoder: Decoder): void {
+    const call = request.call as Call
+    if (this.transaction?.owns(request)) {
+      return this.transaction.dispatch(request, call, decoder)
+    }
+    if (call.patient !== undefined && call.spec !== undefined && !isBlocking(call.spec, decoder.args())) {
+      request.call = call.patient
+      return this.group.dispatch(this, request, call.patient, decoder)
+    }
+    if (decoder.argc < call.argcMin || decoder.argc > call.argcMax) {
+      return this.group.toMaster(this, request, call, decoder)
+    }
+    if (!this.isFirst(request)) return this.stall(request, decoder)
+    switch (call.handling) {
+      case 'transaction':
+        return Transaction.begin(this, request, call, decoder)
+      case 'subscribe':
+        this.subscription ??= new Subscription(this)
+        return this.subscription.request(request, call, decoder)
+      case 'monitor':
+        return this.#beginMonitor(request, decoder)
+      default:
+        return this.#sendAlone(request, call, decoder)
+    }
+  }
+
+  /** Lends a connection that may carry writes; undefined: the request was kept or refused. */
+  borrowConfirmed(current: Upstream | undefined, request: Request, decoder: Decoder): Upstream | undefined {
+    const upstream = current ?? this.group.borrow(this)
+    if (upstream?.confirmed && !(this.group.holding && request.call?.writes)) return upstream
+    if (upstream === undefined && this.group.exhausted) {
+      this.fail(request, 'ERR max number of connections of their own reached')
+    } else this.group.keep(this, request, decoder)
+    if (upstream !== undefined && upstream !== current) this.pinned = upstream
+    return undefined
+  }
+
+  #sendAlone(request: Request, call: Call, decoder: Decoder): void {
+    const upstream = this.borrowConfirmed(this.pinned, request, decoder)
+    if (upstream === undefined) return
+    this.pinned = upstream
+    request.effect = 'pinned'
+    this.awaitAnswers()
+    this.lastBecause = 'blocking'
+    this.group.sendToMaster(upstream, this, request, call, decoder)
+  }
+
+  #beginMonitor(request: Request, decoder: Decoder): void {
+    const upstream = this.group.borrow(this)
+    if (upstream === undefined) return this.group.keep(this, request, decoder)
+    this.monitor = upstream
+    upstream.piped = true
+    upstream.pipe(encodeCommand(['MONITOR']))
+    this.complete(request)
+  }
+
+  onPinnedRefused(upstream: Upstream, request: Request, meaning: 'not-master' | 'not-serving' | 'unblocked'): boolean {
+    if (this.transaction?.upstream === upstream) return this.transaction.onRefused(request)
+    if (meaning === 'unblocked') this.#shorten(request)
+    this.#freePinned(upstream)
+    this.group.keepAgain(this, request)
+    return true
+  }
+
+  /** A command that waited is sent again with the time that is left. */
+  #shorten(request: Request): void {
+    const { tools } = this.hub
+    const bytes = remainingTime(reread(this.hub.reader, request), tools.time.now - request.sentAt)
+    if (bytes === undefined) return
+    request.block?.release()
+    request.block = tools.blocks.single(bytes, 0, bytes.length)
+    request.start = 0
+    request.end = bytes.length
+    // The hold's time begins now: it has been waiting for data until here, not for a master.
+    request.keptAt = 0
+  }
+
+  #freePinned(upstream: Upstream): void {
+    if (this.pinned !== upstream) return
+    this.pinned = undefined
+    this.group.giveBack(upstream)
+  }
+
+  onPinnedClosed(upstream: Upstream, _reason: string, pending: readonly Request[]): void {
+    if (upstream === this.monitor) {
+      this.monitor = undefined
+      return this.peer.end()
+    }
+    if (this.subscription?.upstream === upstream) return this.subscription.onLost()
+    if (this.pinned === upstream) this.pinned = undefined
+    if (this.transaction?.upstream === upstream) return this.transaction.onLost(pending)
+    for (const request of pending) {
+      const handed = Upstream.handedOver(request)
+      if (this.closed) this.hub.tools.requests.give(request)
+      else if (handed && (request.call?.writes || request.attempts++ > 0)) this.fail(request, UNKNOWN_RESULT)
+      else {
+        if (request.call?.handling === 'blocking') this.#shorten(request)
+        this.group.keepAgain(this, request)
+      }
+    }
+  }
+
+  // ── Answering ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  deliver(request: Request, buffer: Buffer, start: number, end: number): void {
+    if (this.closed) return this.hub.tools.requests.give(request)
+    if (request.effect === 'none') return this.#pass(request, buffer, start, end)
+    switch (request.effect) {
+      case 'info': {
+        const bytes = withProxySection(this, buffer, start, end)
+        return this.#pass(request, bytes, 0, bytes.length)
+      }
+      case 'pinned':
+        if (this.pinned !== undefined) this.#freePinned(this.pinned)
+        return this.#pass(request, buffer, start, end)
+      default:
+        this.transaction?.onReply(request, buffer, start)
+        return this.#pass(request, buffer, start, end)
+    }
+  }
+
+  push(buffer: Buffer, start: number, end: number): void {
+    if (this.closed) return
+    if (this.subscription?.receive(buffer, start, end)) return
+    this.passThrough(buffer, start, end)
+  }
+
+  /** Bytes that are no reply to a request. */
+  passThrough(buffer: Buffer, start: number, end: number): void {
+    this.peer.out.raw(buffer, start, end)
+    if (this.peer.out.length > LARGE_REPLY_BYTES && this.peer.queuedBytes > this.hub.options.pushQueuedBytes) {
+      return this.peer.destroy('output-limit')
+    }
+    this.peer.flushSoon()
+  }
+
+  fail(request: Request, text: Bytes): void {
+    const out = this.begin(request)
+    out.error(text)
+    this.group?.counters.error(text, 'local')
+    this.finish(request)
+  }
+
+  /** Where the answer of the proxy itself is written; `finish` must follow in the same turn. */
+  begin(request: Request): Encoder {
+    const direct = request === this.#head && !request.muted
+    const out = direct ? this.peer.out : this.hub.scratch
+    if (!direct) out.reset()
+    out.resp = this.resp
+    return out
+  }
+
+  finish(request: Request): void {
+    if (request === this.#head && !request.muted) return this.complete(request)
+    const { scratch } = this.hub
+    this.#pass(request, scratch.view(), 0, scratch.length)
+  }
+
+  /** The first request is answered, and its answer is in `out`. */
+  complete(request: Request): void {
+    this.#shift(request)
+    this.#passReady()
+    this.peer.flushSoon()
+    this.#afterReply()
+  }
+
+  #pass(request: Request, buffer: Buffer, start: number, end: number): void {
+    const size = end - start
+    if (size > LARGE_REPLY_BYTES) this.#window = Math.max(1, Math.floor(this.hub.options.softQueuedBytes / size))
+    else if (this.#window < this.hub.options.maxInFlight) this.#window++
+    if (request !== this.#head) {
+      request.reply = Buffer.from(buffer.subarray(start, end))
+      request.state = 'answered'
+      return
+    }
+    if (!request.muted) this.peer.out.raw(buffer, start, end)
+    this.#shift(request)
+    if (this.#head !== undefined && this.#head.state === 'answered') this.#passReady()
+    this.peer.flushSoon()
+    this.#afterReply()
+  }
+
+  /** Replies that came early and are next now. */
+  #passReady(): void {
+    for (let next = this.#head; next !== undefined && next.state === 'answered'; next = this.#head) {
+      if (!next.muted && next.reply !== undefined) this.peer.out.raw(next.reply)
+      this.#shift(next)
+    }
+  }
+
+  #shift(request: Request): void {
+    this.#head = request.next
+    if (this.#head === undefined) {
+      this.#tail = undefined
+      this.#awaiting = false
+    }
+    this.#outstanding--
+    this.hub.tools.requests.give(request)
+  }
+
+  #afterReply(): void {
+    if (this.#ending && this.#head === undefined) return this.peer.end()
+    if (!this.authenticated && this.peer.queuedBytes > UNAUTHENTICATED_QUEUED_BYTES) {
+      return this.peer.destroy('output-limit')
+    }
+    if (this.#stopped) this.#run()
+  }
+
+  // ── The peer's events ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  onFlush(): void {
+    const { out, queuedBytes } = this.peer
+    this.entrance.sentBytes.value += out.length
+    const waiting = queuedBytes - out.length
+    if (waiting === 0) return
+    this.#choked = waiting > this.hub.options.softQueuedBytes
+    if (waiting > this.hub.options.hardQueuedBytes) this.peer.destroy('output-limit')
+  }
+
+  onDrain(): void {
+    if (!this.#choked) return
+    this.#choked = false
+    this.proceed()
+  }
+
+  onClose(reason: string): void {
+    this.closed = true
+    this.onClosed?.()
+    this.transaction?.abandon()
+    this.subscription?.abandon()
+    for (const upstream of [this.pinned, this.monitor]) if (upstream !== undefined) this.group.discard(upstream)
+    this.pinned = this.monitor = undefined
+    this.#dropQueue()
+    this.hub.onSessionClosed(this, reason)
+  }
+
+  /** Requests that a connection or the group still holds come back by themselves; the others are ours. */
+  #dropQueue(): void {
+    for (let request = this.#head; request !== undefined; ) {
+      const { next } = request
+      request.next = undefined
+      if (request.state === 'answered' || request === this.#stalled || request.state === 'new') {
+        this.hub.tools.requests.give(request)
+      }
+      request = next
+    }
+    this.#head = this.#tail = this.#stalled = undefined
+  }
+}

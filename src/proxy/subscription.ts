@@ -1,0 +1,148 @@
+/**
+ * (P|S)SUBSCRIBE on a connection lent for as long as anything is subscribed.
+ *
+ * Messages are passed on as they come. Confirmations are read, so that we know what is subscribed: when the connection is
+ * lost or the master changes, the same is subscribed at the new master, and those confirmations are swallowed.
+ *
+ * Nothing else of the session is taken until a subscribe command has all its confirmations: with RESP3 clients count them
+ * among the replies, in order.
+ */
+import type { Bytes } from '../base/units.js'
+import type { Decoder } from '../resp/decoder.js'
+import { decodeFrame } from '../resp/decoder.js'
+import { encodeCommand } from '../resp/encoder.js'
+import { itemsOf, textOf } from '../resp/protocol.js'
+import type { Call } from '../routing/calls.js'
+import type { Request } from './request.js'
+import type { Session } from './session.js'
+import type { Upstream } from './upstream.js'
+
+type Kind = 'channels' | 'patterns' | 'shards'
+
+const DASH = 0x2d
+const COMMANDS: Readonly<Record<Kind, string>> = { channels: 'SUBSCRIBE', patterns: 'PSUBSCRIBE', shards: 'SSUBSCRIBE' }
+
+export class Subscription {
+  upstream: Upstream | undefined
+  readonly channels = new Set<Bytes>()
+  readonly patterns = new Set<Bytes>()
+  readonly shards = new Set<Bytes>()
+  /** The command that waits for its confirmations, and for how many. */
+  #request: Request | undefined
+  #bytes: Buffer | undefined
+  #all = 0
+  #expected = 0
+  /** Confirmations of our own subscribing again. */
+  #swallow = 0
+
+  constructor(private readonly session: Session) {}
+
+  get size(): number {
+    return this.channels.size + this.patterns.size + this.shards.size
+  }
+
+  /** A subscribe command; the session has nothing else in flight. */
+  request(request: Request, call: Call, decoder: Decoder): void {
+    const { session } = this
+    this.upstream ??= session.group.borrow(session)
+    if (this.upstream === undefined) {
+      if (this.size === 0) session.subscription = undefined
+      return session.group.keep(session, request, decoder)
+    }
+    const kind = kindOf(call.name)
+    const unsubscribesAll = call.name.includes('unsubscribe') && decoder.argc === 1
+    this.#request = request
+    this.#all = this.#expected = unsubscribesAll ? Math.max(1, this[kind].size) : decoder.argc - 1
+    this.#bytes = Buffer.from(decoder.buffer.subarray(decoder.start, decoder.end))
+    session.awaitAnswers()
+    session.lastBecause = 'subscription'
+    session.lastTo = this.upstream.instanceId
+    session.group.counters.command(call, 'master')
+    this.upstream.piped = true
+    this.upstream.pipe(this.#bytes)
+  }
+
+  /** True when the frame was dealt with; false: it is to be passed on. */
+  receive(buffer: Buffer, start: number, end: number): boolean {
+    if (!isConfirmation(buffer, start)) {
+      if (buffer[start] !== DASH || this.#request === undefined) return false
+      // Refused: one error stands for all confirmations.
+      this.#expected = 0
+      this.session.passThrough(buffer, start, end)
+      this.#finish()
+      return true
+    }
+    this.#note(buffer, start, end)
+    if (this.#swallow > 0) {
+      this.#swallow--
+      return true
+    }
+    this.session.passThrough(buffer, start, end)
+    if (this.#request !== undefined && --this.#expected <= 0) this.#finish()
+    return true
+  }
+
+  #note(buffer: Buffer, start: number, end: number): void {
+    const [verb, name] = itemsOf(decodeFrame(buffer, start, end)).map(textOf)
+    if (verb === undefined || name === undefined) return
+    const names = this[kindOf(verb)]
+    if (verb.includes('unsubscribe')) names.delete(name)
+    else names.add(name)
+  }
+
+  #finish(): void {
+    const { session } = this
+    const request = this.#request
+    this.#request = this.#bytes = undefined
+    if (this.size === 0 && this.#swallow === 0) this.#giveBack()
+    if (request !== undefined) session.complete(request)
+  }
+
+  #giveBack(): void {
+    const { upstream, session } = this
+    this.upstream = undefined
+    session.subscription = undefined
+    if (upstream !== undefined) session.group.giveBack(upstream)
+  }
+
+  /** The connection is gone: subscribe again where the master is, now or as soon as there is one. */
+  onLost(): void {
+    this.upstream = undefined
+    if (this.session.closed) return
+    this.resubscribe()
+  }
+
+  resubscribe(): void {
+    const { session } = this
+    if (session.closed || this.upstream !== undefined) return
+    const upstream = session.group.borrow(session)
+    if (upstream === undefined) return session.hub.awaitMaster(session)
+    this.upstream = upstream
+    upstream.piped = true
+    this.#swallow = this.size
+    for (const kind of ['channels', 'patterns', 'shards'] as const) {
+      if (this[kind].size > 0) upstream.pipe(encodeCommand([COMMANDS[kind], ...this[kind]]))
+    }
+    if (this.#bytes === undefined) return
+    this.#expected = this.#all
+    upstream.pipe(this.#bytes)
+  }
+
+  abandon(): void {
+    const { upstream } = this
+    this.upstream = undefined
+    if (upstream !== undefined) this.session.group.discard(upstream)
+  }
+}
+
+function kindOf(verb: string): Kind {
+  const first = verb[0]
+  return first === 'p' ? 'patterns' : verb.startsWith('ss') || verb.startsWith('sun') ? 'shards' : 'channels'
+}
+
+// Messages are `message`, `pmessage`, `smessage`; everything longer is a confirmation: `>3\r\n$9\r\nsubscribe…`.
+function isConfirmation(buffer: Buffer, start: number): boolean {
+  const type = buffer[start]
+  if ((type !== 0x2a && type !== 0x3e) || buffer[start + 4] !== 0x24) return false
+  return buffer[start + 5] === 0x39 || buffer[start + 6] !== 0x0d
+}

@@ -1,0 +1,301 @@
+/**
+ * WATCH and MULTI, on a connection lent for as long as they last.
+ *
+ *     ─WATCH──▶ watching ──MULTI──▶ queueing ──EXEC, DISCARD──▶ over
+ *     ─MULTI──────────────────────────▲
+ *
+ * What was only queued was not executed. So when the connection is lost or the master changes, the commands that were
+ * queued are queued again at the new master, and the client sees nothing of it. What was watched cannot be: EXEC then
+ * answers nil, as if a watched key had changed, and the client tries again as it must be ready to.
+ */
+import type { Bytes } from '../base/units.js'
+import type { Decoder } from '../resp/decoder.js'
+import { encodeCommand } from '../resp/encoder.js'
+import type { Call } from '../routing/calls.js'
+import { UNKNOWN_RESULT } from '../routing/errors.js'
+import type { Effect, Request } from './request.js'
+import type { Session } from './session.js'
+import { Upstream } from './upstream.js'
+
+const MULTI = encodeCommand(['MULTI'])
+const PLUS = 0x2b
+const STAR = 0x2a
+const DASH = 0x2d
+const ABORTED = 'EXECABORT Transaction discarded because of previous errors.'
+
+/** Effects of requests that belong to a transaction. */
+const OURS: ReadonlySet<Effect> = new Set<Effect>(['multi', 'queued', 'watched', 'exec', 'discard', 'unwatch'])
+
+/** Queued, these would change the connection that is lent, and not the client's. */
+const NOT_QUEUED = new Set(['hello', 'auth', 'client|reply', 'client|tracking', 'client|caching', 'lagrange', 'proxy'])
+
+export class Transaction {
+  upstream: Upstream | undefined
+  #multi = false
+  /** WATCH was accepted by the master that may be gone by now. */
+  #watching = false
+  #watchLost = false
+  /** A command was refused: EXEC will abort. */
+  #refused = false
+  /** The instance answered READONLY to a queued command, which the client was not told: it must be queued elsewhere. */
+  poisoned = false
+  /** Queued commands in order, for another connection; undefined when they are too many bytes. */
+  #queue: Buffer[] | undefined = []
+  #queuedBytes = 0
+  #acknowledged = false
+  /** Slots of what was queued; undefined: any key. */
+  #slots: number[] | undefined = []
+  #selected: number | undefined
+
+  private constructor(private readonly session: Session) {}
+
+  /** The first command outside of a transaction. */
+  static begin(session: Session, request: Request, call: Call, decoder: Decoder): void {
+    switch (call.name) {
+      case 'exec':
+        return session.fail(request, 'ERR EXEC without MULTI')
+      case 'discard':
+        return session.fail(request, 'ERR DISCARD without MULTI')
+      case 'unwatch': {
+        session.begin(request).ok()
+        return session.finish(request)
+      }
+      default: {
+        const upstream = session.borrowConfirmed(session.pinned, request, decoder)
+        if (upstream === undefined) return
+        session.pinned = undefined
+        const transaction = new Transaction(session)
+        transaction.upstream = upstream
+        session.transaction = transaction
+        request.effect = call.name === 'multi' ? 'multi' : 'watched'
+        return transaction.dispatch(request, call, decoder)
+      }
+    }
+  }
+
+  get queueing(): boolean {
+    return this.#multi
+  }
+
+  get watching(): boolean {
+    return this.#watching
+  }
+
+  owns(request: Request): boolean {
+    return OURS.has(request.effect)
+  }
+
+  /** False when the command has nothing to do with it and is handled as ever. */
+  take(request: Request, call: Call, decoder: Decoder): boolean {
+    if (!this.#multi) {
+      const local = call.handling === 'local' || call.handling === 'refused'
+      if (local || call.handling === 'subscribe' || call.handling === 'monitor') return false
+      request.effect = call.name === 'multi' ? 'multi' : call.name === 'unwatch' ? 'unwatch' : 'watched'
+      if (call.name === 'exec' || call.name === 'discard') request.effect = 'none'
+      if (request.effect === 'none') this.session.fail(request, `ERR ${call.name.toUpperCase()} without MULTI`)
+      else this.dispatch(request, call, decoder)
+      return true
+    }
+    if (NOT_QUEUED.has(call.name) || this.#isClientReply(call, decoder) || call.handling === 'refused') {
+      this.#refused = true
+      this.session.fail(request, `ERR ${call.name.split('|')[0]?.toUpperCase()} is not allowed in transactions`)
+      return true
+    }
+    request.effect = call.name === 'exec' ? 'exec' : call.name === 'discard' ? 'discard' : 'queued'
+    this.dispatch(request, call, decoder)
+    return true
+  }
+
+  #isClientReply(call: Call, decoder: Decoder): boolean {
+    return call.name === 'client' && decoder.argc > 1 && /^(reply|tracking|caching)$/i.test(decoder.arg(1))
+  }
+
+  /** Sends a command of the transaction, or keeps it until there is a master to send it to. */
+  dispatch(request: Request, call: Call, decoder: Decoder): void {
+    const { session } = this
+    if (request.effect === 'exec' && (this.#refused || this.#watchLost)) return this.#answerExec(request, decoder)
+    if (this.poisoned && request.effect === 'exec') {
+      if (!session.isFirst(request)) return session.stall(request, decoder)
+      this.#moveAway()
+    }
+    const upstream = this.#ready(request, decoder)
+    if (upstream === undefined) return
+    switch (request.effect) {
+      case 'multi':
+        session.group.sendAside(upstream, session, request, call, decoder)
+        upstream.inMulti = true
+        this.#multi = true
+        return
+      case 'queued':
+        this.#noteQueued(call, decoder)
+        return session.group.sendAside(upstream, session, request, call, decoder)
+      case 'exec':
+        return this.#exec(upstream, request, call, decoder)
+      case 'discard':
+      case 'unwatch':
+        session.group.sendAside(upstream, session, request, call, decoder)
+        upstream.inMulti = false
+        return session.awaitAnswers()
+      default:
+        return this.#beforeMulti(upstream, request, call, decoder)
+    }
+  }
+
+  #beforeMulti(upstream: Upstream, request: Request, call: Call, decoder: Decoder): void {
+    const { session } = this
+    const { group } = session
+    if (call.name === 'watch') return group.sendAside(upstream, session, request, call, decoder)
+    if (call.handling === 'read') {
+      group.counters.route('transaction')
+      return group.sendAside(upstream, session, request, call, decoder)
+    }
+    group.sendToMaster(upstream, session, request, call, decoder)
+    if (call.handling === 'blocking') session.awaitAnswers()
+  }
+
+  #exec(upstream: Upstream, request: Request, call: Call, decoder: Decoder): void {
+    const { group } = this.session
+    if (this.#slots === undefined || this.#slots.length > 0) group.raiseSlots(upstream, this.#slots)
+    group.sendToMaster(upstream, this.session, request, call, decoder)
+    upstream.inMulti = false
+    this.session.awaitAnswers()
+  }
+
+  /** EXEC that cannot succeed: its connection is given up, whatever is queued on it. */
+  #answerExec(request: Request, decoder: Decoder): void {
+    const { session } = this
+    if (!session.isFirst(request)) return session.stall(request, decoder)
+    this.abandon()
+    session.transaction = undefined
+    if (this.#refused) return session.fail(request, ABORTED)
+    session.begin(request).nullArray()
+    session.finish(request)
+  }
+
+  /** The connection, with everything on it that had been queued on the last one; undefined: the request is kept. */
+  #ready(request: Request, decoder: Decoder): Upstream | undefined {
+    const { session } = this
+    const current = this.upstream
+    // Queueing changes nothing, so it goes on while writes are held.
+    const harmless = request.effect !== 'exec' && (this.#multi || !request.call?.writes)
+    if (current !== undefined) {
+      if (current.confirmed && (harmless || !session.group.holding)) return current
+      session.group.keep(session, request, decoder)
+      return undefined
+    }
+    const upstream = session.borrowConfirmed(session.pinned, request, decoder)
+    if (upstream === undefined) return undefined
+    session.pinned = undefined
+    this.upstream = upstream
+    if (this.#acknowledged) this.#replay(upstream)
+    return upstream
+  }
+
+  #replay(upstream: Upstream): void {
+    if (this.#queue === undefined) this.#refused = true
+    upstream.select(this.session.db)
+    upstream.tell(MULTI)
+    upstream.inMulti = true
+    for (const bytes of this.#queue ?? []) upstream.tell(bytes)
+    this.session.group.counters.healed('MULTI')
+  }
+
+  #noteQueued(call: Call, decoder: Decoder): void {
+    if (call.name === 'select' && decoder.argc === 2) this.#selected = Number(decoder.arg(1))
+    if (!call.writes || this.#slots === undefined) return
+    const slots = this.session.group.writtenSlots(call, decoder)
+    if (slots === undefined) this.#slots = undefined
+    else this.#slots.push(...slots)
+  }
+
+  // ── Answers ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  onReply(request: Request, buffer: Buffer, start: number): void {
+    const first = buffer[start]
+    switch (request.effect) {
+      case 'multi':
+        this.#acknowledged = first === PLUS
+        return
+      case 'queued':
+        if (first === PLUS) this.#keepBytes(request.bytes)
+        else this.#refused ||= this.poisoned
+        return
+      case 'watched':
+        if (request.call?.name === 'watch' && first === PLUS) this.#watching = true
+        return
+      case 'exec':
+        if (this.#selected !== undefined && first === STAR && buffer[start + 1] !== DASH) this.#follow(this.#selected)
+        return this.#over()
+      default:
+        return this.#over()
+    }
+  }
+
+  /** SELECT was part of it. */
+  #follow(db: number): void {
+    if (!Number.isInteger(db) || db < 0 || db >= this.session.hub.about.databases) return
+    this.session.db = db
+    if (this.upstream !== undefined) this.upstream.db = db
+  }
+
+  #keepBytes(bytes: Buffer): void {
+    this.#queuedBytes += bytes.length
+    if (this.#queuedBytes > this.session.hub.options.maxReplayBytes) this.#queue = undefined
+    this.#queue?.push(Buffer.from(bytes))
+  }
+
+  #over(): void {
+    this.session.transaction = undefined
+    if (this.upstream !== undefined) this.session.group.giveBack(this.upstream)
+    this.upstream = undefined
+  }
+
+  // ── Failure ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The instance says that it did not execute the request, as it is no master or does not serve. */
+  onRefused(request: Request): boolean {
+    const { session } = this
+    if (request.effect === 'queued') {
+      this.poisoned = true
+      this.#keepBytes(request.bytes)
+      session.begin(request).simple('QUEUED' as Bytes)
+      session.finish(request)
+      return true
+    }
+    session.group.keepAgain(session, request)
+    this.#moveAway()
+    return true
+  }
+
+  /** Gives the connection up; what is in flight on it comes back by `onLost`. */
+  #moveAway(): void {
+    this.poisoned = false
+    this.upstream?.close('not-master')
+  }
+
+  onLost(pending: readonly Request[]): void {
+    const { session } = this
+    this.upstream = undefined
+    if (this.#watching) this.#watchLost = true
+    for (const request of pending) {
+      const handed = Upstream.handedOver(request)
+      if (session.closed) session.hub.tools.requests.give(request)
+      else if (handed && this.#mayHaveChanged(request)) {
+        if (request.effect === 'exec') session.transaction = undefined
+        session.fail(request, UNKNOWN_RESULT)
+      } else session.group.keepAgain(session, request)
+    }
+  }
+
+  #mayHaveChanged(request: Request): boolean {
+    if (request.effect === 'exec') return this.#slots === undefined || this.#slots.length > 0 || !this.#watchLost
+    return request.effect === 'watched' && request.call?.name !== 'watch' && request.call?.writes === true
+  }
+
+  /** The client is gone, or wants nothing of it any more. */
+  abandon(): void {
+    const { upstream } = this
+    this.upstream = undefined
+    if (upstream !== undefined) this.session.group.discard(upstream)
+  }
+}

@@ -1,0 +1,259 @@
+/**
+ * The data plane of one process: it accepts clients, and knows the group that serves them. What is master, who is fresh
+ * and when writes are held it is told; it decides nothing of that.
+ *
+ *     client ─▶ Session ─▶ Group ─▶ Instance ─▶ Upstream ─▶ Redis
+ *                 │          └─ marks, choose (src/routing)
+ *                 └─ Transaction, Subscription, local commands
+ */
+import type net from 'node:net'
+import type { EventSink } from '../base/bus.js'
+import type { Clock } from '../base/clock.js'
+import type { Millis, Offset } from '../base/units.js'
+import { builtinTable, tableFromCommandReply } from '../command/table.js'
+import type { MetricSnapshot, MetricStore } from '../metrics/store.js'
+import { type Listener, listen, type Peer, type PeerHandler, type PeerOptions } from '../net/peer.js'
+import { Decoder } from '../resp/decoder.js'
+import { Encoder, encodeCommand } from '../resp/encoder.js'
+import { itemsOf, requestLimits, textOf } from '../resp/protocol.js'
+import { CallTable } from '../routing/calls.js'
+import type { Level } from '../routing/choose.js'
+import type { ControlPlane, DataPlane, HoldReport, HoldRequest, ReleaseReport } from '../topology/planes.js'
+import type { FreshnessUpdate, TopologyView } from '../topology/view.js'
+import { GroupCounters } from './counters.js'
+import { Group } from './group.js'
+import { type Entrance, entranceCounters, type Hub } from './hub.js'
+import { BlockPool } from './log.js'
+import { defaultWorkerOptions, type WorkerOptions } from './options.js'
+import { RequestPool } from './request.js'
+import { Session } from './session.js'
+import { Instant, type Introduction, type Upstream, type UpstreamTools } from './upstream.js'
+
+export { defaultWorkerOptions, type WorkerOptions } from './options.js'
+
+const COMMAND = encodeCommand(['COMMAND'])
+const DATABASES = encodeCommand(['CONFIG', 'GET', 'databases'])
+/** How often a draining worker looks whether everybody has gone. */
+const DRAIN_STEP_MS = 10
+
+export interface ListenerOptions {
+  /** Its label in metrics. */
+  readonly name: string
+  /** The level of connections it accepts; undefined: that of the options. */
+  readonly level: Level | undefined
+}
+
+interface Confirmation {
+  readonly count: number
+  readonly offset: Offset
+  readonly done: (confirmed: number) => void
+}
+
+export class Worker implements DataPlane, Hub {
+  readonly options: WorkerOptions
+  readonly tools: UpstreamTools
+  readonly sessions = new Map<number, Session>()
+  readonly scratch = new Encoder(2)
+  readonly reader = new Decoder({ ...requestLimits, count: 2 ** 31 })
+  group: Group | undefined
+  calls = new CallTable(builtinTable)
+  about = { version: '7.0.15', databases: 16 }
+  draining = false
+  readonly #listeners: Listener[] = []
+  #nextId = 1
+  #tableOf: string | undefined
+  readonly #awaitingMaster = new Set<Session>()
+  readonly #confirmations = new Set<Confirmation>()
+
+  constructor(
+    readonly clock: Clock,
+    readonly events: EventSink,
+    private readonly store: MetricStore,
+    private readonly control: ControlPlane,
+    options: Partial<WorkerOptions> = {},
+  ) {
+    this.options = { ...defaultWorkerOptions, ...options }
+    this.tools = { time: new Instant(clock), requests: new RequestPool(), blocks: new BlockPool() }
+    store.beforeSnapshot(() => this.#measure())
+  }
+
+  // ── DataPlane ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  setView(view: TopologyView): void {
+    const group = view.groups[0]
+    if (group === undefined) return
+    this.tools.time.update()
+    if (this.group?.name === group.name) this.group.setView(group)
+    else {
+      this.group?.close()
+      const counters = new GroupCounters(this.store, group.name)
+      const { clock, events, control, tools, options } = this
+      this.group = new Group(group, clock, events, control, tools, options, counters, (upstream, introduction) =>
+        this.#meetMaster(upstream, introduction),
+      )
+      for (const session of this.sessions.values()) session.proceed()
+    }
+    this.#checkConfirmations()
+  }
+
+  setFreshness(update: FreshnessUpdate): void {
+    this.group?.setFreshness(update)
+    if (this.#confirmations.size > 0) this.#checkConfirmations()
+  }
+
+  async hold(request: HoldRequest): Promise<HoldReport> {
+    if (this.group?.name !== request.group) return { drained: true, inFlight: 0 }
+    return this.group.hold(request)
+  }
+
+  async release(group: string): Promise<ReleaseReport> {
+    if (this.group?.name !== group) return { heldCommands: 0, stallMs: 0 }
+    return this.group.release()
+  }
+
+  async metrics(): Promise<MetricSnapshot> {
+    return this.store.snapshot()
+  }
+
+  // ── Clients ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Throws what `listen` throws. Answers where it listens. */
+  async listen(
+    where: { readonly host: string; readonly port: number } | { readonly server: net.Server },
+    { name, level }: ListenerOptions = { name: this.options.listener, level: undefined },
+  ): Promise<{ readonly host: string; readonly port: number }> {
+    const rules = { level: level ?? this.options.level, boundMs: this.options.boundMs, waitMs: this.options.waitMs }
+    const entrance: Entrance = { name, rules, ...entranceCounters(this.store, name) }
+    const listener = await listen(where, (adopt, socket) => this.#accept(entrance, adopt, socket))
+    this.#listeners.push(listener)
+    return { host: listener.host, port: listener.port }
+  }
+
+  #accept(entrance: Entrance, adopt: (handler: PeerHandler, options?: PeerOptions) => Peer, socket: net.Socket): void {
+    this.tools.time.update()
+    if (this.sessions.size >= this.options.maxClients || this.draining) {
+      this.#reject(entrance, this.draining ? 'draining' : 'max-clients')
+      socket.on('error', () => undefined)
+      socket.end('-ERR max number of clients reached\r\n')
+      socket.resume()
+      return
+    }
+    const session = new Session(this.#nextId++, this, entrance)
+    session.peer = adopt(session)
+    this.sessions.set(session.id, session)
+    entrance.opened.value++
+    entrance.connections.value++
+  }
+
+  onSessionClosed(session: Session, reason: string): void {
+    this.sessions.delete(session.id)
+    this.#awaitingMaster.delete(session)
+    session.entrance.connections.value--
+    if (reason === 'output-limit' || reason === 'killed') this.#reject(session.entrance, reason)
+  }
+
+  #reject({ name }: Entrance, reason: string): void {
+    this.store.counter('lagrange_client_connections_rejected_total', { listener: name, reason }).value++
+  }
+
+  /** Accepts nobody, and lets everybody finish what they asked; whoever is there at the deadline is closed. */
+  async drain(deadlineMs: Millis): Promise<void> {
+    this.draining = true
+    for (const listener of this.#listeners) void listener.close()
+    const until = this.clock.now() + deadlineMs
+    while (this.sessions.size > 0 && this.clock.now() < until) {
+      for (const session of [...this.sessions.values()]) if (session.idle) session.endWhenAnswered()
+      await new Promise<void>(resolve => void this.clock.after(DRAIN_STEP_MS, resolve))
+    }
+    await this.close()
+  }
+
+  async close(): Promise<void> {
+    this.draining = true
+    const closed = Promise.all(this.#listeners.splice(0).map(listener => listener.close()))
+    for (const session of [...this.sessions.values()]) session.peer.destroy('shutdown')
+    this.group?.close()
+    await closed
+  }
+
+  // ── The master ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #meetMaster(upstream: Upstream, introduction: Introduction): void {
+    for (const session of this.#awaitingMaster) {
+      this.#awaitingMaster.delete(session)
+      session.subscription?.resubscribe()
+    }
+    if (introduction.version !== undefined) this.about = { ...this.about, version: introduction.version }
+    const known = `${introduction.runId} ${introduction.version}`
+    if (this.#tableOf === known) return
+    this.#tableOf = known
+    upstream.ask(COMMAND, decoder => this.#learnCommands(decoder))
+    upstream.ask(DATABASES, decoder => {
+      const databases = Number(textOf(itemsOf(decoder.value())[1]))
+      if (Number.isInteger(databases) && databases > 0) this.about = { ...this.about, databases }
+    })
+  }
+
+  /** The upstream knows its own commands better than we do: newer ones, and those of modules. */
+  #learnCommands(decoder: Decoder): void {
+    const reply = decoder.value()
+    if (reply.type !== 'array') return
+    this.calls = new CallTable(tableFromCommandReply(reply))
+    this.group?.counters.forgetCalls()
+  }
+
+  awaitMaster(session: Session): void {
+    this.#awaitingMaster.add(session)
+  }
+
+  // ── WAIT ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  confirmations(count: number, offset: Offset, timeoutMs: Millis, then: (confirmed: number) => void): () => void {
+    let cancel = (): void => undefined
+    const confirmation: Confirmation = {
+      count,
+      offset,
+      done: confirmed => {
+        cancel()
+        this.#confirmations.delete(confirmation)
+        then(confirmed)
+      },
+    }
+    const already = this.#confirmed(offset)
+    if (already >= count) {
+      then(already)
+      return cancel
+    }
+    this.#confirmations.add(confirmation)
+    if (timeoutMs > 0) cancel = this.clock.after(timeoutMs, () => confirmation.done(this.#confirmed(offset)))
+    return () => {
+      cancel()
+      this.#confirmations.delete(confirmation)
+    }
+  }
+
+  #confirmed(offset: Offset): number {
+    return this.group?.replicas.filter(replica => replica.applied >= offset).length ?? 0
+  }
+
+  #checkConfirmations(): void {
+    for (const one of this.#confirmations) {
+      const confirmed = this.#confirmed(one.offset)
+      if (confirmed >= one.count) one.done(confirmed)
+    }
+  }
+
+  // ── Gauges ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #measure(): void {
+    const { group } = this
+    if (group === undefined) return
+    let inFlight = 0
+    for (const session of this.sessions.values()) inFlight += session.outstanding
+    group.counters.inFlight.value = inFlight
+    group.counters.held.value = group.keptCommands
+    for (const one of group.master === undefined ? group.replicas : [group.master, ...group.replicas]) {
+      group.counters.upstreams(one.id, one.sharedCount, one.lent, one.idleCount, one.pending)
+    }
+  }
+}

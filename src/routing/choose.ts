@@ -1,0 +1,174 @@
+/**
+ * Where does a read go, and why?
+ *
+ * First who may answer at all (the view says: up, linked, ours), then who is fresh enough for the level, then who has the
+ * least to do. Nothing is allocated: the answer is written into a Choice that its owner uses again.
+ */
+import type { Millis, Offset } from '../base/units.js'
+import { IN_FLIGHT } from './marks.js'
+
+/**
+ * What a read may be promised.
+ *
+ * `session` is served as `causal`, which promises more. `strong` reads go to the master.
+ */
+export type Level = 'strong' | 'causal' | 'session' | 'bounded' | 'eventual'
+
+export const levels: readonly Level[] = ['strong', 'causal', 'session', 'bounded', 'eventual']
+
+/** Why a read went to a replica. */
+export type ReplicaBecause =
+  | 'fresh-replica' // it has applied everything that was acknowledged for these keys
+  | 'within-bound' // its lag is known to be below the bound
+  | 'healthy-replica' // the level asks for no more
+
+/** Why a read went to the master. */
+export type MasterBecause =
+  | 'strong'
+  | 'node-local' // the answer belongs to one node: cursors, sampling, key counts
+  | 'write-in-flight' // a write to its keys, or a barrier, is not settled yet
+  | 'no-fresh-replica'
+  | 'no-replica-within-bound'
+  | 'no-replica' // none is up, linked and ours
+  | 'waited-in-vain' // a replica was about to qualify and did not in time
+  | 'transaction' // part of MULTI or WATCH, on their connection
+  | 'blocking'
+
+/** Why a read is kept for a moment. */
+export type WaitBecause = 'replica-about-to-qualify'
+
+export type ReadBecause = ReplicaBecause | MasterBecause | WaitBecause
+
+export type ReadDecision = 'replica' | 'master' | 'wait'
+
+export const decisionOf: Readonly<Record<ReadBecause, ReadDecision>> = {
+  'fresh-replica': 'replica',
+  'within-bound': 'replica',
+  'healthy-replica': 'replica',
+  strong: 'master',
+  'node-local': 'master',
+  'write-in-flight': 'master',
+  'no-fresh-replica': 'master',
+  'no-replica-within-bound': 'master',
+  'no-replica': 'master',
+  'waited-in-vain': 'master',
+  transaction: 'master',
+  blocking: 'master',
+  'replica-about-to-qualify': 'wait',
+}
+
+/** What the choice needs to know of a replica. */
+export interface Candidate {
+  /** Up, linked, of our lineage as the view says, and with a connection that stands or may be opened. */
+  readonly usable: boolean
+  /** The offset it has applied in the lineage of the master; -1 when it is of another one, or nothing is known. */
+  readonly applied: Offset
+  /** An upper bound of how old its data is; undefined when unknown. */
+  readonly lagMs: Millis | undefined
+  /** Commands sent to it and not answered. */
+  readonly pending: number
+  /** Smoothed time to a reply. */
+  readonly latencyMs: Millis
+}
+
+export interface ReadRules {
+  readonly level: Level
+  /** For `bounded`. */
+  readonly boundMs: Millis
+  /** A replica whose lag is known to be below this is worth waiting for; 0: never wait. */
+  readonly waitMs: Millis
+}
+
+/** The answer, to be used before the next question. */
+export interface Choice<C extends Candidate> {
+  to: C | undefined
+  because: ReadBecause
+}
+
+/**
+ * `need` is what the marks ask for; `last` the replica that served this session's last read, kept while it is no worse
+ * than others, so that what a session sees does not go back.
+ */
+export function chooseRead<C extends Candidate>(
+  choice: Choice<C>,
+  candidates: readonly C[],
+  need: Offset,
+  rules: ReadRules,
+  last: C | undefined,
+): void {
+  choice.to = undefined
+  switch (rules.level) {
+    case 'strong':
+      choice.because = 'strong'
+      return
+    case 'eventual':
+      choice.to = leastLoaded(candidates, -1, Number.POSITIVE_INFINITY, last)
+      choice.because = choice.to === undefined ? 'no-replica' : 'healthy-replica'
+      return
+    case 'bounded':
+      choice.to = leastLoaded(candidates, -1, rules.boundMs, last)
+      choice.because =
+        choice.to !== undefined ? 'within-bound' : anyUsable(candidates) ? 'no-replica-within-bound' : 'no-replica'
+      return
+    default:
+      chooseFresh(choice, candidates, need, rules, last)
+  }
+}
+
+function chooseFresh<C extends Candidate>(
+  choice: Choice<C>,
+  candidates: readonly C[],
+  need: Offset,
+  rules: ReadRules,
+  last: C | undefined,
+): void {
+  if (need === IN_FLIGHT) {
+    choice.because = 'write-in-flight'
+    return
+  }
+  // A history that has not produced a byte is a history none the less: an unknown offset (-1) never qualifies.
+  choice.to = leastLoaded(candidates, Math.max(need, 0), Number.POSITIVE_INFINITY, last)
+  if (choice.to !== undefined) choice.because = 'fresh-replica'
+  else if (!anyUsable(candidates)) choice.because = 'no-replica'
+  else choice.because = isAboutTo(candidates, rules.waitMs) ? 'replica-about-to-qualify' : 'no-fresh-replica'
+}
+
+/** A session stays where it is until another replica has less than half of the work. */
+const STICKY = 0.5
+
+function leastLoaded<C extends Candidate>(
+  candidates: readonly C[],
+  appliedMin: Offset,
+  lagMsMax: Millis,
+  last: C | undefined,
+): C | undefined {
+  let best: C | undefined
+  let bestLoad = Number.POSITIVE_INFINITY
+  for (let index = 0; index < candidates.length; index++) {
+    const candidate = candidates[index] as C
+    if (!candidate.usable || candidate.applied < appliedMin) continue
+    if (lagMsMax !== Number.POSITIVE_INFINITY && !(candidate.lagMs !== undefined && candidate.lagMs <= lagMsMax))
+      continue
+    let load = (candidate.pending + 1) * candidate.latencyMs
+    if (candidate === last) load *= STICKY
+    if (load < bestLoad) {
+      best = candidate
+      bestLoad = load
+    }
+  }
+  return best
+}
+
+function anyUsable(candidates: readonly Candidate[]): boolean {
+  for (let index = 0; index < candidates.length; index++) if ((candidates[index] as Candidate).usable) return true
+  return false
+}
+
+function isAboutTo(candidates: readonly Candidate[], waitMs: Millis): boolean {
+  if (waitMs <= 0) return false
+  for (let index = 0; index < candidates.length; index++) {
+    const { usable, applied, lagMs } = candidates[index] as Candidate
+    if (usable && applied >= 0 && lagMs !== undefined && lagMs < waitMs) return true
+  }
+  return false
+}
