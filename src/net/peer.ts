@@ -202,7 +202,7 @@ export interface Listener {
 }
 
 /**
- * Accepts connections; `accept` answers the handler of the new peer, or undefined to refuse it.
+ * Accepts connections; `accept` adopts the new one with a handler of its own, or it is refused and closed.
  * Throws what `listen` throws (EADDRINUSE, EACCES …).
  */
 export function listen(
@@ -210,7 +210,15 @@ export function listen(
   accept: (adopt: (handler: PeerHandler, options?: PeerOptions) => Peer, socket: net.Socket) => void,
 ): Promise<Listener> {
   const server = net.createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: false })
-  server.on('connection', socket => accept((handler, options) => adopt(socket, handler, options), socket))
+  server.on('connection', socket => {
+    let adopted = false
+    const take = (handler: PeerHandler, options?: PeerOptions): Peer => {
+      adopted = true
+      return adopt(socket, handler, options)
+    }
+    accept(take, socket)
+    if (!adopted) socket.destroy()
+  })
   return new Promise((resolve, reject) => {
     server.once('error', reject)
     const listening = (): void => {
