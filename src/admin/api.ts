@@ -21,10 +21,13 @@ import { consolePage, consolePagePolicy } from './page.js'
 import { problemReply, refusalReply } from './problem.js'
 import { type Route, routes } from './routes.js'
 import { EventStreams } from './sse.js'
+import { TokenBucket } from './token-bucket.js'
 
 export interface ApiOptions extends GuardOptions {
   readonly version: string
 }
+
+const REFUSED_AUDITS_PER_SECOND = 10
 
 export function makeApi(
   clock: Clock,
@@ -35,6 +38,8 @@ export function makeApi(
 ): HttpHandler {
   const guard = new Guard(clock, options)
   const streams = new EventStreams(clock, backend.events)
+  // Who hammers at the door fills neither the log nor the event feed: the counter still sees every try.
+  const refusedAudits = new TokenBucket(REFUSED_AUDITS_PER_SECOND)
   const openapi = JSON.stringify(describeApi(options.version))
 
   return async request => {
@@ -42,7 +47,9 @@ export function makeApi(
     const reply = withSafeHeaders(await answer(request, found))
     const route = 'route' in found ? found.route : undefined
     count(metrics, request, route, reply.status)
-    if (route?.method === 'POST') audit(events, request, route, reply)
+    if (route?.method === 'POST' && (reply.status < 400 || refusedAudits.take(clock.now()))) {
+      audit(events, request, route, reply)
+    }
     return reply
   }
 

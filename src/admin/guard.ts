@@ -1,7 +1,9 @@
 /**
  * Who may ask. The checks run from the cheapest to the dearest, and all before anything of the request is interpreted:
  *
- *     host 421 → cross-site 403 → rate 429 → token 401 → content type 415 → size 413
+ *     host 421 → cross-site 403 → token 401 → rate 429 → content type 415 → size 413
+ *
+ * The rate comes after the token, so that a stranger cannot use up what belongs to the operators.
  *
  * The admin API has no cookies, so a browser can only be misused in two ways: a site that points its own name at us (DNS
  * rebinding; the host list), and a site that sends requests here (the origin; and JSON as the only content type, which
@@ -14,6 +16,7 @@ import { isLoopback } from '../config/schema.js'
 import type { HttpReply, HttpRequest } from './http.js'
 import { problemReply } from './problem.js'
 import type { Route } from './routes.js'
+import { TokenBucket } from './token-bucket.js'
 
 export interface GuardOptions {
   /** The address we listen on. */
@@ -29,8 +32,7 @@ const CHANGES_PER_SECOND = 10
 export class Guard {
   readonly #hosts: ReadonlySet<string>
   readonly #token: Buffer | undefined
-  #changesLeft = CHANGES_PER_SECOND
-  #refilledAt: number
+  readonly #changes = new TokenBucket(CHANGES_PER_SECOND)
 
   constructor(
     private readonly clock: Clock,
@@ -38,7 +40,6 @@ export class Guard {
   ) {
     this.#hosts = new Set(['localhost', options.host, ...options.allowedHosts].map(name => name.toLowerCase()))
     this.#token = options.token === '' ? undefined : digest(options.token)
-    this.#refilledAt = clock.now()
   }
 
   /** Before the route is known. */
@@ -52,8 +53,8 @@ export class Guard {
   refuse(request: HttpRequest, route: Route): HttpReply | undefined {
     return (
       refuseCrossSite(request, route) ??
-      (route.method === 'POST' ? this.#refuseRate() : undefined) ??
       (route.access === 'token' ? this.#refuseToken(request) : undefined) ??
+      (route.method === 'POST' ? this.#refuseRate() : undefined) ??
       (route.method === 'POST' ? refuseBody(request) : undefined)
     )
   }
@@ -64,16 +65,9 @@ export class Guard {
   }
 
   #refuseRate(): HttpReply | undefined {
-    const now = this.clock.now()
-    const earned = ((now - this.#refilledAt) / 1000) * CHANGES_PER_SECOND
-    this.#changesLeft = Math.min(CHANGES_PER_SECOND, this.#changesLeft + earned)
-    this.#refilledAt = now
-    if (this.#changesLeft < 1) {
-      const detail = `at most ${CHANGES_PER_SECOND} changes a second`
-      return problemReply('too-many-requests', detail, {}, { 'retry-after': '1' })
-    }
-    this.#changesLeft--
-    return undefined
+    if (this.#changes.take(this.clock.now())) return undefined
+    const detail = `at most ${CHANGES_PER_SECOND} changes a second`
+    return problemReply('too-many-requests', detail, {}, { 'retry-after': '1' })
   }
 
   #refuseToken(request: HttpRequest): HttpReply | undefined {

@@ -1,14 +1,15 @@
 /**
- * A real Prometheus scrapes the admin port, and every query of every dashboard has an answer. The store behind it holds
- * every series of the catalog; the same check against a running `lagrange up` uses the same helpers.
+ * A real Prometheus scrapes the admin port, and every query of every dashboard has an answer: once with a store that
+ * holds every series of the catalog, and once with a whole group that runs, works and has changed its master.
  */
 import { expect, onTestFinished } from 'vitest'
 import { startAdmin } from '../../src/admin/server.js'
 import { systemClock } from '../../src/base/clock.js'
 import { makeProcessMetrics, renderMetrics } from '../../src/metrics/render.js'
 import { FakeBackend } from '../support/admin.js'
+import { clientOf, startUp } from '../support/lagrange.js'
 import { fillEverySeries } from '../support/metrics.js'
-import { evaluateDashboards, startPrometheus, untilScraped } from '../support/prometheus.js'
+import { evaluateDashboards, startPrometheus, untilCounted, untilScraped } from '../support/prometheus.js'
 import { requireReal } from '../support/real.js'
 
 const program = requireReal('prometheus')
@@ -41,4 +42,34 @@ program.test('every query of every dashboard is answered', async () => {
   expect(Number(p50?.value[1])).toBeGreaterThan(0.0025)
   expect(Number(p50?.value[1])).toBeLessThan(0.005)
   await expect(prometheus.query('sum(')).rejects.toThrow('parse error')
+})
+
+program.test('a running group answers every query, under load and after a switch', async () => {
+  const up = await startUp()
+  const prometheus = await startPrometheus(program.path, [`127.0.0.1:${up.adminPort}`])
+  onTestFinished(() => prometheus.stop())
+
+  let working = true
+  const load = Array.from({ length: 4 }, async (_, index) => {
+    const client = clientOf(up.port)
+    for (let n = 0; working; n++) {
+      await client.call('SET', `key:${index}:${n % 100}`, String(n))
+      await client.call('GET', `key:${(index + 1) % 4}:${n % 100}`)
+    }
+  })
+  await untilScraped(prometheus)
+  const reply = await fetch(`http://127.0.0.1:${up.adminPort}/api/v1/switchover`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{}',
+  })
+  expect([reply.status, reply.status === 200 ? '' : await reply.text()]).toEqual([200, ''])
+  await untilCounted(prometheus, 'lagrange_failovers_total{cause="switchover",result="ok"}')
+
+  const { failures } = await evaluateDashboards(prometheus)
+  working = false
+  await Promise.all(load)
+  expect(failures).toEqual([])
+  const [changes] = await prometheus.query('sum(changes(lagrange_topology_epoch[15s]))')
+  expect(Number(changes?.value[1])).toBeGreaterThanOrEqual(1)
 })

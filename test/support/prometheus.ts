@@ -87,6 +87,11 @@ export async function untilScraped(prometheus: Prometheus, metric = 'lagrange_ma
   while (Number((await prometheus.query(`count_over_time(${metric}[15s])`))[0]?.value[1] ?? 0) < 4) await pause(50)
 }
 
+/** Waits until Prometheus has seen the counter grow. */
+export async function untilCounted(prometheus: Prometheus, counter: string): Promise<void> {
+  while (!(Number((await prometheus.query(`sum(${counter})`))[0]?.value[1] ?? 0) > 0)) await pause(50)
+}
+
 function pause(ms: number): Promise<void> {
   return new Promise(resolve => setTimeout(resolve, ms))
 }

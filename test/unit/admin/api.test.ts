@@ -83,10 +83,32 @@ for (const adapter of ['uws', 'node'] as const) {
       expect(text).not.toMatch(/(src|href)="https?:/)
     })
 
+    test('strangers can neither use up the rate of operators nor fill the audit log', async () => {
+      await server.close()
+      server = await start({ token })
+      const tries = Array.from({ length: 40 }, () => post('/api/v1/failover', {}))
+      expect((await Promise.all(tries)).map(reply => reply.status)).toEqual(new Array(40).fill(401))
+      const refused = audits().length
+      expect(refused).toBeGreaterThanOrEqual(10)
+      expect(refused).toBeLessThan(40)
+      expect((await post('/api/v1/failover', {}, { ...json, authorization: `Bearer ${token}` })).status).toBe(200)
+      expect(audits().at(-1)).toMatchObject({ status: 200, actor: 'token' })
+    })
+
     test('/openapi.json names every route', async () => {
       const { json } = await get('/openapi.json')
       const { paths } = json as { paths: Record<string, object> }
       for (const { path, method } of routes) expect(paths[path], path).toHaveProperty(method.toLowerCase())
+      const operations = Object.values(paths).flatMap(path => Object.values(path as Record<string, Operation>))
+      expect(new Set(operations.map(operation => operation.operationId)).size).toBe(routes.length)
+      for (const operation of operations) expect(Object.keys(operation.responses)).toContain('200')
+      const body = (paths['/api/v1/switchover'] as { post: Operation }).post.requestBody?.content['application/json']
+      expect(body?.schema).toMatchObject({
+        type: 'object',
+        additionalProperties: false,
+        properties: { to: { type: 'string' }, dryRun: { type: 'boolean' }, timeoutMs: { minimum: 100, default: 5000 } },
+      })
+      expect(body?.schema).not.toHaveProperty('required')
     })
 
     describe('switchover and failover', () => {
@@ -349,6 +371,12 @@ for (const adapter of ['uws', 'node'] as const) {
       await expect(start({ host: '0.0.0.0' })).rejects.toThrow('0.0.0.0 can be reached by other machines')
     })
   })
+}
+
+interface Operation {
+  readonly operationId: string
+  readonly responses: object
+  readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: object }>> }
 }
 
 type Headers = Readonly<Record<string, string>>
