@@ -18,12 +18,13 @@ import { untilAskedToStop } from './signals.js'
 const HOST = '127.0.0.1'
 
 /**
- * What every node is told. Replicas ping and time out fast, so that they know of a dead master as soon as we do; save
- * points are set because a node saves at its end only when it has some.
+ * What every node is told. Replicas ping and time out fast, so that they know of a dead master as soon as we do, and
+ * need not wait for company before they are sent a snapshot; save points are set because a node saves at its end only when it has some.
  */
 const directives = [
   ['--repl-ping-replica-period', '1'],
   ['--repl-timeout', '5'],
+  ['--repl-diskless-sync-delay', '0'],
   ['--repl-backlog-size', '16mb'],
   ['--save', '3600 1 300 100 60 10000'],
 ].flat()
