@@ -108,9 +108,14 @@ export class Snapshot {
     return this.#out.total
   }
 
-  /** The bytes written since the last call. Nobody changes them any more. */
+  /** The bytes written since the last call. They stay as they are until they are recycled. */
   take(): Buffer {
     return this.#out.take()
+  }
+
+  /** The driver has passed on what `take` gave it. Optional: it spares the garbage collector a block of external memory. */
+  recycle(bytes: Buffer): void {
+    this.#out.recycle(bytes)
   }
 
   /** Writes on until about `budgetBytes` are written; answers whether that was the end. */

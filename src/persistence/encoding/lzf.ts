@@ -23,11 +23,18 @@ const EXPANSION_MAX = 88
 const seen = new Int32Array(1 << HASH_BITS)
 let base = 1
 
-/** The compressed bytes, or undefined when they would not be at least four shorter (Redis' rule for snapshots). */
+/** Where compressed bytes are put: they are read before the next ones come. */
+let scratch = Buffer.allocUnsafeSlow(16 * 1024)
+
+/**
+ * The compressed bytes, or undefined when they would not be at least four shorter (Redis' rule for snapshots). A view that
+ * the next call overwrites.
+ */
 export function compress(input: Uint8Array): Buffer | undefined {
   const room = input.length - 4
   if (room <= 0) return undefined
-  const output = Buffer.allocUnsafe(room)
+  if (scratch.length < room) scratch = Buffer.allocUnsafeSlow(room * 2)
+  const output = scratch.subarray(0, room)
   const from = takePlaces(input.length)
   let at = 0
   let out = 0

@@ -7,7 +7,10 @@ import { Crc64 } from '../encoding/crc64.js'
 import { integerOf } from '../encoding/integer.js'
 import { compress } from '../encoding/lzf.js'
 
-const BLOCK_BYTES = 64 * 1024
+/** Twice what a driver usually takes at once, so that a slice seldom outgrows it. */
+const BLOCK_BYTES = 128 * 1024
+/** Blocks kept for reuse: as many as may be on their way to a file or a socket. */
+const SPARE_BLOCKS = 8
 /** Shorter strings are not worth the attempt. */
 const COMPRESS_MIN = 20
 /** Longer ones would stop everything else for milliseconds. */
@@ -22,6 +25,7 @@ export class RdbOutput {
   #block: Buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES)
   #length = 0
   #taken = 0
+  readonly #spare: Buffer[] = []
 
   constructor(readonly compression: boolean) {}
 
@@ -35,14 +39,20 @@ export class RdbOutput {
     return this.#taken + this.#length
   }
 
-  /** Gives the bytes away, as one buffer that nobody changes any more. */
+  /** Gives the bytes away, as one buffer that is not changed before it is recycled. */
   take(): Buffer {
     const bytes = this.#block.subarray(0, this.#length)
     this.crc.update(bytes)
     this.#taken += bytes.length
-    this.#block = Buffer.allocUnsafeSlow(BLOCK_BYTES)
+    this.#block = this.#spare.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES)
     this.#length = 0
     return bytes
+  }
+
+  /** Nobody reads these bytes any more, which came from `take`: their memory is used again. */
+  recycle(bytes: Buffer): void {
+    if (bytes.buffer.byteLength !== BLOCK_BYTES || this.#spare.length >= SPARE_BLOCKS) return
+    this.#spare.push(Buffer.from(bytes.buffer, 0, BLOCK_BYTES))
   }
 
   byte(value: number): void {
