@@ -16,6 +16,8 @@ const DASH = 45
 
 export function matchesGlob(pattern: Bytes, text: Bytes, ignoreCase = false): boolean {
   if (pattern === '*') return true
+  // Nothing matches nothing, and several stars do not: as Redis has it.
+  if (text === '') return pattern === ''
   if (ignoreCase) {
     pattern = foldAscii(pattern)
     text = foldAscii(text)

@@ -88,6 +88,12 @@ export function checkArity(spec: CommandSpec, argc: number): boolean {
   return spec.arity < 0 ? argc >= -spec.arity : argc === spec.arity
 }
 
+/** What C prints of a text: error lines quote arguments only up to a NUL. */
+export function untilNul(text: Bytes): Bytes {
+  const end = text.indexOf('\0')
+  return end < 0 ? text : text.slice(0, end)
+}
+
 export function arityError(spec: CommandSpec): Bytes {
   return `ERR wrong number of arguments for '${spec.name}' command`
 }

@@ -11,10 +11,10 @@ import { type Frame, itemsOf, numberOf, textOf } from '../resp/protocol.js'
 import { dataRows } from './data-rows.js'
 import type { CommandRow } from './row.js'
 import { serverRows } from './server-rows.js'
-import { type Access, accessByFlags, type CommandSpec, specOf } from './spec.js'
+import { type Access, accessByFlags, type CommandSpec, specOf, untilNul } from './spec.js'
 
 export { keysOf } from './keys.js'
-export { type Access, arityError, type CommandSpec, checkArity } from './spec.js'
+export { type Access, arityError, type CommandSpec, checkArity, untilNul } from './spec.js'
 
 export class CommandTable {
   /** Under the lower-case name and, for the exact-case hit of most clients, the upper-case one. */
@@ -102,12 +102,12 @@ export function isBlocking(spec: CommandSpec, args: readonly Bytes[]): boolean {
 export function unknownCommandError(args: readonly Bytes[], table: CommandTable = builtinTable): Bytes {
   const name = args[0] as Bytes
   if (args.length > 1 && table.find(name)?.subcommands !== undefined) {
-    return `ERR unknown subcommand '${(args[1] as Bytes).slice(0, 128)}'. Try ${name.toUpperCase()} HELP.`
+    return `ERR unknown subcommand '${untilNul(args[1] as Bytes).slice(0, 128)}'. Try ${name.toUpperCase()} HELP.`
   }
   let shown = ''
   for (let index = 1; index < args.length && shown.length < 128; index++)
-    shown += `'${(args[index] as Bytes).slice(0, 128 - shown.length)}' `
-  return `ERR unknown command '${name.slice(0, 128)}', with args beginning with: ${shown}`
+    shown += `'${untilNul(args[index] as Bytes).slice(0, 128 - shown.length)}' `
+  return `ERR unknown command '${untilNul(name).slice(0, 128)}', with args beginning with: ${shown}`
 }
 
 /**

@@ -54,7 +54,7 @@ const NOT_POSITIVE = new Refusal('ERR value is out of range, must be positive')
 
 /** Zero or more. */
 export function countArg(text: Bytes | undefined, refusal = NOT_POSITIVE): number {
-  const value = int64Arg(text)
+  const value = int64Arg(text, refusal)
   if (value < 0) throw refusal
   return Number(value)
 }

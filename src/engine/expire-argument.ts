@@ -2,6 +2,7 @@
  * Expiry times as arguments: seconds or milliseconds, from now or since 1970, all becoming one instant.
  */
 import type { Bytes, UnixMillis } from '../base/units.js'
+import { untilNul } from '../command/table.js'
 import { int64Arg, isWord } from './arguments.js'
 import type { Call } from './call.js'
 import { INT64_MAX } from './numbers.js'
@@ -77,7 +78,7 @@ export function readExpireCondition(args: readonly Bytes[], from: number): Expir
     else if (isWord(word, 'XX')) found.xx = true
     else if (isWord(word, 'GT')) found.gt = true
     else if (isWord(word, 'LT')) found.lt = true
-    else refuse(`ERR Unsupported option ${word}`)
+    else refuse(`ERR Unsupported option ${untilNul(word)}`)
   }
   if (found.nx && (found.xx || found.gt || found.lt))
     refuse('ERR NX and XX, GT or LT options at the same time are not compatible')

@@ -19,7 +19,7 @@ const FRACTION_DIGITS = 17
 
 const DECIMAL = /^([+-]?)(\d+(?:\.\d*)?|\.\d+)(?:[eE]([+-]?\d{1,9}))?$/
 /** Longer texts are no numbers to Redis either. */
-const MAX_TEXT = 256
+const MAX_TEXT = 5 * 1024
 
 export type ParsedLongDouble = LongDouble | 'infinite' | undefined
 
@@ -27,7 +27,7 @@ export type ParsedLongDouble = LongDouble | 'infinite' | undefined
 export function parseLongDouble(text: Bytes): ParsedLongDouble {
   if (text.length >= MAX_TEXT) return undefined
   const match = DECIMAL.exec(text)
-  if (match === null) return /^[+-]?inf(inity)?$/i.test(text) ? 'infinite' : undefined
+  if (match === null) return /^[+-]?inf(inity)?$/i.test(text) ? 'infinite' : parseHexadecimal(text)
   const [, sign, digits = '', exponentText = '0'] = match
   const [whole = '', fraction = ''] = digits.split('.')
   const power = Number(exponentText) - fraction.length
@@ -36,6 +36,19 @@ export function parseLongDouble(text: Bytes): ParsedLongDouble {
   if (Math.abs(power + whole.length + fraction.length) > MAX_DECIMAL_EXPONENT + MAX_TEXT) return undefined
   const parsed = power >= 0 ? round(value * 10n ** BigInt(power), 1n) : round(value, 10n ** BigInt(-power))
   return bitLength(parsed.mantissa) + parsed.exponent > 16384 ? undefined : parsed
+}
+
+function parseHexadecimal(text: Bytes): ParsedLongDouble {
+  const match = /^([+-]?)0[xX]([0-9a-fA-F]*)(?:\.([0-9a-fA-F]*))?(?:[pP]([+-]?\d{1,6}))?$/.exec(text)
+  if (match === null) return undefined
+  const [, sign, whole = '', fraction = '', exponent = '0'] = match
+  if (whole === '' && fraction === '') return undefined
+  const parsed = round(BigInt(`0x${whole}${fraction}`) * (sign === '-' ? -1n : 1n), 1n)
+  if (parsed.mantissa === 0n) return parsed
+  const power = parsed.exponent + Number(exponent) - fraction.length * 4
+  return Math.abs(bitLength(parsed.mantissa) + power) > 16384
+    ? undefined
+    : { mantissa: parsed.mantissa, exponent: power }
 }
 
 /** The sum, or undefined when it is beyond all finite numbers. */

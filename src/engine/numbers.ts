@@ -71,12 +71,14 @@ export function addInt64(a: number | bigint, b: number | bigint): number | bigin
 }
 
 /**
- * A double as bounds of score ranges are read: blanks in front are skipped, nothing at all is 0, too large is infinite.
+ * A double as bounds of score ranges are read: blanks in front are skipped, nothing at all is 0, too large is infinite,
+ * a NUL ends the text.
  * undefined for anything else.
  */
 export function parseBound(text: Bytes): number | undefined {
-  const rest = text.replace(/^[ \t\n\v\f\r]+/, '')
-  if (rest === '') return text === '' ? 0 : undefined
+  const [whole = ''] = text.split('\0', 1)
+  const rest = whole.replace(/^[ \t\n\v\f\r]+/, '')
+  if (rest === '') return whole === '' ? 0 : undefined
   return DECIMAL.test(rest) ? Number(rest) : parseDouble(rest)
 }
 

@@ -98,6 +98,7 @@ export const hashCommands: Readonly<Record<string, Handler>> = {
 
   hincrbyfloat(call, args, reply) {
     const [, key, field, by] = args as [Bytes, Bytes, Bytes, Bytes]
+    if (/^[+-]?inf(inity)?$/i.test(by)) refuse('ERR value is NaN or Infinity')
     addDecimals('0', by, '')
     const hash = call.writeHash(key)
     const sum = addDecimals(hash?.get(field) ?? '0', by, 'ERR hash value is not a float')

@@ -10,6 +10,7 @@ import { keyCommands } from './keys.js'
 import { listCommands } from './lists.js'
 import { scanCommands } from './scan.js'
 import { setCommands } from './sets.js'
+import { sortCommands } from './sort.js'
 import { sortedSetAlgebraCommands } from './sorted-set-algebra.js'
 import { sortedSetRangeCommands } from './sorted-set-ranges.js'
 import { sortedSetCommands } from './sorted-sets.js'
@@ -28,6 +29,7 @@ const groups: readonly Readonly<Record<string, Handler>>[] = [
   sortedSetRangeCommands,
   sortedSetAlgebraCommands,
   blockingSortedSetCommands,
+  sortCommands,
 ]
 
 export const handlers: ReadonlyMap<string, Handler> = new Map(groups.flatMap(group => Object.entries(group)))

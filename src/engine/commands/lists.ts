@@ -4,10 +4,9 @@
 import type { Bytes } from '../../base/units.js'
 import { arityError } from '../../command/table.js'
 import type { ReplyWriter } from '../../resp/reply.js'
-import { atLeastOneArg, countArg, int64Arg, intArg, isWord, outOfRange } from '../arguments.js'
+import { atLeastOneArg, countArg, intArg, isWord } from '../arguments.js'
 import { asList, type Call, type Handler } from '../call.js'
-import { INT64_MAX } from '../numbers.js'
-import { INDEX_OUT_OF_RANGE, NO_SUCH_KEY, refuse, SYNTAX } from '../refusal.js'
+import { INDEX_OUT_OF_RANGE, NO_SUCH_KEY, Refusal, refuse, SYNTAX } from '../refusal.js'
 import { ListValue } from '../types/list.js'
 
 export type End = 'head' | 'tail'
@@ -188,9 +187,7 @@ function readPosOptions(args: readonly Bytes[]): PosOptions {
     const value = args[at + 1]
     if (value === undefined) throw SYNTAX
     if (isWord(args[at], 'RANK')) {
-      const exact = int64Arg(value)
-      if (exact < -INT64_MAX) refuse(outOfRange(-INT64_MAX, INT64_MAX))
-      rank = Number(exact)
+      rank = intArg(value)
       if (rank === 0) refuse(RANK_ZERO)
     } else if (isWord(args[at], 'COUNT')) count = notNegative(value, 'COUNT')
     else if (isWord(args[at], 'MAXLEN')) maxLength = notNegative(value, 'MAXLEN')
@@ -203,9 +200,7 @@ const RANK_ZERO =
   "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list"
 
 function notNegative(text: Bytes, name: string): number {
-  const value = int64Arg(text, undefined)
-  if (value < 0) refuse(`ERR ${name} can't be negative`)
-  return Number(value)
+  return countArg(text, new Refusal(`ERR ${name} can't be negative`))
 }
 
 function positions(list: ListValue, item: Bytes, { rank, count, maxLength }: PosOptions): number[] {

@@ -8,6 +8,7 @@ import type { ReplyWriter } from '../../resp/reply.js'
 import { int64Arg, isWord } from '../arguments.js'
 import { asHash, asSet, asSortedSet, type Handler } from '../call.js'
 import { refuse, SYNTAX } from '../refusal.js'
+import type { SortedSetValue } from '../types/sorted-set.js'
 import { typeOf } from '../value.js'
 
 interface ScanOptions {
@@ -22,7 +23,7 @@ const STEPS_PER_ENTRY = 10
 
 export const scanCommands: Readonly<Record<string, Handler>> = {
   scan(call, args, reply) {
-    const options = readOptions(args, 1, true)
+    const options = readOptions(args, 2, cursorArg(args[1] as Bytes), true)
     const { table } = call.db
     const keys: Bytes[] = []
     const next = steps(options, keys, cursor => table.scan(cursor, key => keys.push(key)))
@@ -35,36 +36,50 @@ export const scanCommands: Readonly<Record<string, Handler>> = {
   },
 
   hscan(call, args, reply) {
-    const options = readOptions(args, 2, false)
+    const cursor = cursorArg(args[2] as Bytes)
     const hash = asHash(call.read(args[1] as Bytes))
-    scanPairs(options, (cursor, add) => hash?.fields.scan(cursor, add) ?? 0, reply)
+    if (hash === undefined) return replyPage(0, [], reply)
+    const options = readOptions(args, 3, cursor, false)
+    scanPairs(options, (cursor, add) => hash.fields.scan(cursor, add), reply)
   },
 
   sscan(call, args, reply) {
-    const options = readOptions(args, 2, false)
+    const cursor = cursorArg(args[2] as Bytes)
     const set = asSet(call.read(args[1] as Bytes))
+    if (set === undefined) return replyPage(0, [], reply)
+    const options = readOptions(args, 3, cursor, false)
     const members: Bytes[] = []
-    const next = steps(options, members, cursor => set?.scan(cursor, member => members.push(member)) ?? 0)
+    const next = steps(options, members, cursor => set.scan(cursor, member => members.push(member)))
     const { pattern } = options
     replyPage(next, pattern === undefined ? members : members.filter(member => matchesGlob(pattern, member)), reply)
   },
 
   zscan(call, args, reply) {
-    const options = readOptions(args, 2, false)
+    const cursor = cursorArg(args[2] as Bytes)
     const zset = asSortedSet(call.read(args[1] as Bytes))
+    if (zset === undefined) return replyPage(0, [], reply)
+    const options = readOptions(args, 3, cursor, false)
     const scan = (cursor: number, add: (member: Bytes, score: Bytes) => void) =>
-      zset?.scan(cursor, (member, score) => add(member, formatDouble(score))) ?? 0
+      zset.scan(cursor, (member, score) => add(member, scoreText(zset, score)))
     scanPairs(options, scan, reply)
   },
 }
 
-function readOptions(args: readonly Bytes[], from: number, types: boolean): ScanOptions {
-  const cursor = args[from] as Bytes
-  if (!/^\d{1,20}$/.test(cursor) || BigInt(cursor) > 0xffffffffffffffffn) refuse('ERR invalid cursor')
+/** Any unsigned number, read as C's `strtoul` does (up to a NUL); ours fit into 32 bits. */
+function cursorArg(text: Bytes): number {
+  const [digits = ''] = text.split('\0', 1)
+  const match = /^([+-]?)(\d{0,20})$/.exec(digits)
+  const value = BigInt(match?.[2] || '0')
+  const bare = match?.[2] === '' && digits !== ''
+  if (match === null || bare || value > 0xffffffffffffffffn) refuse('ERR invalid cursor')
+  return Number(BigInt.asUintN(32, match[1] === '-' ? -value : value))
+}
+
+function readOptions(args: readonly Bytes[], from: number, cursor: number, types: boolean): ScanOptions {
   let count = 10
   let pattern: Bytes | undefined
   let type: Bytes | undefined
-  for (let at = from + 1; at < args.length; at += 2) {
+  for (let at = from; at < args.length; at += 2) {
     const value = args[at + 1]
     if (value === undefined) throw SYNTAX
     if (isWord(args[at], 'COUNT')) {
@@ -74,7 +89,7 @@ function readOptions(args: readonly Bytes[], from: number, types: boolean): Scan
     else if (types && isWord(args[at], 'TYPE')) type = value.toLowerCase()
     else throw SYNTAX
   }
-  return { cursor: Number(BigInt(cursor) & 0xffffffffn), count, pattern, type }
+  return { cursor, count, pattern, type }
 }
 
 /** Takes steps until enough was found, or enough was looked at. */
@@ -105,6 +120,12 @@ function scanPairs(
     if (options.pattern === undefined || matchesGlob(options.pattern, name)) shown.push(name, values[at] as Bytes)
   }
   replyPage(next, shown, reply)
+}
+
+/** Small sorted sets keep whole scores as integers and show them so, however large. */
+function scoreText(zset: SortedSetValue, score: number): Bytes {
+  const whole = zset.encoding === 'listpack' && Number.isInteger(score) && Math.abs(score) < 2 ** 62
+  return whole ? String(BigInt(score)) : formatDouble(score)
 }
 
 function replyPage(next: number, items: readonly Bytes[], reply: ReplyWriter): void {

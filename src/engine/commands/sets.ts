@@ -3,9 +3,9 @@
  */
 import type { Bytes } from '../../base/units.js'
 import type { ReplyWriter } from '../../resp/reply.js'
-import { atLeastOneArg, countArg, int64Arg, isWord, randomCountArg } from '../arguments.js'
+import { atLeastOneArg, countArg, isWord, randomCountArg } from '../arguments.js'
 import { asSet, type Call, type Handler } from '../call.js'
-import { refuse, SYNTAX } from '../refusal.js'
+import { Refusal, refuse, SYNTAX } from '../refusal.js'
 import { SetValue } from '../types/set.js'
 import { pickDistinct } from './random-pick.js'
 
@@ -114,10 +114,10 @@ export const setCommands: Readonly<Record<string, Handler>> = {
   },
 }
 
+const NEGATIVE_LIMIT = new Refusal("ERR LIMIT can't be negative")
+
 export function limitArg(text: Bytes): number {
-  const limit = /^-?\d+$/.test(text) ? int64Arg(text) : -1
-  if (limit < 0) refuse("ERR LIMIT can't be negative")
-  return Number(limit)
+  return countArg(text, NEGATIVE_LIMIT)
 }
 
 function popSome(call: Call, args: readonly Bytes[], reply: ReplyWriter): void {

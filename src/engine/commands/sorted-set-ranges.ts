@@ -116,7 +116,7 @@ function readQuery(args: readonly Bytes[], keyAt: number, fixed: Fixed, scores: 
   if (withScores && by === 'lex') refuse('ERR syntax error, WITHSCORES not supported in combination with BYLEX')
   const backwards = reverse === true
   const ranks = ranksFor(by, backwards, args[keyAt + 1] as Bytes, args[keyAt + 2] as Bytes)
-  return { reverse: backwards, withScores, ranks: zset => limited(ranks(zset), offset, limit) }
+  return { reverse: backwards, withScores, ranks: by === 'rank' ? ranks : zset => limited(ranks(zset), offset, limit) }
 }
 
 function ranksFor(by: By, reverse: boolean, from: Bytes, to: Bytes): (zset: SortedSetValue) => RankRange {

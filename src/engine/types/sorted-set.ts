@@ -25,11 +25,14 @@ export class SortedSetValue {
   /** Adds the member or moves it; answers true when it is new. */
   set(member: Bytes, score: number, settings: EngineSettings): boolean {
     const before = this.#scores.get(member)
+    if (before === undefined && this.encoding === 'listpack' && outgrows(this.size + 1, member, settings))
+      this.encoding = 'skiplist'
+    // Redis' small sorted sets keep whole scores as integers, which have no negative zero.
+    if (score === 0 && this.encoding === 'listpack') score = 0
     if (before === score) return false
     if (before !== undefined) this.tree.delete(before, member)
     this.tree.insert(score, member)
     this.#scores.set(member, score)
-    if (this.encoding === 'listpack' && outgrows(this.size, member, settings)) this.encoding = 'skiplist'
     return before === undefined
   }
 
