@@ -243,7 +243,7 @@ function formatSeventeenDigits(value: number): string {
   const [digits, exponentText] = value.toExponential(16).split('e') as [string, string]
   const exponent = Number(exponentText)
   const mantissa = digits.replace(/\.?0+$/, '')
-  if (exponent < -5 || exponent >= 17) {
+  if (exponent < -4 || exponent >= 17) {
     const sign = exponent < 0 ? '-' : '+'
     return `${mantissa}e${sign}${String(Math.abs(exponent)).padStart(2, '0')}`
   }
