@@ -34,6 +34,7 @@ import { OffsetTimeline } from '../topology/lag.js'
 import { addToPast, kinship, lineageOf } from '../topology/lineage.js'
 import { makeView } from '../topology/make-view.js'
 import { emptyView, type FreshnessSample, type FreshnessUpdate, type TopologyView } from '../topology/view.js'
+import { type Dial, dialClient } from './line.js'
 import { exportFacts } from './metrics.js'
 import { Probe, type ProbeOptions } from './probe.js'
 
@@ -49,6 +50,7 @@ export interface ObserverOptions extends Partial<JudgeOptions> {
   /** The master of an earlier run: believed when several instances claim to be it. */
   readonly lastMaster?: string | undefined
   readonly zones?: ReadonlyMap<string, string>
+  readonly dial?: Dial
 }
 
 interface Watched {
@@ -322,7 +324,7 @@ export class Observer {
       replyTimeoutMs: 2 * this.#judge.downAfterMs,
       name: 'lagrange-observer',
     }
-    const probe = new Probe(this.clock, address, options, (observation, askedAt) =>
+    const probe = new Probe(this.clock, this.options.dial ?? dialClient, address, options, (observation, askedAt) =>
       this.#apply(id, observation, askedAt),
     )
     const now = this.clock.now()

@@ -10,9 +10,10 @@
 import type { Address } from '../base/address.js'
 import type { Clock } from '../base/clock.js'
 import type { Millis } from '../base/units.js'
-import { Client, type Credentials } from '../net/client.js'
+import type { Credentials } from '../net/client.js'
 import { type Frame, textOf } from '../resp/protocol.js'
 import { type InfoReply, type Observation, parseInfo, parsePing, parseRole } from '../topology/facts.js'
+import type { Dial, Line } from './line.js'
 
 export interface ProbeOptions extends Credentials {
   readonly connectTimeoutMs: Millis
@@ -31,7 +32,7 @@ const RESETS = new Set(['eof', 'closed', 'ECONNRESET', 'EPIPE'])
 const DENIALS = /^(WRONGPASS|NOAUTH|NOPERM|ERR) /
 
 export class Probe {
-  #client: Client | undefined
+  #client: Line | undefined
   #cancelRetry: () => void = () => undefined
   #retries = 0
   #stopped = false
@@ -39,6 +40,7 @@ export class Probe {
 
   constructor(
     private readonly clock: Clock,
+    private readonly dial: Dial,
     readonly address: Address,
     private readonly options: ProbeOptions,
     private readonly handler: ProbeHandler,
@@ -100,7 +102,7 @@ export class Probe {
   }
 
   #connect(): void {
-    const client = new Client(this.address, {
+    const client = this.dial(this.address, {
       ...this.options,
       onClose: reason => this.#closed(client, reason),
     })
@@ -112,7 +114,7 @@ export class Probe {
     this.ping()
   }
 
-  #closed(client: Client, reason: string): void {
+  #closed(client: Line, reason: string): void {
     if (this.#client !== client || this.#stopped) return
     this.#client = undefined
     this.#waiting.ping = this.#waiting.role = this.#waiting.info = false

@@ -16,6 +16,7 @@ import { InvariantError, unreachable } from '../base/invariant.js'
 import type { Millis } from '../base/units.js'
 import type { MetricStore } from '../metrics/store.js'
 import { ConnectionError, type Credentials } from '../net/client.js'
+import type { Dial } from '../observer/line.js'
 import type { Observer } from '../observer/observer.js'
 import { infoOf } from '../observer/probe.js'
 import type { Frame } from '../resp/protocol.js'
@@ -84,6 +85,7 @@ export interface AgentOptions {
   readonly rewriteConfig?: boolean
   /** Runs before an old master is demoted: what it alone has is rescued here. A failure postpones the demotion. */
   readonly beforeDemote?: (id: string) => Promise<void>
+  readonly dial?: Dial
 }
 
 export interface SwitchoverRequest {
@@ -165,7 +167,7 @@ export class Agent {
     private readonly gate: WriteGate,
     private readonly options: AgentOptions,
   ) {
-    this.#hands = new Hands({ ...options.credentials, connectTimeoutMs: ORDER_TIMEOUT_MS })
+    this.#hands = new Hands({ ...options.credentials, connectTimeoutMs: ORDER_TIMEOUT_MS }, options.dial)
     this.#switchoverOptions = { ...switchoverDefaults, ...options.switchover }
     this.#failoverOptions = { ...failoverDefaults, ...options.failoverSteps }
     this.#antiFlapOptions = { ...antiFlapDefaults, ...options.antiFlap }
@@ -428,8 +430,9 @@ export class Agent {
     if (request.to !== undefined && request.to === master?.id && master.role === 'master') {
       return { refused: 'already-master', detail: `${request.to} is the master` }
     }
-    const healthy = master?.role === 'master' && healthOf(master, judgeOptions, now).health === 'up' && !group.disowned
-    if (healthy && request.acceptDataLoss !== true) {
+    // A suspect is no proof: what it has not sent would be lost.
+    const alive = master?.role === 'master' && isUp(master, judgeOptions, now) && !group.disowned
+    if (alive && request.acceptDataLoss !== true) {
       return { refused: 'master-healthy', detail: 'the master answers: use a switchover, or accept the loss of data' }
     }
     const rules = { planned: false, lagBytesMax: Number.POSITIVE_INFINITY, to: request.to }

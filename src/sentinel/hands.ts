@@ -5,13 +5,17 @@
 import type { Address } from '../base/address.js'
 import { formatAddress } from '../base/address.js'
 import type { Millis } from '../base/units.js'
-import { Client, type Credentials } from '../net/client.js'
+import type { Credentials } from '../net/client.js'
+import { type Dial, dialClient, type Line } from '../observer/line.js'
 import type { Frame } from '../resp/protocol.js'
 
 export class Hands {
-  readonly #clients = new Map<string, Client>()
+  readonly #clients = new Map<string, Line>()
 
-  constructor(private readonly options: Credentials & { readonly connectTimeoutMs: Millis }) {}
+  constructor(
+    private readonly options: Credentials & { readonly connectTimeoutMs: Millis },
+    private readonly dial: Dial = dialClient,
+  ) {}
 
   /** Opens a connection ahead of time. */
   prepare(address: Address): void {
@@ -40,11 +44,11 @@ export class Hands {
     this.keep(new Set())
   }
 
-  #client(address: Address): Client {
+  #client(address: Address): Line {
     const id = formatAddress(address)
     const open = this.#clients.get(id)
     if (open !== undefined && !open.closed) return open
-    const client = new Client(address, { ...this.options, replyTimeoutMs: 0, name: 'lagrange-agent' })
+    const client = this.dial(address, { ...this.options, replyTimeoutMs: 0, name: 'lagrange-agent' })
     this.#clients.set(id, client)
     return client
   }

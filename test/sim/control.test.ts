@@ -1,0 +1,297 @@
+/**
+ * Whatever happens: the real observer and the real agent, with a group in virtual time, random switches and random
+ * faults at random moments and at every step of both machines; then calm.
+ *
+ *     SEED=42 npx vitest run --config test/vitest.config.ts test/sim/control      replays one
+ *     SEEDS=10000 …                                                              runs many
+ */
+import { createHash } from 'node:crypto'
+import { afterAll, describe, expect, test } from 'vitest'
+import { EventBus } from '../../src/base/bus.js'
+import { MetricStore } from '../../src/metrics/store.js'
+import { Observer } from '../../src/observer/observer.js'
+import { Agent, type WriteGate } from '../../src/sentinel/agent.js'
+import { failoverDefaults, longestFailoverMs } from '../../src/topology/failover.js'
+import type { HoldReport, HoldRequest, ReleaseReport } from '../../src/topology/planes.js'
+import { longestMs, switchoverDefaults } from '../../src/topology/switchover.js'
+import type { TopologyView } from '../../src/topology/view.js'
+import { Chance, SimGroup, type SimNode, VirtualClock } from '../support/sim-group.js'
+
+/** `gentle`: lines break and nodes are slow, but nobody dies and nobody is silent: then nothing may be lost, ever. */
+type Weather = 'gentle' | 'storm'
+
+const SEEDS = process.env.SEED !== undefined ? [Number(process.env.SEED)] : range(Number(process.env.SEEDS ?? 60))
+
+describe.each(['gentle', 'storm'] as const)('%s weather', weather => {
+  test.each(chunked(SEEDS, 10))('seeds from %i', async (first, ...others) => {
+    for (const seed of [first, ...others] as number[]) {
+      await new Simulation(seed, weather).run().catch(error => {
+        throw new Error(`SEED=${seed} npx vitest run test/sim/control -t ${weather}\n${error.stack ?? error}`)
+      })
+    }
+  })
+})
+
+test('the same seed gives the same history', async () => {
+  const hashes = [new Simulation(7, 'storm'), new Simulation(7, 'storm')].map(async simulation => {
+    await simulation.run()
+    return createHash('sha256').update(simulation.trace.join('\n')).digest('hex')
+  })
+  const [a, b] = await Promise.all(hashes)
+  expect(a).toBe(b)
+})
+
+const tally = new Map<string, number>()
+afterAll(() => {
+  for (const [key, count] of [...tally].sort()) console.log(key, count)
+})
+
+const FAULTS_MS = 4000
+const CALM_MS = 8000
+const DOWN_AFTER_MS = 400
+const WRITE_EVERY_MS = 3
+
+class Simulation implements WriteGate {
+  readonly clock = new VirtualClock()
+  readonly trace: string[] = []
+  readonly #chance: Chance
+  readonly #group: SimGroup
+  readonly #observer: Observer
+  readonly #agent: Agent
+  readonly #masters = new Map<number, string>()
+  readonly #acked: number[] = []
+  #nextWrite = 1
+  #inFlight = 0
+  #heldSince: number | undefined
+  #calm = false
+  #running = 0
+  #answered = 0
+  #asked = 0
+
+  constructor(
+    readonly seed: number,
+    readonly weather: Weather,
+  ) {
+    this.#chance = new Chance(seed * 2 + (weather === 'storm' ? 1 : 0))
+    this.#group = new SimGroup(this.clock, this.#chance, this.#chance.pick([2, 3, 3, 4]))
+    const bus = new EventBus(() => this.clock.wall())
+    const seeds = this.#group.nodes.map(node => ({ host: 'sim', port: node.port }))
+    const { dial } = this.#group
+    this.#observer = new Observer(this.clock, bus, undefined, {
+      group: 'main',
+      seeds,
+      downAfterMs: DOWN_AFTER_MS,
+      headPeriodMs: 50,
+      dial,
+    })
+    const antiFlap = { windowMs: this.#chance.pick([0, 0, 1000]) }
+    const options = { failover: true, antiFlap, dial }
+    this.#agent = new Agent(this.clock, bus, new MetricStore(), this.#observer, this, options)
+    bus.listen(({ name, fields }) => {
+      this.trace.push(`${this.clock.now().toFixed(2)} ${name} ${JSON.stringify(fields)}`)
+      if (name.includes('-state-') && !this.#calm) this.#atStep()
+    })
+    this.#observer.onView(view => this.#checkView(view))
+  }
+
+  async run(): Promise<void> {
+    const { clock } = this
+    this.#observer.start()
+    this.#agent.start()
+    this.#write()
+    await clock.run(clock.now() + 300)
+    if (this.weather === 'gentle') this.#group.breaks = this.#chance.pick([0, 0.002, 0.02])
+    const end = clock.now() + FAULTS_MS
+    while (clock.now() < end) {
+      await clock.run(clock.now() + this.#chance.between(20, 400))
+      this.#act()
+    }
+    this.#calm = true
+    this.#group.heal()
+    await clock.run(clock.now() + CALM_MS)
+    this.#checkCalm()
+    this.#agent.stop()
+    this.#observer.stop()
+    if (process.env.TALLY) this.#tally()
+  }
+
+  /** What happened at all: a simulation in which nothing does proves nothing. */
+  #tally(): void {
+    for (const line of this.trace) {
+      const [, name = '', rest] = line.split(' ', 3)
+      const fields =
+        rest?.startsWith('{') === true ? (JSON.parse(line.slice(line.indexOf('{'))) as { result?: string }) : {}
+      const key = `${this.weather} ${name} ${name === 'FAULT' ? rest : (fields.result ?? '')}`
+      tally.set(key, (tally.get(key) ?? 0) + 1)
+    }
+  }
+
+  // ── What happens ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #act(): void {
+    if (this.#chance.is(0.4)) return this.#switch()
+    const node = this.#chance.pick(this.#group.nodes)
+    if (this.weather === 'gentle') node.rate = this.#chance.pick([1, 3, 1000])
+    else this.#harm(node)
+  }
+
+  /** A transition of one of the machines: the worst moments are right after these. */
+  #atStep(): void {
+    if (!this.#chance.is(this.weather === 'storm' ? 0.15 : 0.1)) return
+    const node = this.#chance.pick(this.#group.nodes)
+    this.clock.after(this.#chance.between(0, 1.5), () => {
+      if (this.#calm) return
+      if (this.weather === 'storm') this.#harm(node)
+      else node.rate = this.#chance.pick([1, 1000])
+    })
+  }
+
+  #harm(node: SimNode): void {
+    const { clock } = this
+    const soon = this.#chance.between(5, 1500)
+    const what = this.#chance.pick(['kill', 'kill', 'stop', 'cut', 'split', 'lines', 'impostor'] as const)
+    this.trace.push(`${clock.now().toFixed(2)} FAULT ${what} ${node.id}`)
+    switch (what) {
+      case 'kill': {
+        if (!node.alive) return
+        const withData = this.#chance.is(0.8)
+        this.#group.kill(node)
+        clock.after(soon, () => node.alive || node.restart(withData))
+        return
+      }
+      case 'stop':
+        this.#group.stop(node)
+        clock.after(soon, () => this.#group.resume(node))
+        return
+      case 'cut':
+        this.#group.cut(0, node.port, true)
+        clock.after(soon, () => this.#group.cut(0, node.port, false))
+        return
+      case 'split': {
+        const other = this.#chance.pick(this.#group.nodes)
+        this.#group.cut(other.port, node.port, true)
+        clock.after(soon, () => this.#group.cut(other.port, node.port, false))
+        return
+      }
+      case 'lines':
+        this.#group.breaks = this.#chance.pick([0, 0.01, 0.1])
+        return
+      case 'impostor':
+        if (node.alive && !node.stopped) node.promote()
+    }
+  }
+
+  #switch(): void {
+    const to = this.#chance.is(0.5) ? this.#chance.pick(this.#group.nodes).id : undefined
+    const startedAt = this.clock.now()
+    this.#asked++
+    this.#running++
+    const answer = this.#chance.is(0.85)
+      ? this.#agent.switchover({ to, timeoutMs: 500 })
+      : this.#agent.failover({ to, acceptDataLoss: this.weather === 'storm' })
+    answer.then(report => {
+      this.#answered++
+      this.#running--
+      const tookMs = this.clock.now() - startedAt
+      const limitMs = Math.max(longestMs(switchoverDefaults), longestFailoverMs(failoverDefaults)) + 500
+      // Approach, and what nobody waits for: replicas being linked, counters being read.
+      const besides = 500 + switchoverDefaults.reconfTimeoutMs + 1000
+      expect(tookMs).toBeLessThanOrEqual(limitMs + besides)
+      if ('refused' in report) return
+      if (report.result === 'ok' && report.kind === 'switchover') this.#checkNothingLost('after a switch')
+    }, this.#fail)
+  }
+
+  readonly #fail = (error: unknown): never => {
+    throw error
+  }
+
+  /** Clients: a write is on its way for a moment, and is acknowledged by whoever the view said was master. */
+  #write(): void {
+    this.clock.after(WRITE_EVERY_MS, () => this.#write())
+    const master = this.#observer.view.groups[0]?.master
+    if (this.#heldSince !== undefined || master === undefined) return
+    const node = this.#group.node(master.port) as SimNode
+    const { generation } = node
+    this.#inFlight++
+    this.clock.after(this.#group.delayMs(), () => {
+      this.#inFlight--
+      if (this.#group.isCut(0, node.port) || node.generation !== generation) return
+      if (!node.isWritable(this.clock.now())) return
+      const id = this.#nextWrite++
+      node.data.push(id)
+      this.#acked.push(id)
+    })
+  }
+
+  async hold(request: HoldRequest): Promise<HoldReport> {
+    const since = this.clock.now()
+    this.#heldSince = since
+    this.clock.after(request.timeoutMs, () => {
+      if (this.#heldSince === since) this.#heldSince = undefined
+    })
+    while (this.#inFlight > 0 && this.#heldSince !== undefined) {
+      await new Promise<void>(resume => this.clock.after(0.2, resume))
+    }
+    return { drained: this.#inFlight === 0, inFlight: this.#inFlight }
+  }
+
+  async release(): Promise<ReleaseReport> {
+    const heldMs = this.clock.now() - (this.#heldSince ?? this.clock.now())
+    expect(heldMs).toBeLessThanOrEqual(longestMs(switchoverDefaults) + 100)
+    this.#heldSince = undefined
+    return { heldCommands: 0, stallMs: heldMs }
+  }
+
+  // ── What must hold ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** An epoch has one master, and epochs only grow. */
+  #checkView(view: TopologyView): void {
+    const [group] = view.groups
+    if (group === undefined) return
+    expect(group.masterEpoch).toBeGreaterThanOrEqual(Math.max(0, ...this.#masters.keys()))
+    if (group.master === undefined) return
+    const known = this.#masters.get(group.masterEpoch)
+    const now = `${group.master.id} ${group.master.runId}`
+    if (known !== undefined) expect(`epoch ${group.masterEpoch}: ${now}`).toBe(`epoch ${group.masterEpoch}: ${known}`)
+    this.#masters.set(group.masterEpoch, now)
+  }
+
+  #checkNothingLost(when: string): void {
+    if (this.weather !== 'gentle') return
+    const master = this.#observer.view.groups[0]?.master
+    const has = new Set(this.#group.node(master?.port ?? 0)?.data)
+    const lost = this.#acked.filter(id => !has.has(id))
+    expect(`${lost.length} lost ${when}`).toBe(`0 lost ${when}`)
+  }
+
+  #checkCalm(): void {
+    const { trace } = this
+    const [group] = this.#observer.view.groups
+    const tail = `\n${trace.slice(-60).join('\n')}`
+    expect(this.#observer.diagnosis.name + (this.#observer.diagnosis.name === 'ok' ? '' : tail)).toBe('ok')
+    expect({ running: this.#running, unanswered: this.#asked - this.#answered }).toEqual({ running: 0, unanswered: 0 })
+    expect(this.#heldSince).toBeUndefined()
+    const masters = this.#group.nodes.filter(node => node.role === 'master')
+    expect(masters.map(node => node.id)).toEqual([group?.master?.id])
+    const [master] = masters as [SimNode]
+    for (const replica of this.#group.nodes) {
+      if (replica === master) continue
+      expect(replica.link).toBe('up')
+      expect(replica.data.slice(0, master.offset - 20)).toEqual(master.data.slice(0, master.offset - 20))
+    }
+    expect(group?.replicas.map(replica => replica.excluded)).toEqual(this.#group.nodes.slice(1).map(() => undefined))
+    expect(this.#acked.length).toBeGreaterThan(100)
+    this.#checkNothingLost('at the end')
+  }
+}
+
+function range(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => index + 1)
+}
+
+function chunked(items: readonly number[], size: number): number[][] {
+  const chunks: number[][] = []
+  for (let index = 0; index < items.length; index += size) chunks.push(items.slice(index, index + size))
+  return chunks
+}
