@@ -3,7 +3,7 @@
  * node-redis 6 (both speak RESP3 by default).
  */
 import { Redis } from 'ioredis'
-import { createClient } from 'redis'
+import { createClient, WatchError } from 'redis'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { metricsOf, startUp, sumOf } from '../support/lagrange.js'
 import { until } from '../support/redis-group.js'
@@ -95,7 +95,7 @@ describe('an application through the endpoint', () => {
           .multi()
           .set(key, `${value}!`)
           .exec()
-          .catch((error: Error) => (error.name === 'WatchError' ? null : Promise.reject(error)))
+          .catch((error: Error) => (error instanceof WatchError ? null : Promise.reject(error)))
       },
       publish: (channel, message) => main.publish(channel, message),
       subscribe: (channel, listener) => subscriber.subscribe(channel, listener),

@@ -91,7 +91,7 @@ export class Workers {
         channel: undefined,
         serving: false,
         startedAt: 0,
-        restartDelayMs: RESTART_MIN_MS,
+        restartDelayMs: 0,
       })
     }
   }
@@ -206,13 +206,14 @@ export class Workers {
     this.#restartLater(member)
   }
 
+  /** At once, unless it died young: then after a pause that doubles. */
   #restartLater(member: Member): void {
-    const settled = this.clock.now() - member.startedAt > SETTLED_MS
-    member.restartDelayMs = settled ? RESTART_MIN_MS : Math.min(member.restartDelayMs * 2, RESTART_MAX_MS)
+    if (this.clock.now() - member.startedAt > SETTLED_MS) member.restartDelayMs = 0
     this.#restarts.value++
-    this.clock.after(settled ? 0 : member.restartDelayMs, () => {
+    this.clock.after(member.restartDelayMs, () => {
       if (!this.#stopping && member.channel === undefined && member.child === undefined) this.#spawn(member)
     })
+    member.restartDelayMs = Math.min(Math.max(member.restartDelayMs * 2, RESTART_MIN_MS), RESTART_MAX_MS)
   }
 
   #accept(channel: () => Channel): ChannelHandler {
