@@ -129,12 +129,13 @@ export class SnapshotLoader {
       this.#expiredKeys++
       return
     }
-    const database = this.#databases[entry.db] as Database
-    if (database.table.has(entry.key)) {
+    const { table } = this.#databases[entry.db] as Database
+    if (table.has(entry.key)) {
       throw new CorruptError('duplicate-key', `database ${entry.db} has it twice`, this.#reader.offset)
     }
     // A time before 1970 has come; 0 would mean never.
-    database.load(entry.key, entry.value, entry.expireAt === undefined ? 0 : entry.expireAt || -1)
+    const slot = table.add(entry.key, entry.value)
+    if (entry.expireAt !== undefined) table.setExpireAt(slot, entry.expireAt || -1)
     this.#keys++
   }
 

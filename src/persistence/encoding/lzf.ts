@@ -25,6 +25,8 @@ let base = 1
 
 /** Where compressed bytes are put: they are read before the next ones come. */
 let scratch = Buffer.allocUnsafeSlow(16 * 1024)
+/** And where short strings are put that are decompressed. */
+const expanded = Buffer.allocUnsafeSlow(64 * 1024)
 
 /**
  * The compressed bytes, or undefined when they would not be at least four shorter (Redis' rule for snapshots). A view that
@@ -61,30 +63,34 @@ export function compress(input: Uint8Array): Buffer | undefined {
   return out < 0 ? undefined : output.subarray(0, out)
 }
 
-/** Exactly `length` bytes, or a CorruptError. */
-export function decompress(input: Uint8Array, length: number): Buffer {
-  if (length > input.length * EXPANSION_MAX || length <= 0) {
-    throw new CorruptError('bad-lzf', `${input.length} bytes cannot become ${length}`)
+/**
+ * The bytes of `input` from `start` to `end` become exactly `length` bytes, or a CorruptError. The answer is a view that the
+ * next call overwrites, unless it is large.
+ */
+export function decompress(input: Uint8Array, length: number, start = 0, end: number = input.length): Buffer {
+  if (length > (end - start) * EXPANSION_MAX || length <= 0) {
+    throw new CorruptError('bad-lzf', `${end - start} bytes cannot become ${length}`)
   }
-  const output = Buffer.allocUnsafeSlow(length)
-  let at = 0
+  const output = length <= expanded.length ? expanded : Buffer.allocUnsafeSlow(length)
+  let at = start
   let out = 0
-  while (at < input.length) {
+  while (at < end) {
     const control = input[at++] as number
     if (control < LITERALS_MAX) {
       const count = control + 1
-      if (at + count > input.length || out + count > length) throw overrun()
+      if (at + count > end || out + count > length) throw overrun()
       for (let index = 0; index < count; index++) output[out++] = input[at++] as number
       continue
     }
     let count = (control >> 5) + 2
-    if (count === 9) count += input[at++] ?? COPY_MAX
-    const from = out - ((control & 31) << 8) - (input[at++] ?? DISTANCE_MAX * 2) - 1
-    if (at > input.length || from < 0 || out + count > length) throw overrun()
+    // A control byte or an offset that is missing is noticed below: then `at` is behind the end.
+    if (count === 9) count += input[at++] as number
+    const from = out - ((control & 31) << 8) - (input[at++] as number) - 1
+    if (at > end || from < 0 || out + count > length) throw overrun()
     for (let index = 0; index < count; index++) output[out++] = output[from + index] as number
   }
   if (out !== length) throw new CorruptError('bad-lzf', `${out} bytes instead of ${length}`)
-  return output
+  return output.subarray(0, length)
 }
 
 /** Places for `count` bytes that no earlier input has used. */

@@ -98,16 +98,12 @@ export class RdbInput {
 
   /** A view that is valid until the next `feed` or `release`. */
   bytes(count: number): Buffer {
-    const from = this.#at
-    if (count > this.#end - from) throw this.#more(count)
-    this.#at = from + count
+    const from = this.#skip(count)
     return this.#buffer.subarray(from, this.#at)
   }
 
   latin1(count: number): Bytes {
-    const from = this.#at
-    if (count > this.#end - from) throw this.#more(count)
-    this.#at = from + count
+    const from = this.#skip(count)
     return readLatin1(this.#buffer, from, this.#at)
   }
 
@@ -133,7 +129,7 @@ export class RdbInput {
     return this.latin1(length)
   }
 
-  /** The same for packed data; a view, or memory of its own when it was compressed. */
+  /** The same for packed data: a view that is valid until the next string. */
   blob(): Buffer {
     const length = this.#lengthOrEncoding()
     if (length === LZF) return this.#lzf()
@@ -143,13 +139,13 @@ export class RdbInput {
   }
 
   doubleLE(): number {
-    return this.bytes(8).readDoubleLE(0)
+    return this.#buffer.readDoubleLE(this.#skip(8))
   }
 
   /** A time in 8 bytes, least significant first. */
   millis(): number {
-    const bytes = this.bytes(8)
-    return bytes.readInt32LE(4) * 2 ** 32 + bytes.readUInt32LE(0)
+    const from = this.#skip(8)
+    return this.#buffer.readInt32LE(from + 4) * 2 ** 32 + this.#buffer.readUInt32LE(from)
   }
 
   /** The checksum of everything before the last `count` bytes, which are the sum itself. */
@@ -171,7 +167,7 @@ export class RdbInput {
         if (first > 0xc3) throw new CorruptError('bad-string', `unknown encoding ${first & 0x3f}`, this.offset - 1)
         return -1 - (first & 0x3f)
       default:
-        if (first === 0x80) return this.bytes(4).readUInt32BE(0)
+        if (first === 0x80) return this.#buffer.readUInt32BE(this.#skip(4))
         if (first === 0x81) return this.#length64()
         throw new CorruptError('bad-length', `unknown form ${first}`, this.offset - 1)
     }
@@ -186,11 +182,11 @@ export class RdbInput {
   #special(encoding: number): Bytes {
     switch (encoding) {
       case INT8:
-        return String(this.bytes(1).readInt8(0))
+        return String(this.#buffer.readInt8(this.#skip(1)))
       case INT16:
-        return String(this.bytes(2).readInt16LE(0))
+        return String(this.#buffer.readInt16LE(this.#skip(2)))
       case INT32:
-        return String(this.bytes(4).readInt32LE(0))
+        return String(this.#buffer.readInt32LE(this.#skip(4)))
       default: {
         const bytes = this.#lzf()
         return readLatin1(bytes, 0, bytes.length)
@@ -203,11 +199,20 @@ export class RdbInput {
     const length = this.length()
     this.#checkString(compressed)
     this.#checkString(length)
-    return decompress(this.bytes(compressed), length)
+    const from = this.#skip(compressed)
+    return decompress(this.#buffer, length, from, this.#at)
   }
 
   #checkString(length: number): void {
     if (length > STRING_BYTES_MAX) throw new CorruptError('bad-length', `a string of ${length} bytes`, this.offset)
+  }
+
+  /** Goes over `count` bytes; answers where they begin in #buffer. */
+  #skip(count: number): number {
+    const from = this.#at
+    if (count > this.#end - from) throw this.#more(count)
+    this.#at = from + count
+    return from
   }
 
   #more(count: number): typeof MORE {

@@ -29,11 +29,13 @@ export interface ValueReader {
 
 export const EMPTY = Symbol('empty')
 
+const stringReader: ValueReader = { read: input => input.string() }
+
 /** A reader for the type, or a CorruptError when it is none of ours. */
 export function readerOf(type: number, settings: EngineSettings): ValueReader {
   switch (type) {
     case TypeCode.string:
-      return { read: input => input.string() }
+      return stringReader
     case TypeCode.list:
       return new ListReader(input => [input.string()])
     case TypeCode.listQuicklist:
