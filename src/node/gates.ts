@@ -32,11 +32,10 @@ const mayReplicate = new Set('publish spublish pfcount eval evalsha fcall script
 const whileSubscribed = new Set(
   'subscribe unsubscribe psubscribe punsubscribe ssubscribe sunsubscribe ping quit reset'.split(' '),
 )
-const protectedCommands = new Set(['debug', 'module'])
+const protectedCommands = new Set(['debug', 'module|load', 'module|loadex', 'module|unload'])
 
 export function gatesOf(spec: CommandSpec): Gate {
   const { flags } = spec
-  const container = spec.container?.name ?? spec.name
   let gate = 0
   if (flags.has('write')) gate |= bit.write
   if (flags.has('readonly')) gate |= bit.read
@@ -47,7 +46,7 @@ export function gatesOf(spec: CommandSpec): Gate {
   if (whileSubscribed.has(spec.name)) gate |= bit.whileSubscribed
   if (flags.has('no_auth')) gate |= bit.noAuth
   if (flags.has('no_multi')) gate |= bit.noMulti
-  if (protectedCommands.has(container)) gate |= bit.protected
+  if (protectedCommands.has(spec.name)) gate |= bit.protected
   return gate
 }
 

@@ -202,7 +202,7 @@ function hello(session: Session, args: readonly Bytes[], reply: Encoder, server:
   }
   if (!session.authenticated) {
     return reply.error(
-      'NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time',
+      'NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time',
     )
   }
   if (name !== undefined) session.name = name

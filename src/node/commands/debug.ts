@@ -149,7 +149,8 @@ function replyProtocol(type: string, reply: Encoder): void {
     case 'push':
       reply.push(2)
       reply.bulk('server-cpu-usage')
-      return reply.integer(42)
+      reply.integer(42)
+      return reply.bulk('Some real reply following the push reply')
     case 'true':
       return reply.boolean(true)
     case 'false':

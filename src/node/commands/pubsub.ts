@@ -49,11 +49,7 @@ export const pubsubCommands: NodeCommands = {
 }
 
 function subscribing(kind: Kind): NodeHandler {
-  return (session, args, reply, server) => {
-    // A client that may not read pushes between replies must not be made to wait for some inside EXEC.
-    if (server.dispatcher.inTransaction && reply.resp === 2 && !session.mayBlock) {
-      return reply.error(`ERR ${(args[0] as Bytes).toUpperCase()} isn't allowed for a DENY BLOCKING client`)
-    }
+  return (session, args, _reply, server) => {
     for (const name of args.slice(1)) server.pubsub.subscribe(kind, session, name)
     session.refresh()
     server.clients.limitOutput(session)

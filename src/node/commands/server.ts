@@ -10,7 +10,7 @@ import { rewriteConfig } from '../config/rewrite.js'
 import type { NodeCommands, NodeHandler } from '../dispatch.js'
 import { renderInfo } from '../info.js'
 import type { NodeServer } from '../server.js'
-import { bulkArray, lower, NOT_AN_INTEGER, readInteger, replyHelp, SYNTAX_ERROR } from './words.js'
+import { bulkArray, lower, readInteger, replyHelp, SYNTAX_ERROR } from './words.js'
 
 export const serverCommands: NodeCommands = {
   info(_session, args, reply, server) {
@@ -81,8 +81,7 @@ export const serverCommands: NodeCommands = {
   // ── SLOWLOG
   'slowlog|get'(_session, args, reply, server) {
     const count = args[2] === undefined ? 10 : readInteger(args[2])
-    if (count === undefined) return reply.error(NOT_AN_INTEGER)
-    if (count < -1) return reply.error('ERR count should be greater than or equal to -1')
+    if (count === undefined || count < -1) return reply.error('ERR count should be greater than or equal to -1')
     const entries = server.slowlog.newest(count)
     reply.array(entries.length)
     for (const entry of entries) {

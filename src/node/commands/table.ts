@@ -24,7 +24,7 @@ export const tableCommands: NodeCommands = {
     const wanted = args.length > 2 ? args.slice(2).map(name => builtinTable.byFullName(name)) : [...builtinTable]
     reply.array(wanted.length)
     for (const spec of wanted) {
-      if (spec === undefined) reply.nullArray()
+      if (spec === undefined) reply.null()
       else replyInfo(spec, reply)
     }
   },
@@ -88,9 +88,18 @@ function flagsOfKey(spec: CommandSpec, call: readonly Bytes[], at: number): read
   for (const keySpec of spec.keySpecs) {
     const positions: number[] = []
     collect(keySpec, call, positions)
-    if (positions.includes(at)) return keySpec.flags
+    if (positions.includes(at))
+      return keySpec.flags.includes('variable_flags') ? flagsOfCall(spec, call) : keySpec.flags
   }
   return []
+}
+
+/** What SET and BITFIELD do to their key depends on what else they are told. */
+function flagsOfCall(spec: CommandSpec, call: readonly Bytes[]): readonly string[] {
+  const words = call.slice(2).map(lower)
+  if (spec.name === 'set') return words.includes('get') ? ['RW', 'access', 'update'] : ['OW', 'update']
+  const changes = words.some(word => word === 'set' || word === 'incrby')
+  return changes ? ['RW', 'access', 'update'] : ['RO', 'access']
 }
 
 /** COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN glob]; undefined when it is none of these. */
