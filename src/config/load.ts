@@ -8,7 +8,7 @@
  *     LAGRANGE_WORKERS: workers: must be a whole number from 1 to 64, or auto, not "many"
  */
 import convict from 'convict'
-import { isMap, isScalar, LineCounter, parseDocument } from 'yaml'
+import { type Document, isAlias, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml'
 import { normalize } from './formats.js'
 import { allowedText, type ConfigSchema, listOptions, type NamedOption, type OptionTree, toConvict } from './option.js'
 import { type ProxyConfig, proxySchema, type UpConfig, upSchema } from './schema.js'
@@ -128,8 +128,9 @@ function readYaml(
   }
 
   const found: (Assignment | Mistake)[] = []
-  const walk = (node: unknown, prefix: string): void => {
-    if (node === null || (isScalar(node) && node.value === null)) return // an empty file, an empty section
+  const walk = (given: unknown, prefix: string): void => {
+    const node = isAlias(given) ? given.resolve(document) : given
+    if (node === null || node === undefined || (isScalar(node) && node.value === null)) return // an empty file, an empty section
     if (!isMap(node)) {
       const what = prefix === '' ? 'the file' : prefix.slice(0, -1)
       found.push({ mistake: `${place(node)}: ${what}: must be a section with options, not a value` })
@@ -139,14 +140,23 @@ function readYaml(
       const path = `${prefix}${String(isScalar(key) ? key.value : key)}`
       const option = options.find(candidate => candidate.path === path)
       if (option !== undefined) {
-        const plain: unknown = (value as { toJS?(document: unknown): unknown } | null)?.toJS?.(document) ?? null
-        found.push({ option, value: normalize(option.format, plain), origin: place(key) })
+        found.push(readValue(option, value, document, place(key)))
       } else if (options.some(candidate => candidate.path.startsWith(`${path}.`))) walk(value, `${path}.`)
       else found.push({ mistake: `${place(key)}: ${path}: ${unknownOption(options, path, prefix)}` })
     }
   }
   walk(document.contents, '')
   return found
+}
+
+function readValue(option: NamedOption, node: unknown, document: Document, origin: string): Assignment | Mistake {
+  try {
+    const value: unknown = isNode(node) ? node.toJS(document) : null
+    return { option, value: normalize(option.format, value), origin }
+  } catch (error) {
+    // An alias without its anchor, or one that is inside what it stands for.
+    return { mistake: `${origin}: ${option.path}: ${(error as Error).message}` }
+  }
 }
 
 function unknownOption(options: readonly NamedOption[], path: string, prefix: string): string {
