@@ -216,12 +216,12 @@ export class HashTable<V> {
       const slot = Math.floor(random() * end)
       if (this.keyAt(slot) !== undefined) return slot
     }
-    // Few are left of many: look page by page, beginning anywhere.
-    const first = Math.floor(random() * this.#pages.length)
-    for (let step = 0; step < this.#pages.length; step++) {
-      const index = (first + step) % this.#pages.length
+    // Few are left of many: draw a number and count up to it, page by page.
+    let wanted = Math.floor(random() * this.size)
+    for (let index = 0; index < this.#pages.length; index++) {
       const page = this.#pages[index] as Page<V>
-      if (page.count > 0) return (index << PAGE_BITS) | nthUsed(page, Math.floor(random() * page.count))
+      if (wanted < page.count) return (index << PAGE_BITS) | nthUsed(page, wanted)
+      wanted -= page.count
     }
     return -1
   }

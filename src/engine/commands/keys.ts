@@ -7,6 +7,7 @@ import type { ReplyWriter } from '../../resp/reply.js'
 import { int32Arg, isWord } from '../arguments.js'
 import type { Call, Handler } from '../call.js'
 import type { Database } from '../database.js'
+import { parseInt64 } from '../numbers.js'
 import { NO_SUCH_KEY, Refusal, refuse, SYNTAX } from '../refusal.js'
 import { copyOf, encodingOf, typeOf } from '../value.js'
 
@@ -136,8 +137,10 @@ export const keyCommands: Readonly<Record<string, Handler>> = {
   },
 
   swapdb(call, args, reply) {
-    const first = swapArg(call, args[1], 'first')
-    const second = swapArg(call, args[2], 'second')
+    const firstIndex = swapArg(args[1], 'first')
+    const secondIndex = swapArg(args[2], 'second')
+    const first = databaseAt(call, firstIndex)
+    const second = databaseAt(call, secondIndex)
     const { table } = first
     first.table = second.table
     second.table = table
@@ -201,18 +204,19 @@ function rename(call: Call, from: Bytes, to: Bytes): void {
 }
 
 function databaseArg(call: Call, text: Bytes | undefined): Database {
-  const index = int32Arg(text)
+  return databaseAt(call, int32Arg(text))
+}
+
+function databaseAt(call: Call, index: number): Database {
   const db = call.engine.databases[index]
   if (db === undefined) throw DB_OUT_OF_RANGE
   return db
 }
 
-function swapArg(call: Call, text: Bytes | undefined, which: 'first' | 'second'): Database {
-  const index = Number(/^-?\d{1,10}$/.test(text ?? '') ? text : Number.NaN)
-  if (Number.isNaN(index)) refuse(`ERR invalid ${which} DB index`)
-  const db = call.engine.databases[index]
-  if (db === undefined) throw DB_OUT_OF_RANGE
-  return db
+function swapArg(text: Bytes | undefined, which: 'first' | 'second'): number {
+  const index = parseInt64(text ?? '')
+  if (index === undefined || index > 2147483647 || index < -2147483648) refuse(`ERR invalid ${which} DB index`)
+  return Number(index)
 }
 
 function checkFlushMode(args: readonly Bytes[]): void {

@@ -78,6 +78,8 @@ function elementsIn(value: Value | undefined, query: SortQuery): Bytes[] {
   if (value instanceof ListValue) return [...value]
   if (value instanceof SetValue) return value.toArray()
   if (!(value instanceof SortedSetValue)) throw WRONG_TYPE
+  // Redis unpacks a sorted set to sort it, and OBJECT ENCODING tells.
+  value.encoding = 'skiplist'
   const members: Bytes[] = []
   const backwards = isUnsorted(query) && query.descending
   value.forRange(0, value.size, backwards, member => members.push(member))
