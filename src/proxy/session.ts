@@ -210,19 +210,14 @@ export class Session implements Asker, PeerHandler {
 
   #take(): void {
     const decoder = this.#decoder
-    const { calls, tools } = this.hub
+    const { calls } = this.hub
     const { buffer, argStart, argEnd } = decoder
     let call = calls.find(buffer, argStart[0] as number, argEnd[0] as number)
     if (call.subcommands !== undefined && decoder.argc > 1) {
       call = call.subcommands.find(buffer, argStart[1] as number, argEnd[1] as number) ?? call
     }
-    const request = tools.requests.take()
-    request.call = call
-    request.session = this
-    if (this.#tail === undefined) this.#head = request
-    else this.#tail.next = request
-    this.#tail = request
-    this.#outstanding++
+    if (call === calls.unknown && this.#isWeb()) return this.peer.destroy('web')
+    const request = this.#enqueue(call)
     this.lastCommand = call.name
     if (this.replyMode !== 'on') this.#mute(request)
     if (
@@ -251,6 +246,23 @@ export class Session implements Asker, PeerHandler {
       default:
         return this.dispatchPinned(request, decoder)
     }
+  }
+
+  #enqueue(call: Call | undefined): Request {
+    const request = this.hub.tools.requests.take()
+    request.call = call
+    request.session = this
+    if (this.#tail === undefined) this.#head = request
+    else this.#tail.next = request
+    this.#tail = request
+    this.#outstanding++
+    return request
+  }
+
+  /** A browser that was led here by a page: it must not get as far as the body, which that page chose. */
+  #isWeb(): boolean {
+    const { argStart, argEnd } = this.#decoder
+    return (argEnd[0] as number) - (argStart[0] as number) <= 5 && /^(post|host:)$/i.test(this.#decoder.arg(0))
   }
 
   #mute(request: Request): void {
@@ -304,12 +316,7 @@ export class Session implements Asker, PeerHandler {
 
   /** Malformed input: what came before is answered, then the error, then the end. */
   #breakOff(message: string): void {
-    const request = this.hub.tools.requests.take()
-    request.session = this
-    if (this.#tail === undefined) this.#head = request
-    else this.#tail.next = request
-    this.#tail = request
-    this.#outstanding++
+    const request = this.#enqueue(undefined)
     this.#ending = true
     this.hub.events.event('debug', '-client', { id: this.id, reason: 'protocol-error', message })
     this.fail(request, `ERR Protocol error: ${message}`)
@@ -582,11 +589,12 @@ export class Session implements Asker, PeerHandler {
   onClose(reason: string): void {
     this.closed = true
     this.onClosed?.()
+    // First, as connections of its own that are given up now return their requests themselves.
+    this.#dropQueue()
     this.transaction?.abandon()
     this.subscription?.abandon()
     for (const upstream of [this.pinned, this.monitor]) if (upstream !== undefined) this.group.discard(upstream)
     this.pinned = this.monitor = undefined
-    this.#dropQueue()
     this.hub.onSessionClosed(this, reason)
   }
 

@@ -1,0 +1,65 @@
+import { expect, test } from 'vitest'
+import { type Candidate, type Choice, chooseRead, decisionOf, type ReadRules } from '../../../src/routing/choose.js'
+import { IN_FLIGHT } from '../../../src/routing/marks.js'
+
+type Named = Candidate & { readonly name: string }
+
+function replica(name: string, more: Partial<Candidate> = {}): Named {
+  return { name, usable: true, applied: 1000, lagMs: 0, pending: 0, latencyMs: 1, ...more }
+}
+
+function choose(need: number, rules: Partial<ReadRules>, candidates: readonly Named[], last?: Named): string {
+  const choice: Choice<Named> = { to: undefined, because: 'strong' }
+  chooseRead(choice, candidates, need, { level: 'causal', boundMs: 50, waitMs: 0, ...rules }, last)
+  return `${choice.to?.name ?? decisionOf[choice.because]} ${choice.because}`
+}
+
+const a = replica('a')
+
+for (const [name, expected, need, rules, candidates] of [
+  ['fresh enough', 'a fresh-replica', 1000, {}, [a]],
+  ['one byte behind', 'master no-fresh-replica', 1001, {}, [a]],
+  ['one of two is fresh', 'b fresh-replica', 1001, {}, [a, replica('b', { applied: 1001, pending: 9 })]],
+  ['a write to the key is in flight', 'master write-in-flight', IN_FLIGHT, {}, [a]],
+  ['none is there', 'master no-replica', 0, {}, []],
+  ['the only one is not usable', 'master no-replica', 0, {}, [replica('a', { usable: false })]],
+  ['of another history', 'master no-fresh-replica', 0, {}, [replica('a', { applied: -1 })]],
+  ['nothing was ever written', 'a fresh-replica', 0, {}, [replica('a', { applied: 0 })]],
+  ['one is about to be', 'wait replica-about-to-qualify', 1001, { waitMs: 2 }, [replica('a', { lagMs: 1 })]],
+  ['it is further behind than we wait', 'master no-fresh-replica', 1001, { waitMs: 2 }, [replica('a', { lagMs: 2 })]],
+  ['how far is not known', 'master no-fresh-replica', 1001, { waitMs: 2 }, [replica('a', { lagMs: undefined })]],
+  ['session promises what causal does', 'master no-fresh-replica', 1001, { level: 'session' }, [a]],
+  ['strong', 'master strong', 0, { level: 'strong' }, [a]],
+  [
+    'eventual takes what there is',
+    'a healthy-replica',
+    IN_FLIGHT,
+    { level: 'eventual' },
+    [replica('a', { applied: -1 })],
+  ],
+  ['eventual without replicas', 'master no-replica', 0, { level: 'eventual' }, []],
+  ['within the bound', 'a within-bound', IN_FLIGHT, { level: 'bounded' }, [replica('a', { lagMs: 50 })]],
+  ['above the bound', 'master no-replica-within-bound', 0, { level: 'bounded' }, [replica('a', { lagMs: 51 })]],
+  [
+    'a bound is not met by not knowing',
+    'master no-replica-within-bound',
+    0,
+    { level: 'bounded' },
+    [replica('a', { lagMs: undefined })],
+  ],
+] as const) {
+  test(`read: ${name}`, () => expect(choose(need, rules, candidates)).toBe(expected))
+}
+
+test('the one with the least to do gets it: pending work weighed by latency', () => {
+  expect(choose(0, {}, [replica('a', { pending: 3 }), replica('b', { pending: 1 })])).toMatch(/^b/)
+  expect(choose(0, {}, [replica('a', { pending: 3 }), replica('b', { pending: 1, latencyMs: 5 })])).toMatch(/^a/)
+})
+
+test('a session stays on its replica until another has less than half of the work', () => {
+  const [busy, idle] = [replica('busy', { pending: 1 }), replica('idle')]
+  expect(choose(0, {}, [idle, busy], busy)).toMatch(/^idle/)
+  expect(choose(0, {}, [replica('other'), busy], replica('gone'))).toMatch(/^other/)
+  const mine = replica('mine', { pending: 2 })
+  expect(choose(0, {}, [replica('other', { pending: 1 }), mine], mine)).toMatch(/^mine/)
+})

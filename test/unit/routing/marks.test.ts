@@ -1,0 +1,95 @@
+import { expect, test } from 'vitest'
+import { IN_FLIGHT, Marks } from '../../../src/routing/marks.js'
+
+function marks(): Marks {
+  const made = new Marks(1024)
+  made.anchor(100)
+  return made
+}
+
+const slot = (all: Marks, key: string): number => all.slotOf(Buffer.from(key), 0, key.length)
+
+test('until the master of a lineage has been met only it may be asked', () => {
+  const all = new Marks(1024)
+  expect(all.need(3)).toBe(IN_FLIGHT)
+  all.anchor(500)
+  expect(all.need(3)).toBe(500)
+  expect(all.needAll()).toBe(500)
+})
+
+test('a write keeps its key at the master until its sample, and no other key', () => {
+  const all = marks()
+  const flight = all.open()
+  all.raise(flight, slot(all, 'a'))
+  expect(all.need(slot(all, 'a'))).toBe(IN_FLIGHT)
+  expect(all.need(slot(all, 'b'))).toBe(100)
+  expect(all.needAll()).toBe(IN_FLIGHT)
+  all.settle(flight, 250)
+  expect(all.need(slot(all, 'a'))).toBe(250)
+  expect(all.need(slot(all, 'b'))).toBe(100)
+  expect(all.needAll()).toBe(250)
+})
+
+test('flights on two connections that are settled in the other order leave the higher offset', () => {
+  const all = marks()
+  const [first, second] = [all.open(), all.open()]
+  all.raise(first, 7)
+  all.raise(second, 7)
+  all.settle(second, 900)
+  expect(all.need(7)).toBe(IN_FLIGHT)
+  all.settle(first, 800)
+  expect(all.need(7)).toBe(900)
+})
+
+test('one flight may write a key many times', () => {
+  const all = marks()
+  const flight = all.open()
+  for (let round = 0; round < 1000; round++) all.raise(flight, round % 5)
+  expect(all.inFlight).toBe(1000)
+  all.settle(flight, 101)
+  expect(all.inFlight).toBe(0)
+  expect(all.need(4)).toBe(101)
+})
+
+test('a barrier holds for every key, before and after its sample', () => {
+  const all = marks()
+  const flight = all.open()
+  all.raiseAll(flight)
+  expect(all.need(1)).toBe(IN_FLIGHT)
+  all.settle(flight, 700)
+  expect(all.need(1)).toBe(700)
+  expect(all.need(999)).toBe(700)
+})
+
+test('a new lineage forgets offsets, and flights of the old one do no harm', () => {
+  const all = marks()
+  const old = all.open()
+  all.raise(old, 5)
+  all.raiseAll(old)
+  all.restart()
+  expect(all.need(5)).toBe(IN_FLIGHT)
+  all.anchor(40)
+  expect(all.need(5)).toBe(40)
+  all.raise(old, 6)
+  all.settle(old, 9000)
+  expect(all.need(5)).toBe(40)
+  expect(all.need(6)).toBe(40)
+  expect(all.inFlight).toBe(0)
+})
+
+test('settling a flight twice is our mistake, and loud', () => {
+  const all = marks()
+  const flight = all.open()
+  all.raise(flight, 1)
+  const twin = Object.assign(all.open(), { count: 1, slots: flight.slots, generation: flight.generation })
+  all.settle(flight, 200)
+  expect(() => all.settle(twin, 200)).toThrow('settled twice')
+})
+
+test('keys spread over the slots', () => {
+  const all = new Marks(2 ** 16)
+  const used = new Set<number>()
+  for (let index = 0; index < 10_000; index++) used.add(slot(all, `key:${String(index).padStart(12, '0')}`))
+  // 10,000 balls in 65,536 bins leave about 9,280 bins hit.
+  expect(used.size).toBeGreaterThan(9000)
+})
