@@ -1,0 +1,93 @@
+/**
+ * Commands with their effects as a stream of requests: what an AOF holds, and what replicas are sent.
+ *
+ * A stream has one selected database. A SELECT goes in front whenever a command belongs to another one, and anew where a
+ * reader begins who has selected none: behind the cut of a snapshot, at the beginning of a file. Commands that belong
+ * together travel inside MULTI and EXEC, so that no reader ever sees half of them.
+ */
+import type { Bytes, UnixMillis } from '../../base/units.js'
+import { Encoder } from '../../resp/encoder.js'
+
+export interface PropagatedCommand {
+  readonly db: number
+  readonly args: readonly (Bytes | Buffer)[]
+}
+
+const MULTI = Buffer.from('*1\r\n$5\r\nMULTI\r\n')
+const EXEC = Buffer.from('*1\r\n$4\r\nEXEC\r\n')
+const NONE = -1
+
+/** Encodes into one growing block, which the owner empties once per turn or after each call. */
+export class CommandEncoder {
+  protected readonly out: Encoder
+  #db = NONE
+  #second = 0
+
+  constructor(out: Encoder = new Encoder(2, 4096)) {
+    this.out = out
+  }
+
+  /** Bytes encoded and not taken. */
+  get length(): number {
+    return this.out.length
+  }
+
+  /** The database that a reader of the stream has selected by now; undefined when it must be told. */
+  get selectedDb(): number | undefined {
+    return this.#db === NONE ? undefined : this.#db
+  }
+
+  /** The commands of one call: one as it is, several as a transaction. */
+  write(commands: readonly PropagatedCommand[]): void {
+    const [first] = commands
+    if (first === undefined) return
+    if (commands.length === 1) return this.#command(first)
+    this.#select(first.db)
+    this.out.raw(MULTI)
+    for (const command of commands) this.#command(command)
+    this.out.raw(EXEC)
+  }
+
+  /** `aof-timestamp-enabled`: when what follows happened, at most once per second. */
+  timestamp(now: UnixMillis): void {
+    const second = Math.floor(now / 1000)
+    if (second <= this.#second) return
+    this.#second = second
+    this.out.raw(Buffer.from(`#TS:${second}\r\n`))
+  }
+
+  /** The next command says its database again: here somebody begins to read. */
+  forgetDb(): void {
+    this.#db = NONE
+  }
+
+  /** The stream goes on in a database that somebody else selected: after a promotion, or from `repl-stream-db`. */
+  continueIn(db: number): void {
+    this.#db = db
+  }
+
+  /** What was encoded, as a view that the next call overwrites. */
+  view(): Buffer {
+    return this.out.view()
+  }
+
+  /** What was encoded, for good. */
+  take(): Buffer {
+    return this.out.take()
+  }
+
+  reset(): void {
+    this.out.reset()
+  }
+
+  #command(command: PropagatedCommand): void {
+    this.#select(command.db)
+    this.out.command(command.args)
+  }
+
+  #select(db: number): void {
+    if (db === this.#db) return
+    this.out.command(['SELECT', String(db)])
+    this.#db = db
+  }
+}
