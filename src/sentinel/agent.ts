@@ -509,6 +509,13 @@ export class Agent {
         return
       }
       case 'select': {
+        // The replicas have just been asked; what they said may have acquitted the master.
+        if (running.cause !== 'operator' && this.observer.diagnosis.evidence === undefined) {
+          void Promise.resolve().then(() =>
+            handle({ type: 'abort', reason: `evidence-gone: ${this.observer.diagnosis.name}` }),
+          )
+          return
+        }
         const rules = { planned: false, lagBytesMax: Number.POSITIVE_INFINITY, since: effect.since, to }
         const { candidate, because, refused } = selectCandidate(
           this.observer.group,

@@ -99,10 +99,13 @@ function diagnoseAbsence(
   if (witnesses.length === 0) {
     const anyUp = others.some(instance => isUp(instance, options, now))
     if (!anyUp) return found('all-down', [master, ...others], since)
-    // Replicas are there, but none of them had a link to this master: nothing speaks against its death.
-    return found('master-down', [master], since, health.because === 'dead' ? 'death' : 'silence')
+    // Whoever is there is no replica of this master: there is nobody to ask, and nobody to promote.
+    return found('master-down', [master], since)
   }
   const linked = witnesses.filter(instance => instance.master?.up === true)
+  // Nobody whom we can ask right now: a network that is shaking says nothing about a process.
+  const askable = witnesses.filter(instance => healthOf(instance, options, now).health === 'up')
+  if (askable.length === 0) return found('master-suspect', [master], since)
   if (linked.length === 0) return found('master-down', [master], since, health.because === 'dead' ? 'death' : 'silence')
   if (health.because === 'dead') return found('master-unreachable-replicas-linked', [master], since)
 

@@ -80,17 +80,20 @@ export function instanceAt(group: Group, address: Address): InstanceFacts | unde
 }
 
 /**
- * Replicas whose link says something about the declared master: of its history, and not chained behind another replica
- * that we know. An address we do not know may be a relay to the master and counts.
+ * Replicas whose link says something about the declared master: those that point to it, or to an address we do not know
+ * (a relay, perhaps) while on its history, or to somebody who is down as well. One that is itself under suspicion is
+ * among them with its last word: it may still speak for the master.
  */
 export function witnessesOf(group: Group, options: JudgeOptions, now: Millis): readonly InstanceFacts[] {
   return othersOf(group).filter(instance => {
     if (instance.role !== 'replica' || instance.master === undefined) return false
-    if (healthOf(instance, options, now).health !== 'up') return false
+    if (!isUp(instance, options, now)) return false
     const at = instanceAt(group, instance.master.address)
-    if (at !== undefined && at.id !== group.declared) return false
+    // The history a replica names may be a second old; where it points to is not.
+    if (at?.id === group.declared) return true
+    if (at !== undefined && isUp(at, options, now)) return false
     if (group.lineage === undefined) return true
     const kin = kinship(instance, group.lineage, group.past)
-    return kin === 'same' || kin === 'ancestor'
+    return kin !== 'foreign' && kin !== 'unsynced'
   })
 }

@@ -121,7 +121,7 @@ export class Chance {
 const REPL_TIMEOUT_MS = 5000
 const FULL_RESYNC_MS = 10
 const PUMP_MS = 2
-const PING_MS = 1000
+const PING_MS = 50
 
 export class SimNode {
   readonly id: string

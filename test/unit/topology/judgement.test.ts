@@ -20,6 +20,17 @@ describe('diagnosis', () => {
     ['master-unreachable-replicas-linked', undefined, group(master(1, seen.dead), replica(2, ended), replica(3))],
     ['master-down', 'death', group(master(1, seen.dead), replica(2, ended), replica(3, ended))],
     ['master-down', 'death', group(master(1, seen.dead), replica(2, ended), replica(3, seen.dead))],
+    // Replicas whose own line broke a moment ago have not been asked yet.
+    [
+      'master-suspect',
+      undefined,
+      group(master(1, seen.dead), replica(2, seen.reset), replica(3, { ...seen.reset, ...ended })),
+    ],
+    [
+      'master-unreachable-replicas-linked',
+      undefined,
+      group(master(1, seen.dead), replica(2, seen.reset), replica(3, ended)),
+    ],
     ['master-down', 'silence', group(master(1, seen.silent), replica(2, ended), replica(3, ended))],
     ['master-silent', 'silence', group(master(1, seen.silent), replica(2), replica(3))],
     // The veto: a byte after the silence began, beyond what was on its way.
