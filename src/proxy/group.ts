@@ -144,18 +144,20 @@ export class Group implements UpstreamOwner {
       before.masterEpoch !== view.masterEpoch ||
       before.master?.id !== master?.id ||
       (before.master?.runId !== undefined && master?.runId !== undefined && before.master.runId !== master.runId)
-    if (changed && this.#master !== undefined) this.#retire(this.#master)
+    const old = this.#master
     for (const [id, instance] of this.#instances) {
       if (ids.has(id)) continue
       this.#instances.delete(id)
       instance.usable = false
       this.counters.forgetNode(id)
-      if (instance !== this.#master) instance.closeAll('removed')
+      if (instance !== old) instance.closeAll('removed')
     }
     for (const member of members) this.#instanceFor(member).view = member
     this.#master = master === undefined ? undefined : this.#instances.get(master.id)
     this.#replicas = view.replicas.map(replica => this.#instances.get(replica.id) as Instance)
     this.#refresh()
+    // Only now, as whoever loses a connection by this looks for another one at once.
+    if (changed && old !== undefined) this.#retire(old)
     if (changed) this.#meetMaster()
     this.#retryWaiting()
     this.#drainKept()
@@ -252,6 +254,8 @@ export class Group implements UpstreamOwner {
   /** Sends a command where it belongs, or keeps it. `decoder` stands on its bytes. */
   dispatch(session: Asker, request: Request, call: Call, decoder: Decoder): void {
     if (session.kept > 0) return this.keep(session, request, decoder)
+    // What belongs to a transaction stays on its connection, whatever it is.
+    if (request.effect !== 'none' && request.effect !== 'info') return session.dispatchPinned(request, decoder)
     switch (call.handling) {
       case 'read':
         return this.#dispatchRead(session, request, call, decoder)
