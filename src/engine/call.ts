@@ -169,6 +169,8 @@ export class Call {
   remove(key: Bytes): boolean {
     if (this.find(key) < 0) return false
     this.host.beforeChange(this.db.index, key)
+    // Who reads a stream with a group and waits must hear that it is gone.
+    if (this.db.get(key) instanceof StreamValue) this.host.ready(this.db.index, key)
     return this.db.table.delete(key)
   }
 

@@ -14,6 +14,10 @@ import { sortCommands } from './sort.js'
 import { sortedSetAlgebraCommands } from './sorted-set-algebra.js'
 import { sortedSetRangeCommands } from './sorted-set-ranges.js'
 import { sortedSetCommands } from './sorted-sets.js'
+import { streamGroupCommands } from './stream-groups.js'
+import { streamInfoCommands } from './stream-info.js'
+import { streamReadCommands } from './stream-reads.js'
+import { streamCommands } from './streams.js'
 import { stringCommands } from './strings.js'
 
 const groups: readonly Readonly<Record<string, Handler>>[] = [
@@ -30,6 +34,10 @@ const groups: readonly Readonly<Record<string, Handler>>[] = [
   sortedSetAlgebraCommands,
   blockingSortedSetCommands,
   sortCommands,
+  streamCommands,
+  streamGroupCommands,
+  streamReadCommands,
+  streamInfoCommands,
 ]
 
 export const handlers: ReadonlyMap<string, Handler> = new Map(groups.flatMap(group => Object.entries(group)))
