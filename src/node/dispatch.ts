@@ -47,7 +47,8 @@ export class Dispatcher {
         this.#handlers[spec.id] = handler
       }
     }
-    for (const spec of builtinTable) this.#names.set(spec.name, spec)
+    // What nobody serves is unknown, here and in COMMAND.
+    for (const spec of builtinTable) if (this.#isServed(spec)) this.#names.set(spec.name, spec)
     for (const [from, to] of renames) {
       const spec = this.#names.get(from)
       this.#names.delete(from)
@@ -56,12 +57,18 @@ export class Dispatcher {
     for (const [name, spec] of [...this.#names]) this.#names.set(name.toUpperCase(), spec)
   }
 
+  #isServed(spec: CommandSpec): boolean {
+    if (this.#handlers[spec.id] !== undefined || this.server.engine.handles(spec)) return true
+    return [...(spec.subcommands?.values() ?? [])].some(sub => this.#isServed(sub))
+  }
+
   /** The command or subcommand that a call means, by the names of this node. */
   resolve(args: readonly Bytes[]): CommandSpec | undefined {
     const name = args[0] as Bytes
     const spec = this.#names.get(name) ?? (name.length > 64 ? undefined : this.#names.get(name.toLowerCase()))
     if (spec?.subcommands === undefined || args.length < 2) return spec
-    return spec.subcommands.get((args[1] as Bytes).toLowerCase())
+    const sub = spec.subcommands.get((args[1] as Bytes).toLowerCase())
+    return sub !== undefined && this.#isServed(sub) ? sub : undefined
   }
 
   gateOf(spec: CommandSpec): Gate {
