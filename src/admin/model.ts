@@ -113,7 +113,10 @@ export const switchReport = z.strictObject({
   stallMs: millis.describe('The longest time a write waited.'),
   heldCommands: z.int().describe('Commands that waited.'),
   durationMs: millis.describe('From the request to the end.'),
-  lostBytes: z.number().describe('Bytes of the stream that the new master never had; 0 after a switchover.'),
+  lostBytes: z
+    .number()
+    .nullable()
+    .describe('Bytes of the stream that the new master never had; 0 after a switchover, null when nobody could tell.'),
   steps: z.array(z.strictObject({ step: z.string(), ms: millis })),
 })
 export type SwitchReport = Immutable<z.infer<typeof switchReport>>

@@ -36,6 +36,7 @@ export function makeBackend(parts: BackendParts): AdminBackend {
   const { clock, observer, agent } = parts
   return {
     events: parts.events,
+    // Who answers this runs the control loop: both live on one event loop, and a probe that times out is the bad news.
     health: () => ({ ok: true, reasons: [] }),
     ready: () => readiness(parts),
     topology: () => topology(parts),
@@ -144,7 +145,7 @@ function resultOf(answer: SwitchReport | Refusal, clock: Clock, observer: Observ
 
 function reportOf(report: SwitchReport): ApiReport {
   const { finalOffset, promotedOffset } = report
-  const lost = finalOffset === undefined || promotedOffset === undefined ? 0 : finalOffset - (promotedOffset - 1)
+  const known = finalOffset !== undefined && promotedOffset !== undefined
   return {
     group: report.group,
     from: report.from ?? null,
@@ -153,7 +154,7 @@ function reportOf(report: SwitchReport): ApiReport {
     stallMs: report.stallMs,
     heldCommands: report.heldCommands,
     durationMs: report.durationMs,
-    lostBytes: Math.max(0, lost),
+    lostBytes: known ? Math.max(0, finalOffset - (promotedOffset - 1)) : null,
     steps: report.steps.map(step => ({ step: step.name, ms: step.durationMs })),
   }
 }

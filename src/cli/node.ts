@@ -37,7 +37,7 @@ export async function runNode(argv: readonly string[]): Promise<number> {
     await server.start()
   } catch (error) {
     process.stderr.write(`lagrange node: cannot start: ${(error as Error).message}\n`)
-    log.warning(`Fatal error, cannot start: ${(error as Error).message}`)
+    await server.stop(1)
     return 1
   }
   const forgetPid = writePid(server)

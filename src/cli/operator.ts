@@ -173,9 +173,13 @@ function targetOf(answer: SwitchAnswer): string | undefined {
   return answer.kind === 'planned' ? answer.plan.to : undefined
 }
 
+function lossText(lostBytes: number | null): string {
+  if (lostBytes === null) return 'what the old master had not sent yet is lost; nobody could ask how much'
+  return lostBytes === 0 ? 'nothing was lost' : `${lostBytes} bytes of the old master's stream are lost`
+}
+
 export function reportText(report: SwitchReport): string {
-  const lost =
-    report.lostBytes === 0 ? 'nothing was lost' : `${report.lostBytes} bytes of the old master's stream are lost`
+  const lost = lossText(report.lostBytes)
   const steps = report.steps.map(({ step, ms }) => `${step} ${millis(ms)}`).join(', ')
   return [
     `The master of ${report.group} is ${report.to}, it was ${report.from ?? 'nobody'} (epoch ${report.masterEpoch}).`,

@@ -55,7 +55,9 @@ redis.describe('replies of a real server', () => {
       // One reply per command; SUBSCRIBE says one more, and a push (RESP3) comes beside the reply it was asked with.
       expect(whole.frames.length).toBeGreaterThanOrEqual(script.length + 2)
       const types = new Set(whole.frames.map(frame => frame.type))
-      for (const type of resp === '3' ? ['map', 'set', 'double', 'null', 'push', 'verbatim', 'boolean', 'bignum'] : ['array', 'bulk', 'null']) {
+      for (const type of resp === '3'
+        ? ['map', 'set', 'double', 'null', 'push', 'verbatim', 'boolean', 'bignum']
+        : ['array', 'bulk', 'null']) {
         expect(types, type).toContain(type)
       }
     })

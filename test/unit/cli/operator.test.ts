@@ -172,6 +172,14 @@ test('failover says what may be lost, and what was', async () => {
   expect(backend.asked).toEqual([{ acceptDataLoss: true }])
 })
 
+test('failover does not call an unknown loss none', async () => {
+  const { report } = doneResult as typeof doneResult & { kind: 'done' }
+  backend.result = { kind: 'done', report: { ...report, lostBytes: null } }
+  const { out } = await cli('failover --yes')
+  expect(out).toContain('nobody could ask how much')
+  expect(out).not.toContain('nothing was lost')
+})
+
 describe('events', () => {
   beforeEach(() => {
     for (let n = 1; n <= 3; n++) backend.bus.event('warn', '+sdown', { node: 'a:1', n })
