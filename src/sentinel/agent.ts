@@ -1,74 +1,49 @@
 /**
  * The acting half of the control plane. It decides nothing: the machines in topology/ say what to do next, and every
- * reply, failure and tick goes back to them. This file is where their effects become commands, and where their
- * transitions are logged, counted and published.
+ * reply, failure and tick goes back to them.
  *
- *     diagnosis 'master-down' ──▶ beginFailover ──effects──▶ REPLICAOF NO ONE ──reply──▶ declareMaster ──▶ view
- *     admin: switchover       ──▶ beginSwitchover ─effects─▶ hold, pause, demote, promote, publish, release
- *     an old master came back ──▶ planRepairs ────────────▶ REPLICAOF the master of the view
+ *     diagnosis 'master-down' ──▶ FailoverRun ───▶ REPLICAOF NO ONE ──reply──▶ declareMaster ──▶ view
+ *     admin: switchover       ──▶ SwitchoverRun ─▶ hold, pause, demote, promote, publish, release
+ *     an old master came back ──▶ planRepairs ───▶ REPLICAOF the master of the view
  *
  * One operation at a time; a second one is refused.
  */
 import { formatAddress, parseAddress } from '../base/address.js'
 import type { EventFields, EventSink } from '../base/bus.js'
 import { type Clock, every } from '../base/clock.js'
-import { InvariantError, unreachable } from '../base/invariant.js'
 import type { Millis } from '../base/units.js'
 import type { MetricStore } from '../metrics/store.js'
-import { ConnectionError, type Credentials } from '../net/client.js'
+import type { Credentials } from '../net/client.js'
 import type { Dial } from '../observer/line.js'
 import type { Observer } from '../observer/observer.js'
-import { infoOf } from '../observer/probe.js'
-import type { Frame } from '../resp/protocol.js'
 import { type CandidateRules, refuse, selectCandidate } from '../topology/candidate.js'
 import type { Diagnosis } from '../topology/diagnose.js'
-import type { InfoReply, InstanceFacts, Resyncs } from '../topology/facts.js'
-import {
-  beginFailover,
-  type Failover,
-  type FailoverEffect,
-  type FailoverEvent,
-  type FailoverOptions,
-  failoverDefaults,
-  isOver,
-  stepFailover,
-} from '../topology/failover.js'
-import { declaredMaster, healthOf, instanceAt, isUp } from '../topology/group.js'
-import { lineageOf } from '../topology/lineage.js'
+import type { InstanceFacts } from '../topology/facts.js'
+import { type FailoverOptions, failoverDefaults } from '../topology/failover.js'
+import { declaredMaster, healthOf, isUp } from '../topology/group.js'
 import {
   type AntiFlap,
   type AntiFlapOptions,
   antiFlapDefaults,
   calm,
   heldBackMs,
-  type Promotion,
   type Refusal,
   type RefusalReason,
   recordFailover,
   type SwitchKind,
   type SwitchReport,
-  type SwitchResult,
-  type SwitchStep,
 } from '../topology/operation.js'
-import type { HoldReport, HoldRequest, ReleaseReport } from '../topology/planes.js'
 import { planRepairs, type Repair } from '../topology/repair.js'
-import {
-  beginSwitchover,
-  type Order,
-  type SwitchEffect,
-  type SwitchEvent,
-  type Switchover,
-  type SwitchoverOptions,
-  stepSwitchover,
-  switchoverDefaults,
-} from '../topology/switchover.js'
+import { siblingsOf } from '../topology/siblings.js'
+import { type SwitchoverOptions, switchoverDefaults } from '../topology/switchover.js'
+import { FailoverRun } from './failover-run.js'
+import type { WriteGate } from './gate.js'
 import { Hands } from './hands.js'
+import { explain, Orders } from './orders.js'
+import { countSwitch, type Outcome, SwitchRecord, seedSwitchMetrics } from './record.js'
+import { SwitchoverRun } from './switchover-run.js'
 
-/** Holds and releases the writes of a group in all workers at once. */
-export interface WriteGate {
-  hold(request: HoldRequest): Promise<HoldReport>
-  release(group: string): Promise<ReleaseReport>
-}
+export type { WriteGate } from './gate.js'
 
 export interface AgentOptions {
   /** Whether it acts by itself: failovers and repairs. Planned switches work either way. */
@@ -110,48 +85,31 @@ export interface AgentStatus {
   readonly heldBackMs: Millis
 }
 
-/** What is known while an operation runs and belongs in its report. */
-interface Running {
-  readonly kind: SwitchKind
-  readonly cause: SwitchReport['cause']
-  readonly evidence: Diagnosis['evidence']
-  readonly from: string | undefined
-  readonly startedAt: Millis
-  readonly startedWall: number
-  readonly steps: SwitchStep[]
-  step: string
-  stepAt: Millis
-  to: string | undefined
-  epoch: number
-  lagBytes: number | undefined
-  heldCommands: number
-  stallMs: Millis
-  heldAt: Millis | undefined
-  released: boolean
-  resyncsBefore: Resyncs | undefined
-  readonly settle: (report: SwitchReport) => void
-  /** Takes the events of the machine that runs. */
-  readonly tick: () => void
+/** An operation that runs: one of the two drivers. */
+interface Run {
+  readonly record: SwitchRecord
+  run(): Promise<Outcome>
+  tick(): void
 }
 
 const TICK_MS: Millis = 20
 const REPAIR_EVERY_MS: Millis = 1000
 const REPAIR_GRACE_MS: Millis = 1000
-const ORDER_TIMEOUT_MS: Millis = 1000
+const CONNECT_TIMEOUT_MS: Millis = 1000
 const RETRY_MS_MIN: Millis = 100
 const RETRY_MS_MAX: Millis = 5000
-/** Asking a candidate that is catching up again and again: not faster than this. */
-const ASK_GAP_MS: Millis = 0.5
+const LAG_BYTES_MAX = 16 * 1024 * 1024
 
 export class Agent {
   readonly #hands: Hands
+  readonly #orders: Orders
   readonly #switchoverOptions: SwitchoverOptions
   readonly #failoverOptions: FailoverOptions
   readonly #antiFlapOptions: AntiFlapOptions
   readonly #cancel: (() => void)[] = []
   readonly #repairedAt = new Map<string, Millis>()
   #antiFlap: AntiFlap
-  #running: Running | undefined
+  #running: Run | undefined
   #last: SwitchReport | undefined
   #epoch = 0
   #retryAt: Millis = Number.NEGATIVE_INFINITY
@@ -167,12 +125,13 @@ export class Agent {
     private readonly gate: WriteGate,
     private readonly options: AgentOptions,
   ) {
-    this.#hands = new Hands({ ...options.credentials, connectTimeoutMs: ORDER_TIMEOUT_MS }, options.dial)
+    this.#hands = new Hands({ ...options.credentials, connectTimeoutMs: CONNECT_TIMEOUT_MS }, options.dial)
+    this.#orders = new Orders(clock, events, observer, this.#hands)
     this.#switchoverOptions = { ...switchoverDefaults, ...options.switchover }
     this.#failoverOptions = { ...failoverDefaults, ...options.failoverSteps }
     this.#antiFlapOptions = { ...antiFlapDefaults, ...options.antiFlap }
     this.#antiFlap = calm(this.#antiFlapOptions)
-    this.#seedMetrics()
+    seedSwitchMetrics(metrics, observer.name)
   }
 
   start(): void {
@@ -191,10 +150,10 @@ export class Agent {
 
   status(): AgentStatus {
     const now = this.clock.now()
-    const running = this.#running
+    const record = this.#running?.record
     return {
       failover: this.options.failover,
-      running: running && { kind: running.kind, step: running.step, sinceMs: now - running.startedAt },
+      running: record && { kind: record.kind, step: record.step, sinceMs: now - record.startedAt },
       lastSwitch: this.#last,
       heldBackMs: heldBackMs(this.#antiFlap, 'silence', now),
     }
@@ -248,7 +207,7 @@ export class Agent {
     if (this.#stopped) return { refused: 'stopped', detail: 'the agent has been stopped' }
     const running = this.#running
     if (running !== undefined) {
-      return { refused: 'in-progress', detail: `a ${running.kind} is running, at ${running.step}` }
+      return { refused: 'in-progress', detail: `a ${running.record.kind} is running, at ${running.record.step}` }
     }
     if (to !== undefined && this.observer.instance(to) === undefined) {
       return { refused: 'unknown-node', detail: `${to} is not an instance of ${this.observer.name}` }
@@ -265,22 +224,15 @@ export class Agent {
   }
 
   #rules(to: string | undefined): CandidateRules {
-    return { planned: true, lagBytesMax: this.options.lagBytesMax ?? 16 * 1024 * 1024, to }
+    return { planned: true, lagBytesMax: this.options.lagBytesMax ?? LAG_BYTES_MAX, to }
   }
 
   /** What would happen. Nothing is sent to anybody. */
   #dryRun(from: InstanceFacts, to: InstanceFacts): SwitchReport {
-    const running = this.#newRunning(
-      'switchover',
-      'operator',
-      undefined,
-      from.id,
-      () => undefined,
-      () => undefined,
-    )
-    running.to = to.id
-    running.lagBytes = this.observer.lagOf(to)?.bytes
-    const next = [
+    const record = this.#newRecord('switchover', 'operator', undefined, from.id)
+    record.to = to.id
+    record.lagBytes = this.observer.lagOf(to)?.bytes
+    record.plan([
       'approach',
       'hold',
       'pause',
@@ -289,126 +241,28 @@ export class Agent {
       'final_offset',
       'send_slaveof_noone',
       'reconf_slaves',
-    ]
-    for (const name of next) running.steps.push({ name, atMs: 0, durationMs: 0 })
-    return this.#report(running, 'dry-run', undefined, undefined, undefined, undefined)
+    ])
+    const outcome = { result: 'dry-run', reason: undefined, finalOffset: undefined, promotion: undefined } as const
+    return record.report(outcome, this.observer.group.masterEpoch, undefined)
   }
 
-  async #runSwitchover(from: InstanceFacts, to: InstanceFacts, request: SwitchoverRequest): Promise<SwitchReport> {
+  #runSwitchover(from: InstanceFacts, to: InstanceFacts, request: SwitchoverRequest): Promise<SwitchReport> {
+    const { clock, observer } = this
     const { approachTimeoutMs, ...others } = this.#switchoverOptions
     const options = { ...others, approachTimeoutMs: request.timeoutMs ?? approachTimeoutMs }
-    const { group } = this.observer
-    const siblings = this.#siblings(to.id, from.id)
+    const siblings = siblingsOf(observer.group, to.id, from.id, observer.judgeOptions, clock.now())
     const epoch = this.#nextEpoch()
     // A rollback is a promotion, too, and takes the epoch after.
     this.#epoch = epoch + 1
-
-    return new Promise(settle => {
-      let machine: Switchover
-      const handle = (event: SwitchEvent): void => {
-        const before = machine.state.step
-        if (before === 'done') return
-        const step = stepSwitchover(machine, event, options, this.clock.now())
-        machine = step.switchover
-        this.#transition(running, before, machine.state.step)
-        for (const effect of step.effects) this.#performSwitch(running, effect, handle)
-        const { state } = machine
-        if (state.step === 'done') void this.#finishSwitchover(running, machine, state.result, state.reason)
-      }
-      const tick = (): void => {
-        handle({ type: 'tick' })
-        const { state } = machine
-        if (state.step === 'approach') handle(this.#distance(to.id))
-        if (state.step === 'reconf_slaves') {
-          for (const id of state.waiting) if (this.#isLinked(id)) handle({ type: 'linked', id })
-        }
-        if (state.step !== 'rollback' && this.#isDead(to.id)) {
-          handle({ type: 'abort', reason: 'the candidate died' })
-        } else if (!machine.demoted && this.#isDead(from.id)) {
-          handle({ type: 'abort', reason: 'the old master died' })
-        }
-      }
-      const running = this.#newRunning('switchover', 'operator', undefined, from.id, settle, tick)
-      running.to = to.id
-      running.epoch = epoch
-      running.lagBytes = this.observer.lagOf(to)?.bytes
-      running.resyncsBefore = to.resyncs
-      this.#begin(running)
-      const begun = beginSwitchover({ from: from.id, to: to.id, siblings, epoch }, options, this.clock.now())
-      machine = begun.switchover
-      this.#transition(running, 'none', machine.state.step)
-      this.events.event('info', '+switchover', { group: group.name, from: from.id, to: to.id, epoch })
-      for (const effect of begun.effects) this.#performSwitch(running, effect, handle)
-    })
-  }
-
-  #performSwitch(running: Running, effect: SwitchEffect, handle: (event: SwitchEvent) => void): void {
-    const fail = (order: Order) => (error: unknown) => {
-      const { certain, reason } = explain(error)
-      handle({ type: 'failed', order, certain, reason })
-    }
-    switch (effect.do) {
-      case 'measure':
-        this.#ask(effect.id).then(info => {
-          handle({ type: 'measured', offset: info.offset })
-          if (running.to !== undefined) handle(this.#distance(running.to))
-        }, fail('measure'))
-        return
-      case 'hold':
-        this.#hold(running, effect.timeoutMs).then(({ drained }) => handle({ type: 'held', drained }), fail('hold'))
-        return
-      case 'release':
-        void this.#release(running)
-        return
-      case 'pause':
-        this.#pause(effect.id, effect.timeoutMs).then(
-          info => handle({ type: 'paused', offset: info.offset }),
-          fail('pause'),
-        )
-        return
-      case 'unpause':
-        this.#run(effect.id, [['CLIENT', 'UNPAUSE']]).catch(() => undefined)
-        return
-      case 'demote':
-        this.#replicaOf(effect.id, effect.to).then(
-          info => handle({ type: 'demoted', offset: info.offset }),
-          fail('demote'),
-        )
-        return
-      case 'ask':
-        this.#askAgain(effect.id, effect.again).then(
-          info => handle({ type: 'answered', role: info.role, offset: info.offset }),
-          fail('ask'),
-        )
-        return
-      case 'promote':
-        this.#promote(effect.id).then(promotion => handle({ type: 'promoted', promotion }), fail('promote'))
-        return
-      case 'restore':
-        this.#promote(effect.id).then(promotion => handle({ type: 'restored', promotion }), fail('restore'))
-        return
-      case 'point':
-        this.#point(effect.id, effect.to).catch(() => undefined)
-        return
-      case 'publish':
-        running.epoch = effect.epoch
-        this.observer.declareMaster(effect.id, effect.epoch, running.kind)
-        return
-      case 'disown':
-        this.observer.disown(true)
-        return
-      default:
-        unreachable(effect)
-    }
-  }
-
-  async #finishSwitchover(
-    running: Running,
-    machine: Switchover,
-    result: 'ok' | 'rolled-back' | 'failed',
-    reason: string | undefined,
-  ): Promise<void> {
-    await this.#finish(running, result, reason, machine.finalOffset, machine.promotion)
+    const record = this.#newRecord('switchover', 'operator', undefined, from.id)
+    record.to = to.id
+    record.lagBytes = observer.lagOf(to)?.bytes
+    record.resyncsBefore = to.resyncs
+    this.events.event('info', '+switchover', { group: observer.name, from: from.id, to: to.id, epoch })
+    const plan = { from: from.id, to: to.id, siblings, epoch }
+    return this.#operate(
+      new SwitchoverRun(clock, this.metrics, observer, this.#orders, this.gate, record, plan, options),
+    )
   }
 
   // ── A failover ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -444,235 +298,76 @@ export class Agent {
     return { refused: reason, detail: why === '' ? 'there is no replica' : why }
   }
 
-  #runFailover(
+  async #runFailover(
     cause: SwitchReport['cause'],
     diagnosis: Diagnosis | undefined,
     to: string | undefined,
   ): Promise<SwitchReport> {
-    const { group, judgeOptions } = this.observer
-    const now = this.clock.now()
-    const master = declaredMaster(group)
-    const isReplica = (instance: InstanceFacts): boolean =>
-      instance.role === 'replica' && healthOf(instance, judgeOptions, now).health !== 'down'
-    const replicas = group.instances.filter(isReplica).map(instance => instance.id)
+    const { clock, observer } = this
+    const { group, judgeOptions } = observer
+    const now = clock.now()
+    const from = declaredMaster(group)?.id
+    const replicas = group.instances.filter(
+      instance => instance.role === 'replica' && healthOf(instance, judgeOptions, now).health !== 'down',
+    )
     const epoch = this.#nextEpoch()
-
-    return new Promise(settle => {
-      let machine: Failover
-      const handle = (event: FailoverEvent): void => {
-        if (isOver(machine)) return
-        const before = machine.state.step
-        const step = stepFailover(machine, event, this.#failoverOptions, this.clock.now())
-        machine = step.failover
-        this.#transition(running, before, machine.state.step)
-        for (const effect of step.effects) this.#performFailover(running, effect, to, handle)
-        if (isOver(machine)) void this.#finishFailover(running, machine)
-      }
-      const tick = (): void => {
-        if (cause !== 'operator' && this.#isMasterBack(master?.id)) handle({ type: 'master-back' })
-        handle({ type: 'tick' })
-      }
-      const running = this.#newRunning('failover', cause, diagnosis?.evidence, master?.id, settle, tick)
-      running.epoch = epoch
-      // Writes have been waiting since the first sign, not since we were sure.
-      running.heldAt = diagnosis?.since ?? now
-      this.#begin(running)
-      const begun = beginFailover({ from: master?.id, replicas, epoch }, this.#failoverOptions, now)
-      machine = begun.failover
-      this.#transition(running, 'none', machine.state.step)
-      this.events.event('warn', '+try-failover', { group: group.name, from: master?.id, cause, epoch })
-      for (const effect of begun.effects) this.#performFailover(running, effect, to, handle)
-    })
+    const record = this.#newRecord('failover', cause, diagnosis?.evidence, from)
+    // Writes have been waiting since the first sign, not since we were sure.
+    record.heldAt = diagnosis?.since ?? now
+    this.events.event('warn', '+try-failover', { group: group.name, from, cause, epoch })
+    const plan = { from, replicas: replicas.map(replica => replica.id), epoch }
+    const run = new FailoverRun(clock, this.events, observer, this.#orders, record, plan, this.#failoverOptions, to)
+    return this.#operate(run)
   }
 
-  #performFailover(
-    running: Running,
-    effect: FailoverEffect,
-    to: string | undefined,
-    handle: (event: FailoverEvent) => void,
-  ): void {
-    const { name } = this.observer
-    switch (effect.do) {
-      case 'elect':
-        // Alone; votes of other agents come in here.
-        void Promise.resolve().then(() => handle({ type: 'elected' }))
-        return
-      case 'disown':
-        this.observer.disown(true)
-        return
-      case 'own':
-        this.observer.disown(false)
-        return
-      case 'ask': {
-        const answered = (): void => handle({ type: 'answered', id: effect.id })
-        this.#ask(effect.id, this.#failoverOptions.askTimeoutMs).then(answered, answered)
-        return
-      }
-      case 'select': {
-        // The replicas have just been asked; what they said may have acquitted the master.
-        if (running.cause !== 'operator' && this.observer.diagnosis.evidence === undefined) {
-          void Promise.resolve().then(() =>
-            handle({ type: 'abort', reason: `evidence-gone: ${this.observer.diagnosis.name}` }),
-          )
-          return
-        }
-        const rules = { planned: false, lagBytesMax: Number.POSITIVE_INFINITY, since: effect.since, to }
-        const { candidate, because, refused } = selectCandidate(
-          this.observer.group,
-          rules,
-          this.observer.judgeOptions,
-          this.clock.now(),
-        )
-        running.to = candidate
-        running.resyncsBefore = candidate === undefined ? undefined : this.observer.instance(candidate)?.resyncs
-        const why = refused.map(({ id, reason }) => `${id}:${reason}`).join(' ')
-        this.events.event('info', '+selected-slave', { group: name, node: candidate, because, refused: why })
-        const siblings = candidate === undefined ? [] : this.#siblings(candidate, running.from)
-        void Promise.resolve().then(() => handle({ type: 'selected', candidate, siblings }))
-        return
-      }
-      case 'promote':
-        this.#promote(effect.id).then(
-          promotion => handle({ type: 'promoted', id: effect.id, promotion }),
-          error => handle({ type: 'promote-failed', id: effect.id, ...explain(error) }),
-        )
-        return
-      case 'publish':
-        this.observer.declareMaster(effect.id, effect.epoch, running.kind)
-        running.stallMs = this.clock.now() - (running.heldAt ?? running.startedAt)
-        running.released = true
-        return
-      case 'point': {
-        const pointed = (): void => handle({ type: 'pointed', id: effect.id })
-        this.#point(effect.id, effect.to).then(pointed, pointed)
-        return
-      }
-      default:
-        unreachable(effect)
-    }
-  }
-
-  async #finishFailover(running: Running, machine: Failover): Promise<void> {
-    const { state, promotion } = machine
-    const failed = state.step === 'aborted' || state.step === 'failed' ? state : undefined
-    const result = failed === undefined ? 'ok' : failed.step
-    if (result === 'ok') {
-      const now = this.clock.now()
-      this.#antiFlap = recordFailover(this.#antiFlap, running.evidence, this.#antiFlapOptions, now)
+  /** A failed attempt is repeated, later and later; a silence-based success makes the next one wait. */
+  #learnFrom(report: SwitchReport, evidence: Diagnosis['evidence']): void {
+    if (report.kind !== 'failover') return
+    const now = this.clock.now()
+    if (report.result === 'ok') {
       this.#failures = 0
-    } else {
-      const delay = Math.min(RETRY_MS_MIN * 2 ** this.#failures++, RETRY_MS_MAX)
-      this.#retryAt = this.clock.now() + delay
-      const name = failed?.reason === 'no-candidate' ? '-failover-abort-no-good-slave' : `-failover-${result}`
-      this.events.event('error', name, { group: this.observer.name, reason: failed?.reason })
+      this.#antiFlap = recordFailover(this.#antiFlap, evidence, this.#antiFlapOptions, now)
+      return
     }
-    await this.#finish(running, result, failed?.reason, undefined, promotion)
+    this.#retryAt = now + Math.min(RETRY_MS_MIN * 2 ** this.#failures++, RETRY_MS_MAX)
+    const name = report.reason === 'no-candidate' ? '-failover-abort-no-good-slave' : `-failover-${report.result}`
+    this.events.event('error', name, { group: report.group, reason: report.reason })
   }
 
   // ── Beginning and ending ──────────────────────────────────────────────────────────────────────────────────────────
 
-  #newRunning(
-    kind: SwitchKind,
-    cause: Running['cause'],
-    evidence: Running['evidence'],
-    from: string | undefined,
-    settle: Running['settle'],
-    tick: () => void,
-  ): Running {
-    const now = this.clock.now()
-    return {
-      kind,
-      cause,
-      evidence,
-      from,
-      startedAt: now,
-      startedWall: this.clock.wall(),
-      steps: [],
-      step: 'none',
-      stepAt: now,
-      to: undefined,
-      epoch: this.observer.group.masterEpoch,
-      lagBytes: undefined,
-      heldCommands: 0,
-      stallMs: 0,
-      heldAt: undefined,
-      released: false,
-      resyncsBefore: undefined,
-      settle,
-      tick,
-    }
-  }
+  async #operate(run: Run): Promise<SwitchReport> {
+    const { observer } = this
+    const { record } = run
+    this.#running = run
+    observer.setFrozen(true)
+    const outcome = await run.run()
 
-  #begin(running: Running): void {
-    this.#running = running
-    this.observer.setFrozen(true)
-  }
-
-  /** The one place where a machine's transitions are seen. */
-  #transition(running: Running, before: string, after: string): void {
-    if (before === after) return
-    const now = this.clock.now()
-    if (before !== 'none') {
-      const atMs = running.stepAt - running.startedAt
-      running.steps.push({ name: before, atMs: round(atMs), durationMs: round(now - running.stepAt) })
-    }
-    running.step = after
-    running.stepAt = now
-    const state = after.replaceAll('_', '-')
-    this.events.event('info', `+${running.kind}-state-${state}`, { group: this.observer.name, node: running.to })
-  }
-
-  async #finish(
-    running: Running,
-    result: SwitchResult,
-    reason: string | undefined,
-    finalOffset: number | undefined,
-    promotion: Promotion | undefined,
-  ): Promise<void> {
-    const resyncs = result === 'ok' ? await this.#resyncsSince(running) : undefined
-    // Held writes are let go in any case; the gate knows whether there are any.
-    if (running.kind === 'switchover' && !running.released) await this.#release(running)
-    this.observer.setFrozen(false)
-    this.#running = undefined
-    const report = this.#report(running, result, reason, finalOffset, promotion, resyncs)
+    const { to, resyncsBefore } = record
+    const countable = outcome.result === 'ok' && to !== undefined && resyncsBefore !== undefined
+    const resyncs = countable ? await this.#orders.resyncsSince(to, resyncsBefore) : undefined
+    const report = record.report(outcome, observer.group.masterEpoch, resyncs)
     this.#last = report
-    this.#count(report)
-    const { kind, from, to, masterEpoch, durationMs, stallMs } = report
-    const fields = { group: report.group, from, to, epoch: masterEpoch, result, reason, durationMs, stallMs }
+    this.#learnFrom(report, record.evidence)
+    countSwitch(this.metrics, report, this.clock.wall())
+    const { kind, result, reason, from, masterEpoch: epoch, durationMs, stallMs } = report
+    const fields = { group: report.group, from, to, epoch, result, reason, durationMs, stallMs }
     this.events.event(result === 'ok' ? 'info' : 'error', `+${kind}-end`, fields)
-    if (result === 'ok' && this.options.rewriteConfig !== false) this.#rewriteConfigs()
-    running.settle(report)
+    if (result === 'ok' && this.options.rewriteConfig !== false) this.#orders.rewriteConfigs()
+
+    this.#running = undefined
+    observer.setFrozen(false)
     this.#consider()
+    return report
   }
 
-  #report(
-    running: Running,
-    result: SwitchResult,
-    reason: string | undefined,
-    finalOffset: number | undefined,
-    promotion: Promotion | undefined,
-    resyncs: { readonly full: number; readonly partial: number } | undefined,
-  ): SwitchReport {
-    return {
-      kind: running.kind,
-      group: this.observer.name,
-      result,
-      reason,
-      cause: running.cause,
-      from: running.from,
-      to: running.to,
-      masterEpoch: this.observer.group.masterEpoch,
-      startedAt: running.startedWall,
-      durationMs: round(this.clock.now() - running.startedAt),
-      stallMs: round(running.stallMs),
-      heldCommands: running.heldCommands,
-      finalOffset,
-      promotedOffset: promotion?.lineage.secondOffset,
-      lagBytes: running.lagBytes,
-      fullResyncs: resyncs?.full,
-      partialResyncs: resyncs?.partial,
-      steps: running.steps,
-    }
+  #newRecord(
+    kind: SwitchKind,
+    cause: SwitchReport['cause'],
+    evidence: Diagnosis['evidence'],
+    from: string | undefined,
+  ): SwitchRecord {
+    return new SwitchRecord(this.clock, this.events, this.observer.name, kind, cause, evidence, from)
   }
 
   #refused(kind: SwitchKind, refusal: Refusal): Refusal {
@@ -684,137 +379,6 @@ export class Agent {
     this.#epoch = Math.max(this.#epoch, this.observer.group.masterEpoch) + 1
     this.events.event('info', '+new-epoch', { group: this.observer.name, epoch: this.#epoch })
     return this.#epoch
-  }
-
-  /** Who has to be told of a new master: not those behind a relay that leads to the old one, if that lives on as a replica. */
-  #siblings(to: string, from: string | undefined): readonly string[] {
-    const { group, judgeOptions } = this.observer
-    const now = this.clock.now()
-    const old = from === undefined ? undefined : this.observer.instance(from)
-    const oldLives = old !== undefined && isUp(old, judgeOptions, now)
-    return group.instances
-      .filter(instance => {
-        if (instance.id === to || instance.role !== 'replica' || instance.master === undefined) return false
-        if (!isUp(instance, judgeOptions, now)) return false
-        const at = instanceAt(group, instance.master.address)
-        if (at === undefined) return !oldLives
-        // Chained behind another replica: that one will follow, and it with it.
-        return at.id === from || at.role !== 'replica' || !isUp(at, judgeOptions, now)
-      })
-      .map(instance => instance.id)
-  }
-
-  // ── Orders ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  async #hold(running: Running, timeoutMs: Millis): Promise<HoldReport> {
-    running.heldAt = this.clock.now()
-    this.metrics.gauge('lagrange_writes_paused', { group: this.observer.name }).value = 1
-    return this.gate.hold({ group: this.observer.name, timeoutMs })
-  }
-
-  async #release(running: Running): Promise<void> {
-    if (running.released) return
-    running.released = true
-    this.metrics.gauge('lagrange_writes_paused', { group: this.observer.name }).value = 0
-    const heldMs = this.clock.now() - (running.heldAt ?? this.clock.now())
-    running.stallMs = heldMs
-    try {
-      const { heldCommands, stallMs } = await this.gate.release(this.observer.name)
-      running.heldCommands = heldCommands
-      running.stallMs = stallMs
-    } catch (error) {
-      // The hold ends by itself after its time-out.
-      const { reason } = explain(error)
-      this.events.event('error', '-release-failed', { group: this.observer.name, reason })
-    }
-  }
-
-  /** CLIENT PAUSE for writers that bypass us. A server that cannot pause is switched without. */
-  async #pause(id: string, timeoutMs: Millis): Promise<InfoReply> {
-    const pause = ['CLIENT', 'PAUSE', String(Math.ceil(timeoutMs)), 'WRITE']
-    const [paused, info] = await this.#run(id, [pause, ['INFO', 'replication']])
-    if (paused?.type === 'error') this.events.event('warn', '-pause-refused', { node: id, reason: paused.value })
-    return this.#learn(id, info)
-  }
-
-  async #ask(id: string, timeoutMs: Millis = ORDER_TIMEOUT_MS): Promise<InfoReply> {
-    const [info] = await this.#run(id, [['INFO', 'replication']], timeoutMs)
-    return this.#learn(id, info)
-  }
-
-  async #askAgain(id: string, again: boolean): Promise<InfoReply> {
-    if (again) await new Promise<void>(resume => this.clock.after(ASK_GAP_MS, resume))
-    return this.#ask(id)
-  }
-
-  /** Its own words after the order are the confirmation; nobody waits for the next probe. */
-  async #promote(id: string): Promise<Promotion> {
-    const [ok, reply] = await this.#run(id, [
-      ['REPLICAOF', 'NO', 'ONE'],
-      ['INFO', 'replication'],
-    ])
-    if (ok?.type === 'error') throw new RefusedOrder(ok.value)
-    const info = this.#learn(id, reply)
-    const lineage = lineageOf({ ...info, replid2: info.replid2, secondOffset: info.secondOffset })
-    if (info.role !== 'master' || lineage === undefined) throw new ConnectionError('not-confirmed')
-    this.events.event('info', '+promoted-slave', { group: this.observer.name, node: id, replid: lineage.replid })
-    return { lineage, runId: this.observer.instance(id)?.runId, offset: info.offset ?? 0 }
-  }
-
-  async #point(id: string, to: string): Promise<void> {
-    this.events.event('info', '+slave-reconf-sent', { group: this.observer.name, node: id, master: to })
-    await this.#replicaOf(id, to)
-  }
-
-  async #replicaOf(id: string, to: string): Promise<InfoReply> {
-    const address = this.observer.instance(to)?.address
-    if (address === undefined) throw new RefusedOrder(`${to} is unknown`)
-    const [ok, info] = await this.#run(id, [
-      ['REPLICAOF', address.host, String(address.port)],
-      ['INFO', 'replication'],
-    ])
-    if (ok?.type === 'error') throw new RefusedOrder(ok.value)
-    return this.#learn(id, info)
-  }
-
-  #run(
-    id: string,
-    commands: readonly (readonly string[])[],
-    timeoutMs: Millis = ORDER_TIMEOUT_MS,
-  ): Promise<readonly Frame[]> {
-    const address = this.observer.instance(id)?.address
-    if (address === undefined) return Promise.reject(new RefusedOrder(`${id} is unknown`))
-    return this.#hands.run(address, commands, timeoutMs)
-  }
-
-  /** A reply to us is an observation like any other. */
-  #learn(id: string, frame: Frame | undefined): InfoReply {
-    const info = frame && infoOf(frame)
-    if (info === undefined) throw new ConnectionError('no-info')
-    this.observer.observe(id, { type: 'info', info })
-    return info
-  }
-
-  async #resyncsSince(running: Running): Promise<{ full: number; partial: number } | undefined> {
-    const { to, resyncsBefore } = running
-    if (to === undefined || resyncsBefore === undefined) return undefined
-    try {
-      const [reply] = await this.#run(to, [['INFO']])
-      const after = this.#learn(to, reply).resyncs
-      return after && { full: after.full - resyncsBefore.full, partial: after.partial - resyncsBefore.partial }
-    } catch {
-      return undefined
-    }
-  }
-
-  /** As Sentinel does: who is started again shall be what it is now. Without a configuration file it answers an error. */
-  #rewriteConfigs(): void {
-    const now = this.clock.now()
-    for (const instance of this.observer.facts) {
-      if (isUp(instance, this.observer.judgeOptions, now)) {
-        this.#run(instance.id, [['CONFIG', 'REWRITE']]).catch(() => undefined)
-      }
-    }
   }
 
   // ── By itself ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -900,72 +464,10 @@ export class Agent {
       if (this.#running !== undefined || this.observer.group.declared !== master) return
       const name = repair.do === 'demote' ? '+convert-to-slave' : '+fix-slave-config'
       this.events.event('warn', name, { group: this.observer.name, node: id, master, because: repair.because })
-      await this.#replicaOf(id, master)
+      await this.#orders.replicaOf(id, master)
     } catch (error) {
       const { reason } = explain(error)
       this.events.event('error', '-repair-failed', { group: this.observer.name, node: id, reason })
     }
   }
-
-  #isLinked(id: string): boolean {
-    const { group } = this.observer
-    const instance = this.observer.instance(id)
-    return instance?.master?.up === true && instance.role === 'replica' && instance.replid === group.lineage?.replid
-  }
-
-  #distance(id: string): SwitchEvent {
-    const instance = this.observer.instance(id)
-    const lag = instance && this.observer.lagOf(instance)
-    return { type: 'distance', lagMs: lag?.ms, applied: instance?.offset }
-  }
-
-  #isDead(id: string): boolean {
-    const instance = this.observer.instance(id)
-    return instance === undefined || healthOf(instance, this.observer.judgeOptions, this.clock.now()).health === 'down'
-  }
-
-  #isMasterBack(id: string | undefined): boolean {
-    const { diagnosis } = this.observer
-    const master = id === undefined ? undefined : this.observer.instance(id)
-    return master?.role === 'master' && diagnosis.evidence === undefined && !this.#isDead(master.id)
-  }
-
-  // ── Counting ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  #seedMetrics(): void {
-    const group = this.observer.name
-    for (const cause of ['switchover', 'failover']) {
-      for (const result of ['ok', 'aborted', 'failed']) {
-        this.metrics.counter('lagrange_failovers_total', { group, cause, result })
-      }
-    }
-    this.metrics.histogram('lagrange_failover_write_unavailability_seconds', { group })
-    this.metrics.gauge('lagrange_failover_last_timestamp_seconds', { group })
-    this.metrics.gauge('lagrange_writes_paused', { group })
-  }
-
-  #count(report: SwitchReport): void {
-    const { group, kind } = report
-    const result = report.result === 'rolled-back' ? 'aborted' : report.result
-    this.metrics.counter('lagrange_failovers_total', { group, cause: kind, result }).value++
-    if (report.result !== 'ok') return
-    this.metrics.histogram('lagrange_failover_write_unavailability_seconds', { group }).observe(report.stallMs / 1000)
-    this.metrics.gauge('lagrange_failover_last_timestamp_seconds', { group }).value = this.clock.wall() / 1000
-  }
-}
-
-/** The instance answered with an error: what was ordered did not happen. */
-class RefusedOrder extends Error {
-  override readonly name = 'RefusedOrder'
-}
-
-function explain(error: unknown): { readonly certain: boolean; readonly reason: string } {
-  if (error instanceof RefusedOrder) return { certain: true, reason: error.message }
-  if (error instanceof ConnectionError) return { certain: false, reason: error.reason }
-  if (error instanceof InvariantError || !(error instanceof Error)) throw error
-  return { certain: false, reason: error.message }
-}
-
-function round(ms: Millis): Millis {
-  return Math.round(ms * 1000) / 1000
 }

@@ -64,6 +64,8 @@ class Simulation implements WriteGate {
   readonly #masters = new Map<number, string>()
   readonly #acked: number[] = []
   readonly #violations: unknown[] = []
+  #unbroken = false
+  #fullResyncs = 0
   readonly #harmed = new Map<string, Millis>()
   #nextWrite = 1
   #inFlight = 0
@@ -108,6 +110,8 @@ class Simulation implements WriteGate {
     this.#write()
     await clock.run(clock.now() + 300)
     if (this.weather === 'gentle') this.#group.breaks = this.#chance.pick([0, 0.002, 0.02, 0.1])
+    this.#unbroken = this.weather === 'gentle' && this.#group.breaks === 0
+    this.#fullResyncs = this.#group.fullResyncs
     const end = clock.now() + FAULTS_MS
     while (clock.now() < end) {
       await clock.run(clock.now() + this.#chance.between(20, 400))
@@ -338,6 +342,7 @@ class Simulation implements WriteGate {
     expect(group?.replicas.map(replica => replica.excluded)).toEqual(this.#group.nodes.slice(1).map(() => undefined))
     expect(this.#acked.length).toBeGreaterThan(100)
     this.#checkNothingLost('at the end')
+    if (this.#unbroken) expect(this.#group.fullResyncs).toBe(this.#fullResyncs)
   }
 }
 

@@ -337,6 +337,10 @@ export class SimGroup {
     ping()
   }
 
+  get fullResyncs(): number {
+    return this.nodes.reduce((sum, node) => sum + node.fullServed, 0)
+  }
+
   fresh(kind: string): string {
     return `${kind}${++this.#names}`.padEnd(40, '-')
   }

@@ -1,0 +1,145 @@
+/**
+ * Drives one failover: the machine says what to do, this does it and reports back.
+ */
+import type { EventSink } from '../base/bus.js'
+import type { Clock } from '../base/clock.js'
+import { unreachable } from '../base/invariant.js'
+import type { Observer } from '../observer/observer.js'
+import { selectCandidate } from '../topology/candidate.js'
+import {
+  beginFailover,
+  type Failover,
+  type FailoverEffect,
+  type FailoverEvent,
+  type FailoverOptions,
+  type FailoverPlan,
+  isOver,
+  stepFailover,
+} from '../topology/failover.js'
+import { healthOf } from '../topology/group.js'
+import { siblingsOf } from '../topology/siblings.js'
+import { explain, type Orders } from './orders.js'
+import type { Outcome, SwitchRecord } from './record.js'
+
+export class FailoverRun {
+  #machine: Failover
+  #settle: (outcome: Outcome) => void = () => undefined
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly events: EventSink,
+    private readonly observer: Observer,
+    private readonly orders: Orders,
+    readonly record: SwitchRecord,
+    private readonly plan: FailoverPlan,
+    private readonly options: FailoverOptions,
+    /** The only candidate an operator wants. */
+    private readonly to: string | undefined,
+  ) {
+    this.#machine = beginFailover(plan, options, clock.now()).failover
+  }
+
+  run(): Promise<Outcome> {
+    return new Promise(settle => {
+      this.#settle = settle
+      const { failover, effects } = beginFailover(this.plan, this.options, this.clock.now())
+      this.#machine = failover
+      this.record.transition(failover.state.step)
+      for (const effect of effects) this.#perform(effect)
+    })
+  }
+
+  tick(): void {
+    if (this.record.cause !== 'operator' && this.#isMasterBack()) this.handle({ type: 'master-back' })
+    this.handle({ type: 'tick' })
+  }
+
+  /** Every reply, failure and tick ends up here. */
+  handle(event: FailoverEvent): void {
+    if (isOver(this.#machine)) return
+    const { failover, effects } = stepFailover(this.#machine, event, this.options, this.clock.now())
+    this.#machine = failover
+    this.record.transition(failover.state.step)
+    for (const effect of effects) this.#perform(effect)
+    if (isOver(failover)) this.#settle(outcomeOf(failover))
+  }
+
+  #perform(effect: FailoverEffect): void {
+    const { orders, observer, record } = this
+    switch (effect.do) {
+      case 'elect':
+        // Alone; votes of other agents come in here.
+        this.#soon({ type: 'elected' })
+        return
+      case 'disown':
+        observer.disown(true)
+        return
+      case 'own':
+        observer.disown(false)
+        return
+      case 'ask': {
+        const answered = (): void => this.handle({ type: 'answered', id: effect.id })
+        orders.ask(effect.id, this.options.askTimeoutMs).then(answered, answered)
+        return
+      }
+      case 'select':
+        this.#soon(this.#select(effect.since))
+        return
+      case 'promote':
+        orders.promote(effect.id).then(
+          promotion => this.handle({ type: 'promoted', id: effect.id, promotion }),
+          error => this.handle({ type: 'promote-failed', id: effect.id, ...explain(error) }),
+        )
+        return
+      case 'publish':
+        observer.declareMaster(effect.id, effect.epoch, record.kind)
+        record.stallMs = this.clock.now() - (record.heldAt ?? record.startedAt)
+        return
+      case 'point': {
+        const pointed = (): void => this.handle({ type: 'pointed', id: effect.id })
+        orders.point(effect.id, effect.to).then(pointed, pointed)
+        return
+      }
+      default:
+        unreachable(effect)
+    }
+  }
+
+  #select(since: number): FailoverEvent {
+    const { observer, record, plan } = this
+    // The replicas have just been asked; what they said may have acquitted the master.
+    if (record.cause !== 'operator' && observer.diagnosis.evidence === undefined) {
+      return { type: 'abort', reason: `evidence-gone: ${observer.diagnosis.name}` }
+    }
+    const now = this.clock.now()
+    const rules = { planned: false, lagBytesMax: Number.POSITIVE_INFINITY, since, to: this.to }
+    const { candidate, because, refused } = selectCandidate(observer.group, rules, observer.judgeOptions, now)
+    const why = refused.map(({ id, reason }) => `${id}:${reason}`).join(' ')
+    this.events.event('info', '+selected-slave', { group: observer.name, node: candidate, because, refused: why })
+    record.to = candidate
+    if (candidate === undefined) return { type: 'selected', candidate, siblings: [] }
+    record.resyncsBefore = observer.instance(candidate)?.resyncs
+    const siblings = siblingsOf(observer.group, candidate, plan.from, observer.judgeOptions, now)
+    return { type: 'selected', candidate, siblings }
+  }
+
+  /** After the effects of this step have been performed. */
+  #soon(event: FailoverEvent): void {
+    void Promise.resolve().then(() => this.handle(event))
+  }
+
+  #isMasterBack(): boolean {
+    const { diagnosis, judgeOptions } = this.observer
+    const master = this.plan.from === undefined ? undefined : this.observer.instance(this.plan.from)
+    if (master?.role !== 'master' || diagnosis.evidence !== undefined) return false
+    return healthOf(master, judgeOptions, this.clock.now()).health !== 'down'
+  }
+}
+
+function outcomeOf(failover: Failover): Outcome {
+  const { state, promotion } = failover
+  if (state.step === 'aborted' || state.step === 'failed') {
+    return { result: state.step, reason: state.reason, finalOffset: undefined, promotion }
+  }
+  return { result: 'ok', reason: undefined, finalOffset: undefined, promotion }
+}
