@@ -169,6 +169,7 @@ class Simulation implements WriteGate {
   #harm(node: SimNode): void {
     const { clock } = this
     const soon = this.#chance.between(5, 1500)
+    clock.after(soon, () => this.#harmed.set(node.id, clock.now()))
     const what = this.#chance.pick(['kill', 'kill', 'stop', 'cut', 'split', 'lines', 'impostor'] as const)
     this.#harmed.set(node.id, clock.now())
     this.trace.push(`${clock.now().toFixed(2)} FAULT ${what} ${node.id}`)
@@ -312,7 +313,7 @@ class Simulation implements WriteGate {
 
   /** Nodes that nothing has happened to for a while. */
   get #steady(): ReadonlySet<string> {
-    const recent = this.clock.now() - 2 * DOWN_AFTER_MS - 1500
+    const recent = this.clock.now() - 500
     return new Set(this.#group.nodes.filter(node => (this.#harmed.get(node.id) ?? 0) < recent).map(node => node.id))
   }
 
