@@ -230,7 +230,7 @@ class SimNode {
   /** The snapshot being made: its bytes, and when it is ready. */
   #saving: { bytes: Buffer; readyAt: number; target: 'disk' | 'socket' } | undefined
   /** The last one made: those who get it as a file may do so later. */
-  #file = Buffer.alloc(0)
+  #file: Buffer = Buffer.alloc(0)
 
   constructor(
     private readonly world: World,
