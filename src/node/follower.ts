@@ -28,6 +28,7 @@ import { PayloadReader } from '../replication/payload.js'
 import { Decoder } from '../resp/decoder.js'
 import { Encoder, encodeCommand } from '../resp/encoder.js'
 import { ProtocolError, requestLimits } from '../resp/protocol.js'
+import { restoreKey } from './commands/payload.js'
 import type { NodeServer } from './server.js'
 import type { IncomingSnapshot } from './snapshots.js'
 
@@ -358,7 +359,10 @@ export class Follower {
   #execute(spec: CommandSpec, args: readonly Bytes[]): void {
     const { server } = this
     server.effects.verbatim = true
-    server.engine.execute(spec, args, this.#caller, this.#nowhere, server.clock.wall())
+    if (server.engine.handles(spec)) {
+      server.engine.execute(spec, args, this.#caller, this.#nowhere, server.clock.wall())
+    } else if (spec.name === 'restore') restoreKey(server, this.#caller, args, this.#nowhere)
+    else this.#nowhere.error(`ERR '${spec.name}' in the stream is nothing we can apply`)
     server.effects.verbatim = false
     if (this.#nowhere.length > 0 && this.#nowhere.byteAt(0) === 0x2d) this.#complain(spec, args)
     this.#nowhere.reset()

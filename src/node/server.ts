@@ -21,6 +21,7 @@ import { Acl } from './acl.js'
 import { Clients } from './clients.js'
 import { connectionCommands } from './commands/connection.js'
 import { debugCommands } from './commands/debug.js'
+import { payloadCommands } from './commands/payload.js'
 import { persistenceCommands } from './commands/persistence.js'
 import { pubsubCommands } from './commands/pubsub.js'
 import { replicationCommands } from './commands/replication.js'
@@ -126,6 +127,7 @@ export class NodeServer {
         serverCommands,
         tableCommands,
         debugCommands,
+        payloadCommands,
         persistenceCommands,
         pubsubCommands,
         transactionCommands,
@@ -246,6 +248,7 @@ export class NodeServer {
     this.pubsub.forget(session)
     this.monitors.delete(session)
     this.repl.gone(session)
+    this.shutdown.acknowledged()
     this.recalm()
   }
 

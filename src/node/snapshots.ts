@@ -348,11 +348,7 @@ export class Snapshots {
     server.log.notice(`Loading RDB from ${path}`)
     const role = server.config.text('replicaof') === '' ? 'master' : 'replica'
     const loader = this.#loader(role)
-    for await (const chunk of createReadStream(path, { highWaterMark: READ_BYTES })) {
-      loader.feed(chunk as Buffer)
-      await nextTurn()
-    }
-    const loaded = loader.finish()
+    const loaded = await this.#read(path, loader)
     this.#install(loaded)
     if (loaded.replication !== undefined) {
       server.repl.log.restore(loaded.replication, role, server.newReplid())
@@ -363,6 +359,18 @@ export class Snapshots {
     const seconds = ((server.clock.now() - startedAt) / 1000).toFixed(3)
     server.log.notice(`Done loading RDB, keys loaded: ${loaded.keys}, keys expired: ${loaded.expiredKeys}.`)
     server.log.notice(`DB loaded from disk: ${seconds} seconds`)
+  }
+
+  async #read(path: string, loader: SnapshotLoader): Promise<LoadedSnapshot> {
+    try {
+      for await (const chunk of createReadStream(path, { highWaterMark: READ_BYTES })) {
+        loader.feed(chunk as Buffer)
+        await nextTurn()
+      }
+      return loader.finish()
+    } catch (error) {
+      throw new Error(`cannot load ${path}: ${reasonOf(error)}`)
+    }
   }
 
   /** DEBUG RELOAD: the file replaces the data. Answers why not. */

@@ -179,20 +179,32 @@ export const serverCommands: NodeCommands = {
   },
 
   // ── What only a cluster has
-  'cluster|info': withoutCluster,
-  'cluster|nodes': withoutCluster,
-  'cluster|slots': withoutCluster,
-  'cluster|shards': withoutCluster,
-  'cluster|myid': withoutCluster,
+  ...Object.fromEntries(subcommandsOf('cluster').map(name => [name, withoutCluster])),
   readonly: withoutCluster,
   readwrite: withoutCluster,
   asking: withoutCluster,
 
-  ...helps('config', 'slowlog', 'latency', 'memory', 'acl', 'module'),
+  // ── Scripts: none can run, so none is running
+  'script|kill'(_session, _args, reply) {
+    reply.error('NOTBUSY No scripts in execution right now.')
+  },
+  'script|exists'(_session, args, reply) {
+    reply.array(args.length - 2)
+    for (let at = 2; at < args.length; at++) reply.integer(0)
+  },
+  'script|flush'(_session, _args, reply) {
+    reply.ok()
+  },
+
+  ...helps('object', 'config', 'slowlog', 'latency', 'memory', 'acl', 'module'),
 }
 
 function withoutCluster(_session: unknown, _args: readonly Bytes[], reply: Encoder): void {
   reply.error('ERR This instance has cluster support disabled')
+}
+
+function subcommandsOf(container: string): string[] {
+  return [...(findCommand(container)?.subcommands?.values() ?? [])].map(spec => spec.name)
 }
 
 function helps(...containers: string[]): NodeCommands {
