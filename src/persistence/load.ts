@@ -75,8 +75,9 @@ export class SnapshotLoader {
     return this.#reader.rest
   }
 
-  /** Uses all of `chunk`, which may be memory that is used again afterwards. */
+  /** Uses all of `chunk`, which may be memory that is used again afterwards. Nothing is kept that comes after the end. */
   feed(chunk: Buffer): void {
+    if (this.ended && chunk.length > 0) throw new CorruptError('trailing-bytes', 'bytes behind the end', this.bytes)
     this.#reader.feed(chunk)
     for (let item = this.#reader.next(); item !== undefined; item = this.#reader.next()) this.#take(item)
     this.#reader.release()

@@ -124,6 +124,12 @@ describe('what is refused', () => {
     test(name, () => expect(() => load(bytes)).toThrow(message))
   }
 
+  test('a sender that never ends: what follows the end is refused, not kept', () => {
+    const loader = new SnapshotLoader(settings, { seeds: [1], role: 'replica', now: 0, verifyChecksum: true })
+    loader.feed(buildRdb(9, () => {}))
+    expect(() => loader.feed(Buffer.from('more'))).toThrow('trailing-bytes')
+  })
+
   test('counts are not believed: a billion elements that never come cost nothing', () => {
     for (const type of [
       TypeCode.list,
