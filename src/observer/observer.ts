@@ -92,6 +92,7 @@ export class Observer {
   readonly #freshnessListeners = new Set<(update: FreshnessUpdate) => void>()
   readonly #fresh = new Set<string>()
   #cancelFreshness: (() => void) | undefined
+  #freshenedAt: Millis = Number.NEGATIVE_INFINITY
   #cancelTick: () => void = () => undefined
   #cancelHead: () => void = () => undefined
   #group: Group
@@ -532,8 +533,14 @@ export class Observer {
   }
 
   #tellFreshness(): void {
-    this.#cancelFreshness = undefined
     const now = this.clock.now()
+    // A timer counts from the beginning of its turn and may come early by most of a millisecond.
+    if (now - this.#freshenedAt < FRESHNESS_GAP_MS) {
+      this.#cancelFreshness = this.clock.after(FRESHNESS_GAP_MS, () => this.#tellFreshness())
+      return
+    }
+    this.#freshenedAt = now
+    this.#cancelFreshness = undefined
     const samples: FreshnessSample[] = []
     const lagMs: [string, Millis][] = []
     for (const { id, offset, replid } of this.#group.instances.filter(instance => this.#isComparable(instance))) {

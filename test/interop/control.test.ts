@@ -1,7 +1,9 @@
 /**
  * The control plane in front of real redis-servers: one master, two replicas, clients that write all the time.
  */
-import { afterEach, expect, test } from 'vitest'
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+import { afterEach, expect, onTestFinished, test } from 'vitest'
 import { EventBus, type LagrangeEvent } from '../../src/base/bus.js'
 import { systemClock } from '../../src/base/clock.js'
 import { MetricStore } from '../../src/metrics/store.js'
@@ -9,6 +11,7 @@ import { Observer, type ObserverOptions } from '../../src/observer/observer.js'
 import { Agent, type AgentOptions } from '../../src/sentinel/agent.js'
 import { describeTopology } from '../../src/sentinel/describe.js'
 import type { SwitchReport } from '../../src/topology/operation.js'
+import type { FreshnessUpdate } from '../../src/topology/view.js'
 import { requireReal } from '../support/real.js'
 import { type RedisNode, startGroup, until, Writers } from '../support/redis-group.js'
 
@@ -208,6 +211,72 @@ redis.describe('the control plane with redis-server', () => {
     expect(observer.view.groups[0]?.master?.id).toBe(master.id)
   })
 
+  test('a replica behind a relay is one of us, and is left where it is while its way leads to a member', async () => {
+    const world = await startWorld({ writers: 2 })
+    const { nodes, observer, agent, events } = world
+    const [master, direct, relayed] = nodes as [RedisNode, RedisNode, RedisNode]
+    const relay = await startRelay(master.port)
+    await relayed.call('REPLICAOF', '127.0.0.1', String(relay.port))
+    await until('it came through the relay', async () => {
+      const info = await relayed.info()
+      return info.master?.address.port === relay.port && info.master.up
+    })
+    // The relay is no fourth instance: its run id is the master's.
+    await until('the relay is understood', () => events.some(event => event.name === '+alias'))
+    await until('all is well', () => observer.diagnosis.name === 'ok')
+    expect(observer.facts.map(facts => facts.id).sort()).toEqual(nodes.map(node => node.id).sort())
+
+    const report = (await agent.switchover({ to: direct.id })) as SwitchReport
+    expect(report).toMatchObject({ result: 'ok', fullResyncs: 0 })
+    expect((await relayed.info()).master?.address.port).toBe(relay.port)
+    await until('it serves reads behind the old master', () => {
+      const viewed = observer.view.groups[0]?.replicas.find(replica => replica.id === relayed.id)
+      return viewed !== undefined && viewed.excluded === undefined
+    })
+    expect(events.filter(event => event.name === '+fix-slave-config')).toEqual([])
+    relay.close()
+  })
+
+  test('applied offsets follow at the pace of traffic, at most one message per millisecond', async () => {
+    const world = await startWorld()
+    const { nodes, observer } = world
+    const [master] = nodes as [RedisNode]
+    const updates: { at: number; update: FreshnessUpdate }[] = []
+    observer.onFreshness(update => updates.push({ at: performance.now(), update }))
+    const behindMs: number[] = []
+    for (let round = 0; round < 30; round++) {
+      await master.call('SET', 'key', String(round))
+      const offset = (await master.info()).offset as number
+      const replid = observer.group.lineage?.replid as string
+      // What a worker would tell after its flush.
+      const toldAt = performance.now()
+      observer.sample('main', { id: master.id, replid, offset })
+      await until('both replicas are known to have it', () =>
+        observer.facts.every(facts => facts.role === 'master' || (facts.offset ?? 0) >= offset),
+      )
+      behindMs.push(performance.now() - toldAt)
+    }
+    behindMs.sort((a, b) => a - b)
+    console.log(
+      `from a sample of the head to both replicas known to have it, ms: p50 ${behindMs[15]?.toFixed(2)}, max ${behindMs[29]?.toFixed(2)}`,
+    )
+    const gaps = updates.slice(1).map(({ at }, index) => at - (updates[index]?.at ?? 0))
+    expect(Math.min(...gaps)).toBeGreaterThan(0.9)
+    const last = new Map<string, number>()
+    for (const { id, offset } of updates.flatMap(({ update }) => update.samples)) {
+      expect(offset).toBeGreaterThanOrEqual(last.get(id) ?? 0)
+      last.set(id, offset)
+    }
+    expect(last.size).toBe(3)
+    const proofs = updates.at(-1)?.update.lagMs ?? []
+    expect(proofs.map(([id]) => id).sort()).toEqual(
+      nodes
+        .slice(1)
+        .map(node => node.id)
+        .sort(),
+    )
+  })
+
   test('without an agent a switch by somebody else is followed', async () => {
     const world = await startWorld({ agent: { failover: false } })
     const { nodes, observer } = world
@@ -217,6 +286,32 @@ redis.describe('the control plane with redis-server', () => {
     await until('all is well', () => observer.diagnosis.name === 'ok')
   })
 })
+
+/** Somebody's NAT: bytes go through, the address is another. */
+async function startRelay(to: number): Promise<{ port: number; close: () => void }> {
+  const sockets = new Set<Socket>()
+  const server = createServer(near => {
+    const far = connect(to, '127.0.0.1')
+    for (const [from, into] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(from)
+      from.on('error', () => into.destroy())
+      from.on('close', () => into.destroy())
+      from.pipe(into)
+    }
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  const close = (): void => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  }
+  onTestFinished(close)
+  return { port, close }
+}
 
 interface WorldOptions {
   readonly writers?: number

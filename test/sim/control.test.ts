@@ -145,7 +145,8 @@ class Simulation implements WriteGate {
     if (this.#chance.is(0.4)) return this.#switch()
     const node = this.#chance.pick(this.#group.nodes)
     this.#slow(node)
-    if (this.weather === 'storm') this.#harm(node)
+    if (this.weather === 'storm')
+      this.clock.after(this.#chance.between(0, 200), () => this.#harm(this.#chance.pick(this.#group.nodes)))
   }
 
   #slow(node: SimNode): void {
@@ -167,6 +168,7 @@ class Simulation implements WriteGate {
   }
 
   #harm(node: SimNode): void {
+    if (this.#calm) return
     const { clock } = this
     const soon = this.#chance.between(5, 1500)
     clock.after(soon, () => this.#harmed.set(node.id, clock.now()))
