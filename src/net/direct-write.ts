@@ -38,6 +38,8 @@ function findStreamWrap(): StreamWrap | undefined {
   }
 }
 
+let spare: WriteRequest | undefined
+
 /** `written`: the kernel has it all and the memory is free again. `queued`: `done` will be called. Otherwise an error. */
 export type WriteOutcome = 'written' | 'queued' | 'failed' | 'unsupported'
 
@@ -45,10 +47,15 @@ export type WriteOutcome = 'written' | 'queued' | 'failed' | 'unsupported'
 export function writeDirectly(socket: net.Socket, bytes: Buffer, done: (failed: boolean) => void): WriteOutcome {
   const handle = (socket as unknown as { _handle?: Partial<Handle> | null })._handle
   if (streamWrap === undefined || typeof handle?.writeBuffer !== 'function') return 'unsupported'
-  const request = new streamWrap.WriteWrap()
+  // The request is only used when the kernel does not take everything: until then it serves one write after the other.
+  const request = spare ?? new streamWrap.WriteWrap()
+  spare = undefined
   const failure = handle.writeBuffer(request, bytes)
   if (failure !== 0) return 'failed'
-  if (streamWrap.streamBaseState[streamWrap.kLastWriteWasAsync] === 0) return 'written'
+  if (streamWrap.streamBaseState[streamWrap.kLastWriteWasAsync] === 0) {
+    spare = request
+    return 'written'
+  }
   request.bytes = bytes
   request.oncomplete = status => {
     request.bytes = undefined

@@ -24,30 +24,27 @@ import type { Bytes, Millis, Offset } from '../base/units.js'
 import { turn } from '../net/turn.js'
 import { Decoder } from '../resp/decoder.js'
 import { requestLimits } from '../resp/protocol.js'
-import { type Call, movingKeys } from '../routing/calls.js'
+import type { Call } from '../routing/calls.js'
 import { type Choice, chooseRead } from '../routing/choose.js'
 import { errorCode, HOLD_EXPIRED, meaningOf, UNKNOWN_RESULT } from '../routing/errors.js'
-import { type Flight, IN_FLIGHT, Marks } from '../routing/marks.js'
+import { type Flight, Marks } from '../routing/marks.js'
 import type { ControlPlane, HoldReport, HoldRequest, ReleaseReport } from '../topology/planes.js'
 import type { FreshnessUpdate, GroupView } from '../topology/view.js'
 import type { Asker } from './asker.js'
 import type { GroupCounters } from './counters.js'
+import { Gate } from './gate.js'
 import { Instance } from './instance.js'
+import { KeySlots } from './key-slots.js'
 import type { WorkerOptions } from './options.js'
 import type { Request } from './request.js'
 import { Scripts } from './scripts.js'
 import { type Introduction, Upstream, type UpstreamOwner, type UpstreamTools } from './upstream.js'
+import { Waiting } from './waiting.js'
 
 /** How often the group looks at what does not announce itself: expired holds, silent replicas, a lost master. */
 const TICK_MS = 20
 /** How often an instance that should be the master and says it is not is asked again. */
 const ASK_AGAIN_MS = 40
-
-interface Hold {
-  readonly report: (report: HoldReport) => void
-  readonly cancel: () => void
-  reported: boolean
-}
 
 interface Retiring {
   readonly upstream: Upstream
@@ -56,6 +53,7 @@ interface Retiring {
 
 export class Group implements UpstreamOwner {
   readonly marks: Marks
+  readonly #keys: KeySlots
   readonly scripts = new Scripts()
   readonly name: string
   view: GroupView
@@ -65,17 +63,10 @@ export class Group implements UpstreamOwner {
   #replicas: Instance[] = []
   readonly #instances = new Map<string, Instance>()
   readonly #kept = new Fifo<Request>(64)
-  #waiting: Request[] = []
-  /** When the first of them gives up, and how to call that off. */
-  #waitEnds: Millis = Number.POSITIVE_INFINITY
-  #cancelWait: () => void = () => undefined
-  #hold: Hold | undefined
+  readonly #waiting: Waiting
+  readonly #gate: Gate
   /** Commands on the master that may change data and are not answered, those that wait for data excepted. */
   #inFlight = 0
-  /** Since the last hold began: what was kept, and the longest wait. */
-  #keptSince = 0
-  #longestMs: Millis = 0
-  #releases: ((report: ReleaseReport) => void)[] = []
   /** Flights whose connection died before their sample. */
   readonly #orphans: Flight[] = []
   #retiring: Retiring[] = []
@@ -85,8 +76,6 @@ export class Group implements UpstreamOwner {
   /** Reads requests that are sent again from the bytes that were kept. */
   readonly #reader = new Decoder({ ...requestLimits, count: 2 ** 31 })
   readonly #choice: Choice<Instance> = { to: undefined, because: 'no-replica' }
-  /** Slots of the keys of the call at hand. */
-  #slots = new Int32Array(64)
   readonly #stopTicking: () => void
   readonly early = false
 
@@ -103,6 +92,17 @@ export class Group implements UpstreamOwner {
     this.name = view.name
     this.view = { ...view, masterEpoch: -1, master: undefined, replicas: [] }
     this.marks = new Marks(options.slots)
+    this.#keys = new KeySlots(this.marks)
+    this.#gate = new Gate(
+      clock,
+      events,
+      () => this.#inFlight,
+      () => this.#drainKept(),
+    )
+    this.#waiting = new Waiting(clock, () => {
+      tools.time.update()
+      this.#retryWaiting()
+    })
     this.#stopTicking = every(clock, TICK_MS, () => this.#tick())
     this.setView(view)
   }
@@ -124,7 +124,7 @@ export class Group implements UpstreamOwner {
   }
 
   get holding(): boolean {
-    return this.#hold !== undefined
+    return this.#gate.held
   }
 
   /** The master's newest offset that this worker has seen; -1 before. */
@@ -272,8 +272,14 @@ export class Group implements UpstreamOwner {
       choice.because = 'node-local'
       choice.to = undefined
     } else {
-      const count = this.#findSlots(call, decoder)
-      chooseRead(choice, this.#replicas, Math.max(this.#need(count), session.floor), session.rules, session.lastReplica)
+      const count = this.#keys.find(call, decoder)
+      chooseRead(
+        choice,
+        this.#replicas,
+        Math.max(this.#keys.need(count), session.floor),
+        session.rules,
+        session.lastReplica,
+      )
       if (choice.because === 'replica-about-to-qualify') return this.#wait(session, request, decoder, count)
       if (choice.to !== undefined && this.#toReplica(session, request, call, decoder, choice.to, count)) return
     }
@@ -308,7 +314,7 @@ export class Group implements UpstreamOwner {
     session.lastTo = replica.id
     session.lastReplica = replica
     session.replicaReads++
-    session.readFilter |= this.#filter(count)
+    session.readFilter |= this.#keys.filter(count)
     request.toReplica = true
     request.sentAt = this.tools.time.now
     replica.pending++
@@ -321,7 +327,7 @@ export class Group implements UpstreamOwner {
   toMaster(session: Asker, request: Request, call: Call, decoder: Decoder): void {
     const master = this.#master
     const lane = master?.lane(session.resp, this.tools.time.now)
-    if (master === undefined || lane === undefined || !lane.confirmed || (call.writes && this.#hold !== undefined)) {
+    if (master === undefined || lane === undefined || !lane.confirmed || (call.writes && this.#gate.held)) {
       return this.keep(session, request, decoder)
     }
     if (call.writes && session.replicaReads > 0 && this.#overtakes(session, call, decoder)) {
@@ -333,7 +339,7 @@ export class Group implements UpstreamOwner {
   /** On any connection to the master that may have it now: raises its marks and counts it. */
   sendToMaster(upstream: Upstream, session: Asker, request: Request, call: Call, decoder: Decoder): void {
     if (call.writes) {
-      if (call.marking !== 'none') this.#raise(upstream.flight(this.marks), this.#findSlots(call, decoder))
+      if (call.marking !== 'none') this.#keys.raise(upstream.flight(this.marks), this.#keys.find(call, decoder))
       if (call.handling !== 'blocking') {
         request.counted = true
         this.#inFlight++
@@ -371,70 +377,13 @@ export class Group implements UpstreamOwner {
   /** The slots a call writes; undefined when that is not known. */
   writtenSlots(call: Call, decoder: Decoder): readonly number[] | undefined {
     if (call.marking === 'none') return []
-    const count = this.#findSlots(call, decoder)
-    return count < 0 ? undefined : Array.from(this.#slots.subarray(0, count))
+    return this.#keys.list(this.#keys.find(call, decoder))
   }
 
   /** True when the command might reach the master before an earlier read of the same keys reached its replica. */
   #overtakes(session: Asker, call: Call, decoder: Decoder): boolean {
     if (call.marking === 'none') return false
-    return (session.readFilter & this.#filter(this.#findSlots(call, decoder))) !== 0
-  }
-
-  // ── Keys and marks ────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Fills `#slots` with those of the call's keys; answers how many, or -1 for "any key". */
-  #findSlots(call: Call, decoder: Decoder): number {
-    const { argc } = decoder
-    if (argc < call.argcMin || argc > call.argcMax) return call.marking === 'all' ? -1 : 0
-    if (call.marking === 'all') return -1
-    const { buffer, argStart, argEnd } = decoder
-    if (call.marking === 'moving-keys') {
-      const positions = movingKeys(call, decoder.args())
-      if (positions === undefined) return -1
-      this.#makeRoom(positions.length)
-      for (let index = 0; index < positions.length; index++) {
-        const at = positions[index] as number
-        this.#slots[index] = this.marks.slotOf(buffer, argStart[at] as number, argEnd[at] as number)
-      }
-      return positions.length
-    }
-    const last = call.lastKey < 0 ? argc + call.lastKey : call.lastKey
-    let count = 0
-    for (let at = call.firstKey; at <= last && at < argc; at += call.keyStep) {
-      if (count === this.#slots.length) this.#makeRoom(count + 1)
-      this.#slots[count++] = this.marks.slotOf(buffer, argStart[at] as number, argEnd[at] as number)
-    }
-    return count
-  }
-
-  #makeRoom(count: number): void {
-    if (count <= this.#slots.length) return
-    const larger = new Int32Array(Math.max(count, this.#slots.length * 2))
-    larger.set(this.#slots)
-    this.#slots = larger
-  }
-
-  #need(count: number): Offset {
-    if (count < 0) return this.marks.needAll()
-    let need = 0
-    for (let index = 0; index < count; index++) {
-      const one = this.marks.need(this.#slots[index] as number)
-      if (one > need) need = one
-    }
-    return count === 0 && !this.marks.anchored ? IN_FLIGHT : need
-  }
-
-  #raise(flight: Flight, count: number): void {
-    if (count < 0) return this.marks.raiseAll(flight)
-    for (let index = 0; index < count; index++) this.marks.raise(flight, this.#slots[index] as number)
-  }
-
-  #filter(count: number): number {
-    if (count < 0) return -1
-    let filter = 0
-    for (let index = 0; index < count; index++) filter |= 1 << ((this.#slots[index] as number) & 31)
-    return filter
+    return (session.readFilter & this.#keys.filter(this.#keys.find(call, decoder))) !== 0
   }
 
   // ── Waiting for freshness ─────────────────────────────────────────────────────────────────────────────────────────
@@ -444,62 +393,38 @@ export class Group implements UpstreamOwner {
     this.#keepBytes(request, decoder)
     // It counts as a read at a replica from now on: no write of this session may overtake it.
     session.replicaReads++
-    session.readFilter |= this.#filter(count)
+    session.readFilter |= this.#keys.filter(count)
     request.toReplica = true
     request.state = 'kept'
     request.waitsUntil = this.tools.time.now + session.rules.waitMs
-    this.#waiting.push(request)
-    this.#armWaiting()
-  }
-
-  #armWaiting(): void {
-    let soonest = Number.POSITIVE_INFINITY
-    for (const { waitsUntil } of this.#waiting) if (waitsUntil < soonest) soonest = waitsUntil
-    if (soonest >= this.#waitEnds) return
-    this.#cancelWait()
-    this.#waitEnds = soonest
-    this.#cancelWait = this.clock.after(Math.max(0, soonest - this.clock.now()), () => {
-      this.#waitEnds = Number.POSITIVE_INFINITY
-      this.tools.time.update()
-      this.#retryWaiting()
-      this.#armWaiting()
-    })
+    this.#waiting.add(request)
   }
 
   /** Freshness has changed, or time is up for some. */
   #retryWaiting(): void {
-    const { now } = this.tools.time
-    const waiting = this.#waiting
-    if (waiting.length === 0) return
-    this.#waiting = []
-    for (const request of waiting) {
-      const session = request.session as Asker
-      const call = request.call as Call
-      if (session.closed) {
-        this.tools.requests.give(request)
-        continue
-      }
-      const decoder = this.#reread(request)
-      const count = this.#findSlots(call, decoder)
-      chooseRead(
-        this.#choice,
-        this.#replicas,
-        Math.max(this.#need(count), session.floor),
-        session.rules,
-        session.lastReplica,
-      )
-      const about = this.#choice.because === 'replica-about-to-qualify'
-      if (about && now < request.waitsUntil) {
-        this.#waiting.push(request)
-        continue
-      }
-      request.toReplica = false
-      session.replicaReads--
-      const { to } = this.#choice
-      if (to !== undefined && this.#toReplica(session, request, call, decoder, to, count)) continue
-      if (about) this.#choice.because = 'waited-in-vain'
-      this.#readAtMaster(session, request, call, decoder)
+    this.#waiting.retry(request => this.#settleWaiting(request))
+  }
+
+  #settleWaiting(request: Request): boolean {
+    const session = request.session as Asker
+    const call = request.call as Call
+    if (session.closed) {
+      this.tools.requests.give(request)
+      return true
     }
+    const decoder = this.#reread(request)
+    const count = this.#keys.find(call, decoder)
+    const need = Math.max(this.#keys.need(count), session.floor)
+    chooseRead(this.#choice, this.#replicas, need, session.rules, session.lastReplica)
+    const about = this.#choice.because === 'replica-about-to-qualify'
+    if (about && this.tools.time.now < request.waitsUntil) return false
+    request.toReplica = false
+    session.replicaReads--
+    const { to } = this.#choice
+    if (to !== undefined && this.#toReplica(session, request, call, decoder, to, count)) return true
+    if (about) this.#choice.because = 'waited-in-vain'
+    this.#readAtMaster(session, request, call, decoder)
+    return true
   }
 
   // ── Keeping ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -519,7 +444,7 @@ export class Group implements UpstreamOwner {
     request.state = 'kept'
     if (request.keptAt === 0) {
       request.keptAt = this.clock.now()
-      this.#keptSince++
+      this.#gate.noteKept()
     }
     session.kept++
     session.lastBecause = 'held'
@@ -552,7 +477,7 @@ export class Group implements UpstreamOwner {
       else if (session.kept < 0) session.kept = 0
       else this.#redispatch(session, request)
     }
-    if (this.#kept.length === 0) this.#reportRelease()
+    if (this.#kept.length === 0) this.#gate.noteEmpty()
   }
 
   #redispatch(session: Asker, request: Request): void {
@@ -564,7 +489,7 @@ export class Group implements UpstreamOwner {
     const keptAgain = session.kept > 0
     session.kept += behind
     if (keptAgain) return
-    if (waited > this.#longestMs) this.#longestMs = waited
+    this.#gate.noteSent(waited)
     if (session.kept === 0) session.proceed()
   }
 
@@ -585,48 +510,12 @@ export class Group implements UpstreamOwner {
 
   // ── Hold and release ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  hold({ timeoutMs }: HoldRequest): Promise<HoldReport> {
-    this.#endHold(false)
-    this.#keptSince = 0
-    this.#longestMs = 0
-    return new Promise(resolve => {
-      const cancel = this.clock.after(timeoutMs, () => {
-        this.events.event('warn', '-hold-expired', { group: this.name, timeoutMs })
-        this.#endHold(false)
-        this.#drainKept()
-      })
-      this.#hold = { report: resolve, cancel, reported: false }
-      this.#reportDrained()
-    })
+  hold(request: HoldRequest): Promise<HoldReport> {
+    return this.#gate.hold(request)
   }
 
   release(): Promise<ReleaseReport> {
-    return new Promise(resolve => {
-      this.#releases.push(resolve)
-      this.#endHold(true)
-      this.#drainKept()
-    })
-  }
-
-  #endHold(drained: boolean): void {
-    const hold = this.#hold
-    if (hold === undefined) return
-    this.#hold = undefined
-    hold.cancel()
-    if (!hold.reported) hold.report({ drained: drained && this.#inFlight === 0, inFlight: this.#inFlight })
-  }
-
-  #reportDrained(): void {
-    const hold = this.#hold
-    if (hold === undefined || hold.reported || this.#inFlight > 0) return
-    hold.reported = true
-    hold.report({ drained: true, inFlight: 0 })
-  }
-
-  #reportRelease(): void {
-    if (this.#hold !== undefined || this.#releases.length === 0) return
-    const report = { heldCommands: this.#keptSince, stallMs: this.#longestMs }
-    for (const resolve of this.#releases.splice(0)) resolve(report)
+    return this.#gate.release()
   }
 
   // ── Connections of their own ──────────────────────────────────────────────────────────────────────────────────────
@@ -684,7 +573,7 @@ export class Group implements UpstreamOwner {
       this.#inFlight--
       if (request.call?.marking === 'none') counters.other.observe(seconds)
       else counters.write.observe(seconds)
-      if (this.#inFlight === 0 && this.#hold !== undefined) this.#reportDrained()
+      if (this.#inFlight === 0) this.#gate.noteDrained()
     } else counters.readMaster.observe(seconds)
     if (request.toReplica) {
       const session = request.session as Asker
@@ -804,7 +693,7 @@ export class Group implements UpstreamOwner {
     if (!request.counted) return
     request.counted = false
     this.#inFlight--
-    if (this.#inFlight === 0 && this.#hold !== undefined) this.#reportDrained()
+    if (this.#inFlight === 0) this.#gate.noteDrained()
   }
 
   /** Its instance says that it is no master, or does not serve. */
@@ -898,8 +787,8 @@ export class Group implements UpstreamOwner {
 
   close(): void {
     this.#stopTicking()
-    this.#cancelWait()
-    this.#endHold(false)
+    this.#waiting.close()
+    this.#gate.expire()
     for (const instance of this.#instances.values()) instance.closeAll('shutdown')
     for (const { upstream } of this.#retiring) upstream.close('shutdown')
   }

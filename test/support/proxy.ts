@@ -24,7 +24,10 @@ export class ProxyUnderTest {
   #head = { replid: '', timeline: [] as { at: number; offset: number }[] }
   #done: Promise<void>[] = []
 
-  constructor(options: Partial<WorkerOptions> = {}) {
+  constructor(
+    options: Partial<WorkerOptions> = {},
+    private readonly pollMs = 1,
+  ) {
     const bus = new EventBus(() => Date.now())
     bus.listen(event => this.events.push(event))
     const control = {
@@ -91,7 +94,7 @@ export class ProxyUnderTest {
           if (offset !== undefined) {
             this.worker.setFreshness({ samples: [{ id, replid, offset }], lagMs: [[id, this.#lagOf(offset)]] })
           }
-          await new Promise(resolve => setTimeout(resolve, 1))
+          await new Promise(resolve => setTimeout(resolve, this.pollMs))
         }
       } catch {
         await new Promise(resolve => setTimeout(resolve, 20))
