@@ -174,6 +174,7 @@ const setExpiry = maybe(
 function spoilt(words: string[], random: Random): string[] {
   // These are made so that chance and the size of a page do not show.
   if (/^(SPOP|.*RAND.*|.*SCAN)$/.test(words[0] as string)) return words
+  if (words[0] === 'ZADD' && KEYS.lex.includes(words[1] as string)) return words
   const chance = random()
   if (chance < 0.02) return words.slice(0, 1 + Math.floor(random() * words.length))
   if (chance < 0.04) return [...words, pick(VALUES, random)]
@@ -479,4 +480,74 @@ const streams: typeof strings = [
   ['XINFO', 'GROUPS', stream],
 ]
 
-const rows: typeof strings = [...strings, ...keys, ...lists, ...hashes, ...sets, ...sortedSets, ...streams]
+const bitOffset = oneOf('0', '1', '7', '8', '9', '33', '100', '-1', '4294967296', 'x')
+const fieldType = oneOf('u8', 'i8', 'u4', 'i5', 'u63', 'i64', 'u64', 'i1', 'u1', 'i65', 'x8', 'i16')
+const fieldAt = oneOf('0', '1', '#1', '#2', '7', '#0', '-1', '#x', '63')
+const unit = option('BIT', 'BYTE', 'bit', 'x')
+const overflow = maybe('OVERFLOW', oneOf('WRAP', 'SAT', 'FAIL', 'x'))
+const bitmaps: typeof strings = [
+  ['SETBIT', str, bitOffset, oneOf('0', '1', '1', '2')],
+  ['GETBIT', str, bitOffset],
+  ['BITCOUNT', str],
+  ['BITCOUNT', str, integer, integer, unit],
+  ['BITPOS', str, oneOf('0', '1', '0', '1', '2', 'x'), maybe(integer), maybe(integer), unit],
+  ['BITPOS', str, oneOf('0', '1'), integer, integer, unit],
+  ['BITOP', oneOf('AND', 'or', 'XOR', 'NOT', 'x'), str, some(str)],
+  ['BITOP', 'NOT', str, str],
+  ['BITFIELD', str, 'GET', fieldType, fieldAt, overflow, 'SET', fieldType, fieldAt, integer],
+  ['BITFIELD', str, overflow, 'INCRBY', fieldType, fieldAt, integer, maybe('GET', fieldType, fieldAt)],
+  ['BITFIELD', str, overflow, 'INCRBY', oneOf('u8', 'i8', 'i64', 'u63'), fieldAt, integer],
+  ['BITFIELD_RO', str, 'GET', fieldType, fieldAt, maybe('SET', 'u8', '0', '1')],
+  ['LCS', str, str, option('LEN', 'IDX'), option('WITHMATCHLEN'), maybe('MINMATCHLEN', small)],
+]
+
+const geo = oneOf('geo', 'geo', 'geo2', 'geo2', 'zset1', 'str1')
+const longitude = oneOf('13.361389', '15.087269', '2.35', '-0.1276', '179.99', '-179.99', '0', '-77.03', '181', 'x')
+const latitude = oneOf('38.115556', '37.502669', '48.85', '51.5072', '0', '-33.8', '85', '-85', '86', 'inf')
+const town = oneOf('Palermo', 'Catania', 'Paris', 'London', 'Nowhere', '__proto__')
+const geoUnit = oneOf('km', 'm', 'mi', 'FT', 'km', 'km', 'x')
+const radius = oneOf('100', '200', '500', '2000', '20000', '0', '-1', '1.5', 'x')
+const geoOptions = [option('WITHCOORD'), option('WITHDIST'), option('WITHHASH'), maybe('COUNT', small, option('ANY'))]
+const centre: Draw = random =>
+  random() < 0.5 ? ['FROMMEMBER', ...town(random)] : ['FROMLONLAT', ...longitude(random), ...latitude(random)]
+const shape: Draw = random =>
+  random() < 0.5
+    ? ['BYRADIUS', ...radius(random), ...geoUnit(random)]
+    : ['BYBOX', ...radius(random), ...radius(random), ...geoUnit(random)]
+const geos: typeof strings = [
+  ['GEOADD', geo, option('NX', 'XX'), option('CH'), some(longitude, latitude, town)],
+  ['GEOADD', geo, some(longitude, latitude, town)],
+  ['GEODIST', geo, town, town, option('km', 'm', 'x')],
+  ['GEOHASH', geo, some(town)],
+  ['GEOPOS', geo, some(town)],
+  ['GEORADIUS', geo, longitude, latitude, radius, geoUnit, ...geoOptions, 'ASC'],
+  ['GEORADIUS_RO', geo, longitude, latitude, radius, geoUnit, ...geoOptions],
+  ['GEORADIUSBYMEMBER', geo, town, radius, geoUnit, ...geoOptions],
+  ['GEORADIUSBYMEMBER', geo, town, radius, geoUnit, oneOf('STORE', 'STOREDIST'), geo],
+  ['GEOSEARCH', geo, centre, shape, ...geoOptions],
+  ['GEOSEARCH', geo, centre, shape, oneOf('ASC', 'DESC'), ...geoOptions],
+  ['GEOSEARCHSTORE', geo, geo, centre, shape, option('STOREDIST')],
+]
+const hll = oneOf('hll1', 'hll2', 'hll3', 'str1', 'list1')
+const hlls: typeof strings = [
+  ['PFADD', hll, some(value)],
+  ['PFADD', hll, some(member)],
+  ['PFADD', hll],
+  ['PFCOUNT', hll],
+  ['PFCOUNT', some(hll)],
+  ['PFMERGE', hll, some(hll)],
+  ['GET', hll],
+]
+
+const rows: typeof strings = [
+  ...geos,
+  ...hlls,
+  ...bitmaps,
+  ...strings,
+  ...keys,
+  ...lists,
+  ...hashes,
+  ...sets,
+  ...sortedSets,
+  ...streams,
+]

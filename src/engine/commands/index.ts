@@ -2,11 +2,16 @@
  * Every handler by the full name of its command; one file per group.
  */
 import type { Handler } from '../call.js'
+import { bitmapCommands } from './bitmaps.js'
 import { blockingListCommands } from './blocking-lists.js'
 import { blockingSortedSetCommands } from './blocking-sorted-sets.js'
 import { expiryCommands } from './expiry.js'
+import { geoCommands } from './geo.js'
+import { geoSearchCommands } from './geo-search.js'
 import { hashCommands } from './hashes.js'
+import { hyperLogLogCommands } from './hyperloglogs.js'
 import { keyCommands } from './keys.js'
+import { lcsCommands } from './lcs.js'
 import { listCommands } from './lists.js'
 import { scanCommands } from './scan.js'
 import { setCommands } from './sets.js'
@@ -34,6 +39,11 @@ const groups: readonly Readonly<Record<string, Handler>>[] = [
   sortedSetAlgebraCommands,
   blockingSortedSetCommands,
   sortCommands,
+  bitmapCommands,
+  lcsCommands,
+  hyperLogLogCommands,
+  geoCommands,
+  geoSearchCommands,
   streamCommands,
   streamGroupCommands,
   streamReadCommands,

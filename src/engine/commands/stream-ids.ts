@@ -17,16 +17,12 @@ export type MissingSeq = 0n | 0xffffffffffffffffn
 
 /** `ms` or `ms-seq`; undefined when it is neither. */
 export function parseId(text: Bytes, missingSeq: bigint = 0n): StreamId | undefined {
-  const match = /^(\d{1,20})(?:-(\d{1,20}))?$/.exec(text)
-  if (match === null || hasLeadingZero(match[1]) || hasLeadingZero(match[2])) return undefined
+  if (text.length > 127) return undefined
+  const match = /^[ \t\n\v\f\r]*\+?(\d+)(?:-[ \t\n\v\f\r]*\+?(\d+))?$/.exec(text)
+  if (match === null) return undefined
   const ms = BigInt(match[1] as string)
   const seq = match[2] === undefined ? missingSeq : BigInt(match[2])
   return ms > MAX_64 || seq > MAX_64 ? undefined : makeId(ms, seq)
-}
-
-/** Redis reads the numbers of an id with the parser that knows one spelling only. */
-function hasLeadingZero(digits: string | undefined): boolean {
-  return digits !== undefined && digits.length > 1 && digits.startsWith('0')
 }
 
 export function idArg(text: Bytes | undefined, missingSeq: bigint = 0n): StreamId {
