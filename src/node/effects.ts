@@ -37,6 +37,13 @@ export class Effects implements EngineHost {
     this.server.repl.propagate(unit)
   }
 
+  /** The present unit is no unit: each of its commands stands alone, as with keys whose time is over. */
+  flushSingly(): void {
+    const unit = this.#unit
+    this.#unit = []
+    for (const command of unit) this.server.repl.propagate([command])
+  }
+
   propagate(db: number, args: readonly (Bytes | Buffer)[]): void {
     this.dirty++
     if (this.recording && !this.verbatim) this.#unit.push({ db, args })

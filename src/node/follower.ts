@@ -131,6 +131,8 @@ export class Follower {
     else if (link.status === 'connect' && before.status === 'connected') {
       log.warning(`Connection with master lost. (${link.because})`)
       log.notice(`Reconnecting to MASTER ${master}`)
+    } else if (link.status === 'connect' && link.because === 'auth-failed') {
+      log.warning('Unable to AUTH to MASTER: masterauth or masteruser is wrong')
     } else if (link.status === 'connect') log.event('warn', '-link', { master, because: link.because })
     else if (link.status === 'connected' && before.status === 'handshake') {
       log.notice('MASTER <-> REPLICA sync: Successful partial resynchronization: the master continues our history.')

@@ -445,6 +445,13 @@ export class NodeServer {
     }
   }
 
+  /** Removes keys whose time is over, and tells our replicas; answers how many. */
+  expire(slots: number): number {
+    const removed = this.engine.expireCycle(this.clock.wall(), slots)
+    if (removed > 0) this.effects.flushSingly()
+    return removed
+  }
+
   // ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #tick(): void {
@@ -464,7 +471,7 @@ export class NodeServer {
     if (this.loading) return
     this.engine.rehash(REHASH_CHAINS)
     if (this.snapshots.expirySuspended) return
-    this.engine.expireCycle(this.clock.wall(), EXPIRE_SLOTS)
+    this.expire(EXPIRE_SLOTS)
     this.dispatcher.settle()
   }
 }

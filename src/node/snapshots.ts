@@ -347,8 +347,8 @@ export class Snapshots {
     const startedAt = server.clock.now()
     server.log.notice(`Loading RDB from ${path}`)
     const role = server.config.text('replicaof') === '' ? 'master' : 'replica'
-    const loader = this.#loader(role)
-    const loaded = await this.#read(path, loader)
+    // Expired keys too: who continues our stream has them, and must be told that they are gone.
+    const loaded = await this.#read(path, this.#loader('replica'))
     this.#install(loaded)
     if (loaded.replication !== undefined) {
       server.repl.log.restore(loaded.replication, role, server.newReplid())
@@ -356,8 +356,10 @@ export class Snapshots {
       server.effects.recording = true
       this.restored = true
     }
+    const expired = role === 'master' ? server.expire(Number.POSITIVE_INFINITY) : 0
+    this.lastLoad = { keys: loaded.keys - expired, expired }
     const seconds = ((server.clock.now() - startedAt) / 1000).toFixed(3)
-    server.log.notice(`Done loading RDB, keys loaded: ${loaded.keys}, keys expired: ${loaded.expiredKeys}.`)
+    server.log.notice(`Done loading RDB, keys loaded: ${loaded.keys - expired}, keys expired: ${expired}.`)
     server.log.notice(`DB loaded from disk: ${seconds} seconds`)
   }
 
