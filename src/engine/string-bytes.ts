@@ -12,9 +12,9 @@ export function textOfString(value: StringValue): Bytes {
   return typeof value === 'string' ? value : readLatin1(value, 0, value.length)
 }
 
-/** The bytes from `start` up to `end`. */
+/** The bytes from `start` up to `end`, or as many as there are. */
 export function sliceOfString(value: StringValue, start: number, end: number): Bytes {
-  return typeof value === 'string' ? value.slice(start, end) : readLatin1(value, start, end)
+  return typeof value === 'string' ? value.slice(start, end) : readLatin1(value, Math.min(start, value.length), Math.min(end, value.length))
 }
 
 export function byteAt(value: StringValue, at: number): number {
