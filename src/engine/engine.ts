@@ -15,17 +15,21 @@ import type { ReplyWriter } from '../resp/reply.js'
 import { Call, type Handler } from './call.js'
 import { handlers } from './commands/index.js'
 import { Database } from './database.js'
+import { type EvictionPolicy, findVictim } from './eviction.js'
 import type { HashTable } from './hash-table.js'
 import type { Blocked, Caller, EngineHost } from './host.js'
 import { Refusal } from './refusal.js'
 import { defaultSettings, type EngineSettings } from './settings.js'
 import { seedMembers } from './types/members.js'
+import { StreamValue } from './types/stream.js'
 import type { Value } from './value.js'
 
 export interface EngineOptions {
   readonly databases?: number
   /** Chance, [0, 1). */
   readonly random: () => number
+  /** Handlers of other rooms, by full command name: DUMP and RESTORE need the snapshot format, EVAL a language. */
+  readonly handlers?: Readonly<Record<string, Handler>>
 }
 
 export interface EngineStats {
@@ -60,7 +64,8 @@ export class Engine {
       { length: options.databases ?? 16 },
       (_, index) => new Database(index, (this.random() * 2 ** 32) | 0),
     )
-    this.#handlers = builtinTable.specs.map(spec => handlers.get(spec.name))
+    const added = new Map(Object.entries(options.handlers ?? {}))
+    this.#handlers = builtinTable.specs.map(spec => added.get(spec.name) ?? handlers.get(spec.name))
   }
 
   /** True when `execute` serves this command. */
@@ -172,12 +177,30 @@ export class Engine {
   }
 
   #expire(db: Database, key: Bytes): void {
-    this.host.beforeChange(db.index, key)
-    db.table.delete(key)
     this.stats.expired++
-    this.host.propagate(db.index, [this.settings.lazyfreeLazyExpire ? 'UNLINK' : 'DEL', key])
+    this.#removeByItself(db, key, this.settings.lazyfreeLazyExpire)
     this.host.notify('x', 'expired', db.index, key)
+  }
+
+  /** What nobody asked for: replicas and watchers hear of it as of a deletion. */
+  #removeByItself(db: Database, key: Bytes, lazy: boolean): void {
+    this.host.beforeChange(db.index, key)
+    if (db.get(key) instanceof StreamValue) this.host.ready(db.index, key)
+    db.table.delete(key)
+    this.host.propagate(db.index, [lazy ? 'UNLINK' : 'DEL', key])
     this.host.changed(db.index, key)
+  }
+
+  // ── Eviction ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Removes the key that the policy finds most dispensable among some drawn ones; undefined when there is none. */
+  evict(policy: EvictionPolicy, samples: number, now: UnixMillis): Bytes | undefined {
+    const victim = findVictim(this, policy, samples, now)
+    if (victim === undefined) return undefined
+    this.stats.evicted++
+    this.#removeByItself(victim.db, victim.key, this.settings.lazyfreeLazyEviction)
+    this.host.notify('e', 'evicted', victim.db.index, victim.key)
+    return victim.key
   }
 
   /** Moves chains of growing tables on; for idle moments. Answers whether there is more to do. */

@@ -7,6 +7,7 @@
  */
 import type { Bytes } from '../base/units.js'
 import { Refusal, refuse } from './refusal.js'
+import { byteAt, sliceOfString } from './string-bytes.js'
 import type { StringValue } from './value.js'
 
 const REGISTERS = 16384
@@ -36,12 +37,18 @@ export interface Sketch {
   readonly stale: boolean
 }
 
+/** Looks at the head only; refuses what is no sketch. */
+export function encodingOfSketch(value: StringValue): number {
+  const encoding = value.length < HEADER ? SPARSE + 1 : byteAt(value, 4)
+  if (sliceOfString(value, 0, 4) !== 'HYLL' || encoding > SPARSE) throw NOT_HLL
+  if (encoding === DENSE && value.length !== DENSE_BYTES) throw NOT_HLL
+  return encoding
+}
+
 /** Reads a stored sketch; refuses what is none. */
 export function readSketch(value: StringValue): Sketch {
+  const encoding = encodingOfSketch(value)
   const bytes = typeof value === 'string' ? Buffer.from(value, 'latin1') : value
-  if (bytes.length < HEADER || bytes.toString('latin1', 0, 4) !== 'HYLL') throw NOT_HLL
-  const encoding = bytes[4] as number
-  if (encoding > SPARSE || (encoding === DENSE && bytes.length !== DENSE_BYTES)) throw NOT_HLL
   const cached = bytes.readBigUInt64LE(8)
   return {
     registers: encoding === DENSE ? readDense(bytes) : readSparse(bytes),

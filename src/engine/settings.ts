@@ -18,6 +18,7 @@ export interface EngineSettings {
   lfu: boolean
   lfuLogFactor: number
   lfuDecayTime: number
+  lazyfreeLazyEviction: boolean
   lazyfreeLazyExpire: boolean
   lazyfreeLazyServerDel: boolean
   lazyfreeLazyUserDel: boolean
@@ -39,6 +40,7 @@ export function defaultSettings(): EngineSettings {
     lfu: false,
     lfuLogFactor: 10,
     lfuDecayTime: 1,
+    lazyfreeLazyEviction: false,
     lazyfreeLazyExpire: false,
     lazyfreeLazyServerDel: false,
     lazyfreeLazyUserDel: false,

@@ -7,6 +7,7 @@ import {
   addElement,
   countElements,
   emptyRegisters,
+  encodingOfSketch,
   mergeRegisters,
   readSketch,
   type Sketch,
@@ -17,6 +18,10 @@ export const hyperLogLogCommands: Readonly<Record<string, Handler>> = {
   pfadd(call, args, reply) {
     const key = args[1] as Bytes
     const value = call.writeString(key)
+    if (value !== undefined && args.length === 2) {
+      encodingOfSketch(value)
+      return reply.integer(0)
+    }
     const sketch = value === undefined ? emptySketch() : readSketch(value)
     let grown = value === undefined
     for (let at = 2; at < args.length; at++) if (addElement(sketch.registers, args[at] as Bytes)) grown = true

@@ -10,6 +10,7 @@ import { geoCommands } from './geo.js'
 import { geoSearchCommands } from './geo-search.js'
 import { hashCommands } from './hashes.js'
 import { hyperLogLogCommands } from './hyperloglogs.js'
+import { introspectionCommands } from './introspection.js'
 import { keyCommands } from './keys.js'
 import { lcsCommands } from './lcs.js'
 import { listCommands } from './lists.js'
@@ -28,6 +29,7 @@ import { stringCommands } from './strings.js'
 const groups: readonly Readonly<Record<string, Handler>>[] = [
   stringCommands,
   keyCommands,
+  introspectionCommands,
   expiryCommands,
   scanCommands,
   hashCommands,

@@ -82,7 +82,8 @@ export function entriesUpTo(stream: StreamValue, id: StreamId): number | undefin
   return id === firstId ? stream.entriesAdded - stream.length + 1 : undefined
 }
 
-/** True when something between `from` and the end was deleted. */
+/** True when something between `from` and the end was deleted, as far as is known. */
 export function hasGapsFrom(stream: StreamValue, from: StreamId): boolean {
-  return stream.length > 0 && stream.maxDeletedId !== MIN_ID && from <= stream.maxDeletedId
+  const { maxDeletedId } = stream
+  return stream.length > 0 && maxDeletedId !== MIN_ID && maxDeletedId >= stream.firstId && from <= maxDeletedId
 }

@@ -85,7 +85,8 @@ function xadd(call: Call, args: readonly Bytes[], reply: ReplyWriter): void {
   const stream = found ?? call.add(key, new StreamValue())
   stream.append(id, fields)
   call.modified(key, 't', 'xadd')
-  let effect: readonly Bytes[] = args.with(idAt, idText(id))
+  const complete = typeof wanted === 'string' && wanted !== '*'
+  let effect: readonly Bytes[] = complete ? args : args.with(idAt, idText(id))
   if (trim !== undefined) {
     if (trimStream(call, stream, trim) > 0) call.notify('t', 'xtrim', key)
     if (trim.approximate) effect = exactTrim(effect, trim, stream)
