@@ -9,6 +9,8 @@ import { compress } from '../encoding/lzf.js'
 
 /** Twice what a driver usually takes at once, so that a slice seldom outgrows it. */
 const BLOCK_BYTES = 128 * 1024
+/** So few bytes are copied: giving their block away would cost more. */
+const SMALL_TAKE_BYTES = 16 * 1024
 /** Blocks kept for reuse: as many as may be on their way to a file or a socket. */
 const SPARE_BLOCKS = 8
 /** Shorter strings are not worth the attempt. */
@@ -44,6 +46,10 @@ export class RdbOutput {
     const bytes = this.#block.subarray(0, this.#length)
     this.crc.update(bytes)
     this.#taken += bytes.length
+    if (bytes.length < SMALL_TAKE_BYTES) {
+      this.#length = 0
+      return Buffer.from(bytes)
+    }
     this.#block = this.#spare.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES)
     this.#length = 0
     return bytes

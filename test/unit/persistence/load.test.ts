@@ -150,9 +150,9 @@ describe('what is refused', () => {
       for (let bit = 0; bit < 8; bit++) {
         const broken = Buffer.from(bytes)
         broken[at] = (broken[at] as number) ^ (1 << bit)
-        expect(() => load(broken)).toThrow(CorruptError)
+        if (!isRefused(() => load(broken))) expect([at, bit]).toBe('refused')
       }
-      expect(() => load(bytes.subarray(0, at))).toThrow(CorruptError)
+      if (!isRefused(() => load(bytes.subarray(0, at)))) expect(at).toBe('refused')
     }
   })
 
@@ -218,6 +218,16 @@ function load(bytes: Buffer, step = 64 * 1024, verifyChecksum = true): LoadedSna
   const loader = new SnapshotLoader(settings, { seeds, role: 'master', now: 0, verifyChecksum })
   for (let at = 0; at < bytes.length; at += step) loader.feed(Buffer.from(bytes.subarray(at, at + step)))
   return loader.finish()
+}
+
+function isRefused(attempt: () => void): boolean {
+  try {
+    attempt()
+    return false
+  } catch (error) {
+    if (error instanceof CorruptError) return true
+    throw error
+  }
 }
 
 function refusedOr(attempt: () => void): void {

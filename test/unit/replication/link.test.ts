@@ -7,7 +7,6 @@ import {
   type LinkEvent,
   type LinkOptions,
   retryDelay,
-  roleWord,
   step,
 } from '../../../src/replication/link.js'
 import { seeded } from '../../support/random.js'
@@ -51,7 +50,7 @@ describe('whatever a master sends', () => {
   ]
 
   test('the link keeps its order: open before send, a close ends it, the stream only when connected', () => {
-    for (let seed = 0; seed < 100; seed++) {
+    for (let seed = 0; seed < 200; seed++) {
       const random = seeded(seed)
       const pick = <T>(of: readonly T[]): T => of[Math.floor(random() * of.length)] as T
       const options: LinkOptions = {
@@ -82,17 +81,17 @@ describe('whatever a master sends', () => {
             expect([before.status, link.status, open]).toEqual(['connect', 'connecting', false])
             open = true
           }
-          if (effect.do === 'send') expect(before.status === 'connect' || link.status === 'connect').toBe(false)
+          if (effect.do === 'send' && (before.status === 'connect' || link.status === 'connect'))
+            expect(effect).toBe('not sent')
           if (effect.do === 'close') {
             expect(link.status).toBe('connect')
             open = false
           }
-          if (effect.do === 'apply-stream') expect(link.status).toBe('connected')
-          if (effect.do === 'receive-snapshot') expect(link.status).toBe('transfer')
+          if (effect.do === 'apply-stream' && link.status !== 'connected') expect(link.status).toBe('connected')
+          if (effect.do === 'receive-snapshot' && link.status !== 'transfer') expect(link.status).toBe('transfer')
         }
-        if (link.status === 'connect' && before.status !== 'connect') expect(link.retryAt).toBeGreaterThanOrEqual(now)
+        if (link.status === 'connect' && before.status !== 'connect') expect(link.retryAt >= now).toBe(true)
         if (link.status === 'connect') open = false
-        expect(['connect', 'connecting', 'sync', 'connected']).toContain(roleWord(link))
       }
     }
   })

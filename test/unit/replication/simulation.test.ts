@@ -26,7 +26,7 @@ import { seeded } from '../../support/random.js'
 
 test('replicas have their master’s data, whatever happens', () => {
   const seeds =
-    process.env.SEED === undefined ? Array.from({ length: 40 }, (_, seed) => seed) : [Number(process.env.SEED)]
+    process.env.SEED === undefined ? Array.from({ length: 25 }, (_, seed) => seed) : [Number(process.env.SEED)]
   const totals = { partial: 0, full: 0, promotions: 0 }
   for (const seed of seeds) {
     const world = new World(seed)
@@ -43,7 +43,7 @@ test('replicas have their master’s data, whatever happens', () => {
 })
 
 test('a switch without loss costs no full resync', () => {
-  for (let seed = 0; seed < 20; seed++) {
+  for (let seed = 0; seed < 8; seed++) {
     const world = new World(seed, { cuts: false, switches: false })
     world.run(500)
     world.settle()
@@ -156,7 +156,7 @@ class World {
     const key = `${replid} ${offset}`
     const known = this.#oracle.get(key)
     if (known === undefined) this.#oracle.set(key, node.data)
-    else expect([key, node.data]).toEqual([key, known])
+    else if (node.data !== known) expect([key, node.data]).toEqual([key, known])
   }
 
   #step(): void {
