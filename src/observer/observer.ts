@@ -612,11 +612,13 @@ export class Observer {
   #tellHealth(now: Millis): void {
     for (const instance of this.#group.instances) {
       const watched = this.#watched.get(instance.id)
-      const { health } = healthOf(instance, this.#judge, now)
+      const verdict = healthOf(instance, this.#judge, now)
+      const { health } = verdict
       if (watched === undefined || watched.health === health) continue
       const wasDown = watched.health === 'down'
       watched.health = health
-      const fields = { group: this.name, node: instance.id, role: instance.role }
+      const because = 'because' in verdict ? verdict.because : undefined
+      const fields = { group: this.name, node: instance.id, role: instance.role, because }
       if (health === 'down') this.events.event('warn', '+sdown', fields)
       else if (wasDown && isUp(instance, this.#judge, now)) this.events.event('info', '-sdown', fields)
     }
