@@ -36,6 +36,7 @@ import { Failover } from './failover.js'
 import { newReplid, ReplicaFeed } from './feed.js'
 import { Follower } from './follower.js'
 import type { LogLevel, NodeLog } from './log.js'
+import { NodeMetrics } from './metrics.js'
 import { Pauses } from './pause.js'
 import { PubSub } from './pubsub.js'
 import { Session } from './session.js'
@@ -79,6 +80,7 @@ export class NodeServer {
   readonly snapshots: Snapshots
   readonly shutdown: Shutdown
   readonly dispatcher: Dispatcher
+  readonly metrics: NodeMetrics
   /** Our link to a master; undefined while we are one. */
   follower: Follower | undefined
   loading = false
@@ -136,6 +138,7 @@ export class NodeServer {
       loaded.renames,
     )
     this.pause = new Pauses(this)
+    this.metrics = new NodeMetrics(this)
     applySettings(this)
     for (const warning of loaded.warnings) log.warning(warning)
     this.recalm()
@@ -150,6 +153,8 @@ export class NodeServer {
     this.loading = true
     this.recalm()
     await this.#listen()
+    const metricsPort = config.number('metrics-port')
+    if (metricsPort > 0) await this.metrics.listen('127.0.0.1', metricsPort)
     this.#startTimers()
     await this.snapshots.loadAtStart()
     this.loading = false
@@ -170,7 +175,7 @@ export class NodeServer {
         const optional = name.startsWith('-')
         const host = bindAddress(optional ? name.slice(1) : name)
         try {
-          this.#listeners.push(await listen({ host, port: this.port }, this.#accept))
+          this.#listeners.push(await listen({ host, port }, this.#accept))
         } catch (error) {
           if (optional && this.#listeners.length > 0) continue
           this.log.warning(`Failed listening on port ${port} (TCP), aborting: ${(error as Error).message}`)
@@ -198,6 +203,7 @@ export class NodeServer {
     for (const cancel of this.#timers) cancel()
     this.#timers.length = 0
     this.follower?.stop('shutdown')
+    this.metrics.close()
     this.snapshots.stop()
     for (const session of [...this.clients]) session.peer.destroy('shutdown')
     await Promise.all(this.#listeners.map(listener => listener.close()))
@@ -207,7 +213,12 @@ export class NodeServer {
     this.#exited(code)
   }
 
-  /** CONFIG SET port: listens there, then gives up the old one. */
+  /** Its name in metrics. */
+  get address(): string {
+    const host = this.config.text('replica-announce-ip')
+    return `${host === '' ? '127.0.0.1' : host}:${this.port}`
+  }
+
   get port(): number {
     return this.#listeners.find(listener => listener.port > 0)?.port ?? this.config.number('port')
   }

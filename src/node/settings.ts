@@ -95,6 +95,20 @@ export function applySettings(server: NodeServer): void {
     engine.settings.protoMaxBulkLen = config.number('proto-max-bulk-len')
     for (const session of server.clients) session.limitsChanged()
   })
+  // What cannot be had at run time is refused rather than accepted without effect.
+  for (const name of ['port', 'bind', 'tls-port'] as const)
+    onlyAtStart(name, 'Unable to listen on this port. Check server logs.')
+  onlyAtStart('appendonly', 'the append-only file is not supported by this server yet')
+
+  function onlyAtStart(name: DirectiveName, refusal: string): void {
+    let started = false
+    config.watch(name, () => {
+      if (started) return refusal
+      started = true
+      return undefined
+    })
+  }
+
   config.watch('dir', value => {
     const path = resolve(server.cwd, String(value))
     try {

@@ -65,6 +65,7 @@ export class Shutdown {
   }
 
   #finish(): void {
+    if (this.#stopping) return
     const { server } = this
     this.#cancel?.()
     const replicas = server.repl.list()

@@ -160,10 +160,22 @@ export class Snapshots {
 
   async #write(snapshot: Snapshot, handle: FileHandle): Promise<void> {
     for (let done = false; !done; ) {
-      done = snapshot.slice(SLICE_BYTES)
+      const before = snapshot.keys
+      done = snapshot.slice(this.#sliceBytes())
       await handle.writeFile(snapshot.take())
+      await this.#linger('rdb-key-save-delay', snapshot.keys - before)
       if (this.#abandoned) throw new Error('abandoned')
     }
+  }
+
+  /** For tests of what happens meanwhile: so many microseconds per key. */
+  #linger(directive: 'key-load-delay' | 'rdb-key-save-delay', keys: number): Promise<void> {
+    const micros = this.server.config.number(directive) * keys
+    return micros > 0 && !this.#abandoned ? this.#pause(micros / 1000) : nextTurn()
+  }
+
+  #sliceBytes(): number {
+    return this.server.config.number('rdb-key-save-delay') > 0 ? 1 : SLICE_BYTES
   }
 
   #saved(startedAt: Millis, dirty: number, failure: string | undefined): void {
@@ -263,9 +275,11 @@ export class Snapshots {
     const preamble = Buffer.from(formatPreamble({ kind: 'eof', mark }))
     for (const session of this.#readers()) session.peer.writeThrough(preamble)
     for (let done = false; !done; ) {
-      done = snapshot.slice(SLICE_BYTES)
+      const before = snapshot.keys
+      done = snapshot.slice(this.#sliceBytes())
       const bytes = snapshot.take()
       for (const session of this.#readers()) session.peer.writeThrough(bytes)
+      await this.#linger('rdb-key-save-delay', snapshot.keys - before)
       await this.#roomForAll()
       if (this.#abandoned || repl.replicas.snapshotReaders().length === 0) throw new Error('no replica is left')
     }
@@ -278,7 +292,6 @@ export class Snapshots {
 
   /** Until no replica has more than a window of unsent bytes; whose socket moves has made progress. */
   async #roomForAll(): Promise<void> {
-    await nextTurn()
     const { repl, clock } = this.server
     for (;;) {
       let full = false
@@ -365,9 +378,13 @@ export class Snapshots {
 
   async #read(path: string, loader: SnapshotLoader): Promise<LoadedSnapshot> {
     try {
-      for await (const chunk of createReadStream(path, { highWaterMark: READ_BYTES })) {
+      const { config } = this.server
+      const slow = config.number('key-load-delay') > 0
+      const highWaterMark = slow ? config.number('loading-process-events-interval-bytes') : READ_BYTES
+      for await (const chunk of createReadStream(path, { highWaterMark })) {
+        const before = loader.keys
         loader.feed(chunk as Buffer)
-        await nextTurn()
+        await this.#linger('key-load-delay', loader.keys - before)
       }
       return loader.finish()
     } catch (error) {
