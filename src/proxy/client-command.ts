@@ -120,13 +120,15 @@ function reply(session: Session, request: Request, args: readonly Bytes[]): void
 
 // ── The list ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+const TYPES = new Set(['normal', 'master', 'replica', 'slave', 'pubsub'])
+
 /** CLIENT LIST [TYPE normal|master|replica|pubsub] [ID id …] */
 function list(session: Session, request: Request, args: readonly Bytes[]): void {
   let wanted = [...session.hub.sessions.values()]
   const filter = args[2]?.toUpperCase()
   if (filter === 'TYPE' && args.length === 4) {
     const type = (args[3] as Bytes).toLowerCase()
-    if (!['normal', 'master', 'replica', 'slave', 'pubsub'].includes(type)) {
+    if (!TYPES.has(type)) {
       return session.fail(request, `ERR Unknown client type '${args[3]}'`)
     }
     wanted = wanted.filter(one => type === typeOf(one))
@@ -167,6 +169,8 @@ function describe(session: Session): string {
     ['qbuf-free', 0],
     ['argv-mem', 0],
     ['multi-mem', 0],
+    ['rbs', 16384],
+    ['rbp', 16384],
     ['obl', peer.out.length],
     ['oll', 0],
     ['omem', peer.queuedBytes],
@@ -229,6 +233,7 @@ function readFilters(
         filters.push(one => `${one.peer.localHost}:${one.peer.localPort}` === value)
         break
       case 'TYPE':
+        if (!TYPES.has(value.toLowerCase())) return refuse(`ERR Unknown client type '${value}'`)
         filters.push(one => typeOf(one) === value.toLowerCase())
         break
       case 'USER':

@@ -225,7 +225,12 @@ export class Group implements UpstreamOwner {
     const master = this.#master
     if (master === undefined || upstream.instanceId !== master.id || upstream.closed) return
     if (this.#retiring.some(retiring => retiring.upstream === upstream)) return
-    const { role, runId, replid, offset } = introduction
+    const { role, runId, replid, offset, busy } = introduction
+    if (busy && master.sharedIsConfirmed) {
+      // The process is the one that has told us who it is; the client shall hear that it is busy.
+      upstream.confirmed = true
+      return this.#drainKept()
+    }
     const expected = master.view.runId
     const isIt = role === 'master' && (expected === undefined || runId === undefined || runId === expected)
     if (!isIt || replid === undefined || offset === undefined) {

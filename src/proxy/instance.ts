@@ -72,6 +72,10 @@ export class Instance implements Candidate {
     return (this.#lanes[0] === undefined ? 0 : 1) + (this.#lanes[1] === undefined ? 0 : 1)
   }
 
+  get sharedIsConfirmed(): boolean {
+    return this.#lanes.some(lane => lane?.confirmed)
+  }
+
   /** When a broken lane may be opened again. */
   get retryAt(): Millis {
     return this.#retryAt

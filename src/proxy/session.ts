@@ -12,6 +12,7 @@
  * (`#stalled`), must be answered before others may follow (`#awaiting`), too many are in flight, or the client does not
  * read. Meanwhile the client may send a bounded amount ahead; then its socket is not read.
  */
+import { readLatin1 } from '../base/latin1.js'
 import type { Bytes, Millis, Offset } from '../base/units.js'
 import { isBlocking } from '../command/table.js'
 import type { Peer, PeerHandler } from '../net/peer.js'
@@ -135,8 +136,9 @@ export class Session implements Asker, PeerHandler {
     return this.#head === undefined && this.transaction === undefined && this.#decoder.pending === 0
   }
 
+  /** Bytes that were read from it and not answered or sent on, the command at hand included. */
   get aheadBytes(): number {
-    return this.#decoder.pending
+    return this.#decoder.pending + (this.#running ? this.#decoder.end - this.#decoder.start : 0)
   }
 
   authenticate(): void {
@@ -218,7 +220,7 @@ export class Session implements Asker, PeerHandler {
     }
     if (call === calls.unknown && this.#isWeb()) return this.peer.destroy('web')
     const request = this.#enqueue(call)
-    this.lastCommand = call.name
+    this.lastCommand = call.name === 'client' && decoder.argc > 1 ? `client|${decoder.arg(1).toLowerCase()}` : call.name
     if (this.replyMode !== 'on') this.#mute(request)
     if (
       !this.authenticated ||
@@ -399,8 +401,15 @@ export class Session implements Asker, PeerHandler {
   }
 
   #sendAlone(request: Request, call: Call, decoder: Decoder): void {
-    const upstream = this.borrowConfirmed(this.pinned, request, decoder)
-    if (upstream === undefined) return
+    // SCRIPT KILL comes when the instance answers nothing else, not even who it is; elsewhere it does no harm.
+    const urgent = call.handling === 'alone' && call.name.includes('|')
+    const upstream = urgent
+      ? (this.pinned ?? this.group.borrow(this))
+      : this.borrowConfirmed(this.pinned, request, decoder)
+    if (upstream === undefined) {
+      if (urgent) this.group.keep(this, request, decoder)
+      return
+    }
     this.pinned = upstream
     request.effect = 'pinned'
     this.awaitAnswers()
@@ -485,6 +494,7 @@ export class Session implements Asker, PeerHandler {
   push(buffer: Buffer, start: number, end: number): void {
     if (this.closed) return
     if (this.subscription?.receive(buffer, start, end)) return
+    if (this.monitor !== undefined && isOwnNoise(buffer, start, end)) return
     this.passThrough(buffer, start, end)
   }
 
@@ -610,4 +620,10 @@ export class Session implements Asker, PeerHandler {
     }
     this.#head = this.#tail = this.#stalled = undefined
   }
+}
+
+/** MONITOR shows the client's world: not the questions that the proxy itself asks on its connections. */
+function isOwnNoise(buffer: Buffer, start: number, end: number): boolean {
+  const line = readLatin1(buffer, start, Math.min(end, start + 256))
+  return / "(ROLE|INFO" "(server|replication)|CLIENT" "(ID|SETNAME" "lagrange-proxy))"\r\n$/.test(line)
 }

@@ -49,6 +49,8 @@ export interface Introduction {
   readonly replid: string | undefined
   readonly offset: Offset | undefined
   readonly version: string | undefined
+  /** It runs a script and answers nothing else: what it is cannot be asked now. */
+  readonly busy: boolean
 }
 
 export interface UpstreamOwner {
@@ -93,6 +95,9 @@ export interface UpstreamTools {
   readonly blocks: BlockPool
 }
 
+/** As deep as a script can nest what it returns; nesting is followed without recursion. */
+const REPLY_DEPTH = 10_000
+
 const DASH = 0x2d
 const PUSH = 0x3e
 const ROLE = encodeCommand(['ROLE'])
@@ -118,7 +123,7 @@ export class Upstream implements Flushable, PeerHandler {
   heardAt: Millis = 0
   #state: 'connecting' | 'open' | 'closed' = 'connecting'
   readonly #peer: Peer
-  readonly #decoder = new Decoder({ ...replyLimits })
+  readonly #decoder = new Decoder({ ...replyLimits, depth: REPLY_DEPTH })
   readonly #pending = new Fifo<Request>(64)
   readonly #log: Log
   readonly #piped: Buffer[] = []
@@ -209,7 +214,8 @@ export class Upstream implements Flushable, PeerHandler {
       server = infoFields(decoder.value())
     })
     this.ask(INFO_REPLICATION, decoder => {
-      const fields = infoFields(decoder.value())
+      const reply = decoder.value()
+      const fields = infoFields(reply)
       const offset = Number(fields.get('master_repl_offset'))
       then({
         runId: server.get('run_id'),
@@ -217,6 +223,7 @@ export class Upstream implements Flushable, PeerHandler {
         role: fields.get('role'),
         replid: fields.get('master_replid'),
         offset: Number.isFinite(offset) ? offset : undefined,
+        busy: reply.type === 'error' && reply.value.startsWith('BUSY'),
       })
     })
   }
