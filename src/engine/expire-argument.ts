@@ -62,6 +62,13 @@ export function expiryInstant(call: Call, amount: Bytes, unit: ExpiryUnit): Unix
   return Number(at)
 }
 
+/** An instant as an argument. We count in doubles, which beyond 2^53 may round up past what 64 bits hold. */
+export function instantText(at: UnixMillis): Bytes {
+  if (Number.isSafeInteger(at)) return String(at)
+  const exact = BigInt(at)
+  return String(exact > INT64_MAX ? INT64_MAX : exact)
+}
+
 /** The conditions of EXPIRE: at most one of NX, XX, GT, LT, but XX may stand beside the last two. */
 export interface ExpireCondition {
   nx: boolean

@@ -14,7 +14,9 @@ export function textOfString(value: StringValue): Bytes {
 
 /** The bytes from `start` up to `end`, or as many as there are. */
 export function sliceOfString(value: StringValue, start: number, end: number): Bytes {
-  return typeof value === 'string' ? value.slice(start, end) : readLatin1(value, Math.min(start, value.length), Math.min(end, value.length))
+  return typeof value === 'string'
+    ? value.slice(start, end)
+    : readLatin1(value, Math.min(start, value.length), Math.min(end, value.length))
 }
 
 export function byteAt(value: StringValue, at: number): number {

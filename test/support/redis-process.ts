@@ -12,6 +12,8 @@ import { encodeCommand } from '../../src/resp/encoder.js'
 import type { Frame } from '../../src/resp/protocol.js'
 
 export interface RedisProcess {
+  /** Its unix socket. */
+  readonly path: string
   /** Sends the requests in one write and answers their replies in order. */
   call(requests: readonly (readonly (string | Buffer)[])[]): Promise<Frame[]>
   stop(): Promise<void>
@@ -32,6 +34,7 @@ export async function startRedis(...directives: string[]): Promise<RedisProcess>
   await once(socket, 'connect')
   const answers = repliesOf(socket)
   return {
+    path,
     call(requests) {
       socket.write(Buffer.concat(requests.map(encodeCommand)))
       return answers(requests.length)

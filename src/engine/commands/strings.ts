@@ -8,7 +8,7 @@ import { arityError } from '../../command/table.js'
 import type { ReplyWriter } from '../../resp/reply.js'
 import { int64Arg, intArg } from '../arguments.js'
 import type { Call, Handler } from '../call.js'
-import { expiryInstant, readExpiryOptions } from '../expire-argument.js'
+import { expiryInstant, instantText, readExpiryOptions } from '../expire-argument.js'
 import { addLongDouble, formatLongDouble, parseLongDouble } from '../long-double.js'
 import { addInt64, INT64_MIN } from '../numbers.js'
 import { NOT_A_FLOAT, OVERFLOW, refuse } from '../refusal.js'
@@ -76,7 +76,7 @@ export const stringCommands: Readonly<Record<string, Handler>> = {
     } else if (options.unit !== undefined) {
       call.setExpireAt(key, at)
       call.modified(key, 'g', 'expire')
-      call.propagateAs('PEXPIREAT', key, String(at))
+      call.propagateAs('PEXPIREAT', key, instantText(at))
     } else if (options.persist && call.expireAt(key) !== 0) {
       call.setExpireAt(key, 0)
       call.modified(key, 'g', 'persist')
@@ -189,7 +189,7 @@ function setWithOptions(call: Call, args: readonly Bytes[], reply: ReplyWriter):
   if (options.unit !== undefined) {
     call.setExpireAt(key, at)
     call.notify('g', 'expire', key)
-    call.propagateAs('SET', key, value, 'PXAT', String(at))
+    call.propagateAs('SET', key, value, 'PXAT', instantText(at))
   } else if (options.get) call.propagateAs(...args.filter((arg, index) => index < 3 || arg.toUpperCase() !== 'GET'))
 }
 
@@ -200,7 +200,7 @@ function setWithExpiry(call: Call, args: readonly Bytes[], unit: 'EX' | 'PX', re
   call.setExpireAt(key, at)
   call.modified(key, '$', 'set')
   call.notify('g', 'expire', key)
-  call.propagateAs('SET', key, value, 'PXAT', String(at))
+  call.propagateAs('SET', key, value, 'PXAT', instantText(at))
   reply.ok()
 }
 
