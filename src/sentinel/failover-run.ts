@@ -4,8 +4,9 @@
 import type { EventSink } from '../base/bus.js'
 import type { Clock } from '../base/clock.js'
 import { unreachable } from '../base/invariant.js'
+import type { Millis } from '../base/units.js'
 import type { Observer } from '../observer/observer.js'
-import { selectCandidate } from '../topology/candidate.js'
+import { type Selection, selectCandidate, worthWaitingFor } from '../topology/candidate.js'
 import {
   beginFailover,
   type Failover,
@@ -20,6 +21,9 @@ import { healthOf } from '../topology/group.js'
 import { siblingsOf } from '../topology/siblings.js'
 import { explain, type Orders } from './orders.js'
 import type { Outcome, SwitchRecord } from './record.js'
+
+/** While it waits for a replica that is late. */
+const AGAIN_MS: Millis = 20
 
 export class FailoverRun {
   #machine: Failover
@@ -83,7 +87,7 @@ export class FailoverRun {
         return
       }
       case 'select':
-        this.#soon(this.#select(effect.since))
+        this.#select(effect.since)
         return
       case 'promote':
         orders.promote(effect.id).then(
@@ -105,15 +109,31 @@ export class FailoverRun {
     }
   }
 
-  #select(since: number): FailoverEvent {
-    const { observer, record, plan } = this
+  #select(since: Millis): void {
+    const { observer, plan } = this
+    // It was given up while a late replica was waited for.
+    if (this.#machine.state.step !== 'select_slave') return
     // The replicas have just been asked; what they said may have acquitted the master.
-    if (record.cause !== 'operator' && observer.diagnosis.evidence === undefined) {
-      return { type: 'abort', reason: `evidence-gone: ${observer.diagnosis.name}` }
+    if (this.record.cause !== 'operator' && observer.diagnosis.evidence === undefined) {
+      this.#soon({ type: 'abort', reason: `evidence-gone: ${observer.diagnosis.name}` })
+      return
     }
     const now = this.clock.now()
     const rules = { planned: false, lagBytesMax: Number.POSITIVE_INFINITY, since, to: this.to }
-    const { candidate, because, refused } = selectCandidate(observer.group, rules, observer.judgeOptions, now)
+    const selection = selectCandidate(observer.group, rules, observer.judgeOptions, now)
+    const late = worthWaitingFor(selection, observer.group).filter(
+      id => plan.replicas.includes(id) && !this.#isDown(id),
+    )
+    if (late.length > 0 && now < since + this.options.askTimeoutMs + this.options.patienceMs) {
+      observer.look(late)
+      this.clock.after(AGAIN_MS, () => this.#select(since))
+      return
+    }
+    this.#soon(this.#selected(selection, now))
+  }
+
+  #selected({ candidate, because, refused }: Selection, now: Millis): FailoverEvent {
+    const { observer, record, plan } = this
     const why = refused.map(({ id, reason }) => `${id}:${reason}`).join(' ')
     this.events.event('info', '+selected-slave', { group: observer.name, node: candidate, because, refused: why })
     record.to = candidate
@@ -126,6 +146,11 @@ export class FailoverRun {
   /** After the effects of this step have been performed. */
   #soon(event: FailoverEvent): void {
     void Promise.resolve().then(() => this.handle(event))
+  }
+
+  #isDown(id: string): boolean {
+    const instance = this.observer.instance(id)
+    return instance === undefined || healthOf(instance, this.observer.judgeOptions, this.clock.now()).health === 'down'
   }
 
   #isMasterBack(): boolean {

@@ -100,6 +100,17 @@ function refuseDistance(instance: InstanceFacts, group: Group, rules: CandidateR
   return head - (instance.offset ?? 0) > rules.lagBytesMax ? 'lagging' : undefined
 }
 
+/**
+ * Replicas that were passed over only because they have not answered yet, although they are known to have more than the
+ * one that was chosen: a busy moment of theirs must not cost what they have.
+ */
+export function worthWaitingFor(selection: Selection, group: Group): readonly string[] {
+  const offsetOf = (id: string | undefined): number => group.instances.find(each => each.id === id)?.offset ?? -1
+  const chosen = offsetOf(selection.candidate)
+  const late = selection.refused.filter(({ reason }) => reason === 'no-fresh-facts' || reason === 'unreachable')
+  return late.map(({ id }) => id).filter(id => offsetOf(id) > chosen)
+}
+
 /** Best first: more data, then lower priority, then the smaller run id. */
 export function compareCandidates(a: InstanceFacts, b: InstanceFacts): number {
   const data = (b.offset ?? 0) - (a.offset ?? 0)

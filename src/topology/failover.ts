@@ -27,6 +27,8 @@ export interface FailoverOptions {
   readonly electTimeoutMs: Millis
   /** For the replicas' answers; those that are late are not candidates. */
   readonly askTimeoutMs: Millis
+  /** For those that are late although they are known to have more than all the others. */
+  readonly patienceMs: Millis
   readonly promoteTimeoutMs: Millis
   readonly reconfTimeoutMs: Millis
 }
@@ -34,6 +36,7 @@ export interface FailoverOptions {
 export const failoverDefaults: FailoverOptions = {
   electTimeoutMs: 1000,
   askTimeoutMs: 200,
+  patienceMs: 500,
   promoteTimeoutMs: 1000,
   reconfTimeoutMs: 1000,
 }
@@ -112,7 +115,8 @@ export function beginFailover(plan: FailoverPlan, options: FailoverOptions, now:
 
 /** The longest a failover can last. */
 export function longestFailoverMs(options: FailoverOptions): Millis {
-  return options.electTimeoutMs + options.askTimeoutMs + options.promoteTimeoutMs + options.reconfTimeoutMs
+  const { electTimeoutMs, askTimeoutMs, patienceMs, promoteTimeoutMs, reconfTimeoutMs } = options
+  return electTimeoutMs + askTimeoutMs + patienceMs + promoteTimeoutMs + reconfTimeoutMs
 }
 
 export function isOver(failover: Failover): boolean {

@@ -1,7 +1,7 @@
 /** Diagnosis, candidate, adoption, repairs, lineage and view: which answer for which facts. */
 import { describe, expect, test } from 'vitest'
 import { chooseMaster } from '../../../src/topology/adopt.js'
-import { type CandidateRules, selectCandidate } from '../../../src/topology/candidate.js'
+import { type CandidateRules, selectCandidate, worthWaitingFor } from '../../../src/topology/candidate.js'
 import { diagnose } from '../../../src/topology/diagnose.js'
 import { emptyGroup, type Group } from '../../../src/topology/group.js'
 import { addToPast, kinship } from '../../../src/topology/lineage.js'
@@ -126,6 +126,19 @@ describe('candidate', () => {
       expect(selection.candidate).toBeUndefined()
       expect(selection.refused.map(refusal => refusal.reason)).toEqual([reason])
     })
+  }
+})
+
+test('a late replica is worth waiting for when it is known to have more', () => {
+  const rules = { planned: false, lagBytesMax: Number.POSITIVE_INFINITY, since: NOW - 20 }
+  for (const [offset, expected] of [
+    [2000, ['h:3']],
+    [900, []],
+  ] as const) {
+    const given = group(master(1, seen.dead), replica(2), replica(3, { offset, infoAt: NOW - 500 }))
+    const selection = selectCandidate(given, rules, options, NOW)
+    expect(selection.candidate).toBe('h:2')
+    expect(worthWaitingFor(selection, given)).toEqual(expected)
   }
 })
 
