@@ -211,7 +211,8 @@ export class HashTable<V> {
   /** Some entry's slot, every one as likely as the others; -1 when there is none. `random` gives [0, 1). */
   randomSlot(random: () => number): number {
     if (this.size === 0) return -1
-    const end = this.slotEnd
+    const last = this.#pages.length - 1
+    const end = (last << PAGE_BITS) + (this.#pages[last] as Page<V>).used
     for (let tries = 0; tries < 200; tries++) {
       const slot = Math.floor(random() * end)
       if (this.keyAt(slot) !== undefined) return slot

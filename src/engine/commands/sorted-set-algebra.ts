@@ -127,8 +127,9 @@ function combine(
 
 function unite(sources: readonly Source[], weights: readonly number[], aggregate: Aggregate): Scores {
   const found = new Map<Bytes, number>()
-  for (const [index, source] of sources.entries())
-    forEachOf(source, weights[index] as number, (member, score) => {
+  // Sums of doubles depend on the order: Redis begins with the smallest.
+  for (const { source, weight } of bySize(sources, weights))
+    forEachOf(source, weight, (member, score) => {
       const before = found.get(member)
       found.set(member, before === undefined ? score : join(before, score, aggregate))
     })
@@ -138,9 +139,7 @@ function unite(sources: readonly Source[], weights: readonly number[], aggregate
 function intersect(sources: readonly Source[], weights: readonly number[], aggregate: Aggregate): Scores {
   const found = new Map<Bytes, number>()
   if (sources.includes(undefined)) return found
-  const order = sources.map((source, index) => ({ source, weight: weights[index] as number }))
-  order.sort((a, b) => (a.source?.size ?? 0) - (b.source?.size ?? 0))
-  const [smallest, ...others] = order
+  const [smallest, ...others] = bySize(sources, weights)
   forEachOf(smallest?.source, smallest?.weight ?? 1, (member, start) => {
     let score = start
     for (const { source, weight } of others) {
@@ -151,6 +150,11 @@ function intersect(sources: readonly Source[], weights: readonly number[], aggre
     found.set(member, score)
   })
   return found
+}
+
+function bySize(sources: readonly Source[], weights: readonly number[]): { source: Source; weight: number }[] {
+  const order = sources.map((source, index) => ({ source, weight: weights[index] as number }))
+  return order.sort((a, b) => (a.source?.size ?? 0) - (b.source?.size ?? 0))
 }
 
 function forEachOf(source: Source, weight: number, visit: (member: Bytes, score: number) => void): void {
