@@ -3,6 +3,7 @@
  */
 import type { Bytes, Offset } from '../base/units.js'
 import type { Decoder } from '../resp/decoder.js'
+import type { Call } from '../routing/calls.js'
 import type { ReadBecause, ReadRules } from '../routing/choose.js'
 import type { Instance } from './instance.js'
 import type { Recipient, Request } from './request.js'
@@ -32,6 +33,8 @@ export interface Asker extends Recipient {
   readonly poisoned: boolean
   /** Sends a command on a connection of its own: the group found that it may be sent now. */
   dispatchPinned(request: Request, decoder: Decoder): void
+  /** Sends a command on a connection that is lent for it alone. */
+  sendAlone(request: Request, call: Call, decoder: Decoder): void
   /** Its own connection is gone. `pending` are its requests on it, first to last, some handed over and some not. */
   onPinnedClosed(upstream: Upstream, reason: string, pending: readonly Request[]): void
   /** An answer on its own connection says that the request was not executed. True when the session has dealt with it. */

@@ -43,6 +43,8 @@ import { Waiting } from './waiting.js'
 
 /** How often the group looks at what does not announce itself: expired holds, silent replicas, a lost master. */
 const TICK_MS = 20
+/** So many connections are lent for no better reason than a busy script. */
+const ASIDE_MAX = 64
 /** How often an instance that should be the master and says it is not is asked again. */
 const ASK_AGAIN_MS = 40
 
@@ -338,7 +340,16 @@ export class Group implements UpstreamOwner {
     if (call.writes && session.replicaReads > 0 && this.#overtakes(session, call, decoder)) {
       return session.stall(request, decoder)
     }
+    if (lane.pending > 0 && this.isStuck(lane)) return session.sendAlone(request, call, decoder)
     this.sendToMaster(lane, session, request, call, decoder)
+  }
+
+  /**
+   * A script keeps the connection: behind it a command would wait in silence, where the instance would answer BUSY. A few
+   * may ask on connections of their own.
+   */
+  isStuck(lane: Upstream): boolean {
+    return lane.isStuck(this.tools.time.now) && (this.#master?.lent ?? 0) < ASIDE_MAX
   }
 
   /** On any connection to the master that may have it now: raises its marks and counts it. */

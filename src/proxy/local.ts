@@ -56,6 +56,12 @@ function sayOk(session: Session, request: Request): void {
 
 function ping(session: Session, request: Request, decoder: Decoder): void {
   if (decoder.argc > 2) return session.fail(request, "ERR wrong number of arguments for 'ping' command")
+  const { group, hub } = session
+  const lane = group.master?.lane(session.resp, hub.tools.time.now)
+  // Whether the master is busy with a script it says itself.
+  if (lane?.confirmed && lane.pending > 0 && group.isStuck(lane) && session.subscription === undefined) {
+    return session.sendAlone(request, request.call as Call, decoder)
+  }
   const out = session.begin(request)
   const subscribed = session.resp === 2 && session.subscription !== undefined
   if (subscribed) {

@@ -385,7 +385,7 @@ export class Session implements Asker, PeerHandler {
       case 'monitor':
         return this.#beginMonitor(request, decoder)
       default:
-        return this.#sendAlone(request, call, decoder)
+        return this.sendAlone(request, call, decoder)
     }
   }
 
@@ -400,7 +400,9 @@ export class Session implements Asker, PeerHandler {
     return undefined
   }
 
-  #sendAlone(request: Request, call: Call, decoder: Decoder): void {
+  sendAlone(request: Request, call: Call, decoder: Decoder): void {
+    if (!this.isFirst(request)) return this.stall(request, decoder)
+    request.effect = 'pinned'
     // SCRIPT KILL comes when the instance answers nothing else, not even who it is; elsewhere it does no harm.
     const urgent = call.handling === 'alone' && call.name.includes('|')
     const upstream = urgent
@@ -411,7 +413,6 @@ export class Session implements Asker, PeerHandler {
       return
     }
     this.pinned = upstream
-    request.effect = 'pinned'
     this.awaitAnswers()
     this.lastBecause = 'blocking'
     this.group.sendToMaster(upstream, this, request, call, decoder)

@@ -95,6 +95,8 @@ export interface UpstreamTools {
   readonly blocks: BlockPool
 }
 
+const STUCK_MS = 50
+
 /** As deep as a script can nest what it returns; nesting is followed without recursion. */
 const REPLY_DEPTH = 10_000
 
@@ -158,6 +160,13 @@ export class Upstream implements Flushable, PeerHandler {
 
   get oldest(): Request | undefined {
     return this.#pending.peek()
+  }
+
+  /** It has been waiting for a script for so long that whoever stands behind would rather hear BUSY. */
+  isStuck(now: Millis): boolean {
+    const oldest = this.#pending.peek()
+    if (oldest?.call?.spec?.group !== 'scripting' || oldest.kind !== 'client') return false
+    return now - Math.max(oldest.sentAt, this.heardAt) > STUCK_MS
   }
 
   // ── Sending ───────────────────────────────────────────────────────────────────────────────────────────────────────
