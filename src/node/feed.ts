@@ -126,11 +126,13 @@ export class ReplicaFeed implements Flushable {
     const now = server.clock.now()
     if (this.replicas.has(session.id)) return
     const profile = this.replicas.profileOf(session.id)
+    // Answers to what was sent with it (REPLCONF) are on their way; what the socket does not take is pending.
+    session.peer.flush()
     const admission = admitSync(
       request ?? 'sync',
       { role: server.syncRole(), failingOver: server.failover.inProgress, replid: this.log.history.replid },
       {
-        hasPendingOutput: session.out.length > 0,
+        hasPendingOutput: session.peer.queuedBytes > 0,
         wantsFilteredSnapshot: profile.filter !== 'everything',
         understandsEof: profile.understandsEof,
       },

@@ -149,22 +149,33 @@ export class NodeServer {
   /** Listens and loads; throws what `listen` throws. Answers when the data set is there. */
   async start(): Promise<void> {
     const { config, log } = this
-    log.notice(`Lagrange node ${this.lagrangeVersion} is starting. PID: ${process.pid}`)
     this.loading = true
     this.recalm()
+    const master = this.#configuredMaster()
+    // A replica from the first moment: nobody may take it for a second master while it reads its file.
+    if (master !== undefined) {
+      this.follower = new Follower(this, master, false)
+      this.#roleChanged()
+    }
     await this.#listen()
+    // Only now: who starts us and reads our log must not take a taken port for a start.
+    log.notice(`Lagrange node ${this.lagrangeVersion} is starting. PID: ${process.pid}`)
     const metricsPort = config.number('metrics-port')
     if (metricsPort > 0) await this.metrics.listen('127.0.0.1', metricsPort)
     this.#startTimers()
     await this.snapshots.loadAtStart()
     this.loading = false
     this.recalm()
-    const master = config.text('replicaof')
-    if (master !== '') {
-      const [host, port] = master.split(' ') as [string, string]
-      this.follow({ host, port: Number(port) }, this.snapshots.restored)
+    if (master !== undefined) {
+      this.follower = undefined
+      this.follow(master, this.snapshots.restored)
     }
     log.notice('Ready to accept connections')
+  }
+
+  #configuredMaster(): Address | undefined {
+    const [host, port] = this.config.text('replicaof').split(' ')
+    return host === undefined || port === undefined ? undefined : { host, port: Number(port) }
   }
 
   async #listen(): Promise<void> {
@@ -470,7 +481,7 @@ export class NodeServer {
     this.stats.outputBytes = this.sentBytes()
     this.stats.sample(now)
     this.usedMemory()
-    this.follower?.handle({ type: 'tick' })
+    if (!this.loading) this.follower?.handle({ type: 'tick' })
     this.repl.tick()
     this.clients.tick(now)
     this.snapshots.tick()

@@ -183,6 +183,7 @@ export class Session implements Caller, PeerHandler {
   }
 
   onDrain(): void {
+    if (this.replica !== undefined) this.server.repl.pump(this)
     if (!this.#choked) return
     this.#choked = false
     this.peer.resume()

@@ -2,7 +2,8 @@
  * Our node and redis-server follow one another, in both directions: after thousands of mixed writes, cuts, promotions and
  * restarts both hold the same data, by the same offsets.
  */
-import { describe, expect, test } from 'vitest'
+import { connect } from 'node:net'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { textOf } from '../../src/resp/protocol.js'
 import { requireReal } from '../support/real.js'
 import { until } from '../support/redis-group.js'
@@ -222,4 +223,58 @@ redis.describe('replication', () => {
     await expectSame(master, replica)
     expect((await infoOf(master)).sync_full).toBe('1')
   })
+})
+
+test('a replica that stops reading holds its place, and gets the rest when it reads again, without further writes', async () => {
+  const master = await startNode({ args: ['--repl-backlog-size', '16kb'] })
+  const replica = await startNode()
+  await follow(replica, master)
+  const { master_replid, master_repl_offset } = await infoOf(master, 'replication')
+  const start = Number(master_repl_offset)
+
+  let received = 0
+  let preamble = ''
+  const tap = connect(master.port, '127.0.0.1')
+  onTestFinished(() => void tap.destroy())
+  tap.on('data', chunk => {
+    const text = chunk.toString('latin1')
+    if (preamble === '' && text.startsWith('+OK')) {
+      preamble = text.slice(0, text.indexOf('\r\n', text.indexOf('+CONTINUE')) + 2)
+      received -= preamble.length
+    }
+    received += chunk.length
+  })
+  tap.write(`REPLCONF capa psync2\r\nPSYNC ${master_replid} ${start + 1}\r\n`)
+  await until('the tap is attached', () => preamble.includes(`+CONTINUE ${master_replid}`))
+  tap.pause()
+  const client = master.client()
+  for (let round = 0; round < 12; round++) {
+    await Promise.all(Array.from({ length: 16 }, () => client.send(['SET', 'big', 'x'.repeat(64 * 1024)])))
+  }
+  const end = Number((await infoOf(master, 'replication')).master_repl_offset)
+  expect(end - start).toBeGreaterThan(12 * 1024 * 1024)
+  tap.resume()
+  await until('everything has come', () => received >= end - start)
+})
+
+test('a replica that holds up too much is dropped at client-output-buffer-limit', async () => {
+  const master = await startNode({
+    args: ['--client-output-buffer-limit', 'replica 2mb 0 0', '--repl-backlog-size', '16kb'],
+  })
+  const replica = await startNode()
+  await follow(replica, master)
+  const { master_replid, master_repl_offset } = await infoOf(master, 'replication')
+  const tap = connect(master.port, '127.0.0.1')
+  onTestFinished(() => void tap.destroy())
+  tap.on('error', () => undefined)
+  tap.write(`PSYNC ${master_replid} ${Number(master_repl_offset) + 1}\r\n`)
+  await until('it is attached', async () => (await infoOf(master)).connected_slaves === '2')
+  tap.pause()
+  const client = master.client()
+  await until('it is dropped', async () => {
+    await Promise.all(Array.from({ length: 16 }, () => client.send(['SET', 'big', 'x'.repeat(64 * 1024)])))
+    return (await infoOf(master)).connected_slaves === '1'
+  })
+  expect(master.log()).toContain('output-limit')
+  await expectSame(master, replica)
 })

@@ -1,6 +1,7 @@
 /**
  * Commands about the connection itself: who it is, which protocol and database, and the CLIENT family about all of them.
  */
+import { formatAddress } from '../../base/address.js'
 import type { Bytes } from '../../base/units.js'
 import { findCommand } from '../../command/table.js'
 import type { Encoder } from '../../resp/encoder.js'
@@ -292,7 +293,9 @@ function clientKill(session: Session, args: readonly Bytes[], reply: Encoder, se
     // The reply of a client that kills itself still leaves.
     if (victim !== session) victim.peer.destroy('killed')
   }
-  if (filter.type === 'master' && server.killMasterLink()) killed++
+  const master = server.follower?.master
+  const meansMaster = filter.type === 'master' || (master !== undefined && filter.address === formatAddress(master))
+  if (meansMaster && server.killMasterLink()) killed++
   if (old && killed === 0) reply.error('ERR No such client')
   else if (old) reply.ok()
   else reply.integer(killed)

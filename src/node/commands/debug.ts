@@ -73,7 +73,7 @@ const subcommands: Readonly<Record<string, DebugHandler>> = {
   },
 
   replicate(session, args, reply, server) {
-    server.effects.message(session.db, args.slice(3))
+    server.effects.message(session.db, args.slice(2))
     reply.ok()
   },
 

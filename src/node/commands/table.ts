@@ -8,7 +8,6 @@ import type { KeySpec } from '../../command/row.js'
 import { builtinTable, type CommandSpec, checkArity, findCommand, keysOf } from '../../command/table.js'
 import type { Encoder } from '../../resp/encoder.js'
 import type { NodeCommands } from '../dispatch.js'
-import type { NodeServer } from '../server.js'
 import { bulkArray, lower, replyHelp, SYNTAX_ERROR } from './words.js'
 
 export const tableCommands: NodeCommands = {
@@ -42,17 +41,17 @@ export const tableCommands: NodeCommands = {
     if (names === undefined) return reply.error(SYNTAX_ERROR)
     bulkArray(reply, names)
   },
-  'command|getkeys'(_session, args, reply, server) {
-    const found = findKeys(args.slice(2), server)
+  'command|getkeys'(_session, args, reply) {
+    const found = findKeys(args.slice(2))
     if ('error' in found) return reply.error(found.error)
     bulkArray(
       reply,
       found.positions.map(at => args[at + 2] as Bytes),
     )
   },
-  'command|getkeysandflags'(_session, args, reply, server) {
+  'command|getkeysandflags'(_session, args, reply) {
     const call = args.slice(2)
-    const found = findKeys(call, server)
+    const found = findKeys(call)
     if ('error' in found) return reply.error(found.error)
     reply.array(found.positions.length)
     for (const at of found.positions) {
@@ -71,9 +70,8 @@ export const tableCommands: NodeCommands = {
 
 function findKeys(
   call: readonly Bytes[],
-  server: NodeServer,
 ): { readonly spec: CommandSpec; readonly positions: readonly number[] } | { readonly error: Bytes } {
-  const spec = server.dispatcher.resolve(call)
+  const spec = builtinTable.resolve(call)
   if (spec === undefined) return { error: 'ERR Invalid command specified' }
   if (spec.keySpecs.length === 0 && !spec.movableKeys) return { error: 'ERR The command has no key arguments' }
   if (!checkArity(spec, call.length)) return { error: 'ERR Invalid number of arguments specified for command' }
