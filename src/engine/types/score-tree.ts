@@ -9,7 +9,8 @@
  */
 import type { Bytes } from '../../base/units.js'
 
-const LEAF_MAX = 128
+/** Entries of a leaf; a tree of no more than these is one leaf, as long as it only grew. */
+export const LEAF_MAX = 128
 const INNER_MAX = 64
 
 interface Leaf {
@@ -75,6 +76,13 @@ export class ScoreTree {
     return rank + low
   }
 
+  /** The score of a member of a tree that never had more than `LEAF_MAX` entries. */
+  scoreInLeaf(member: Bytes): number | undefined {
+    const leafNode = this.#root
+    const at = leafNode.children === undefined ? leafNode.members.indexOf(member) : -1
+    return leafNode.children === undefined && at >= 0 ? leafNode.scores[at] : undefined
+  }
+
   rankOf(score: number, member: Bytes): number {
     return this.countWhile((s, m) => s < score || (s === score && m < member))
   }
@@ -87,26 +95,6 @@ export class ScoreTree {
   /** Visits `count` entries from `rank` on downwards. */
   forRangeBackwards(rank: number, count: number, visit: (member: Bytes, score: number) => void): void {
     if (count > 0) walkDown(this.#root, rank, count, visit)
-  }
-
-  /** From entries that are in order already. */
-  static from(members: readonly Bytes[], scores: readonly number[]): ScoreTree {
-    const tree = new ScoreTree()
-    tree.size = members.length
-    const step = (LEAF_MAX * 3) / 4
-    let nodes: Node[] = []
-    for (let at = 0; at < members.length; at += step)
-      nodes.push(leaf(scores.slice(at, at + step), members.slice(at, at + step)))
-    while (nodes.length > 1) {
-      const parents: Node[] = []
-      for (let at = 0; at < nodes.length; at += INNER_MAX / 2) {
-        const children = nodes.slice(at, at + INNER_MAX / 2)
-        parents.push({ children, counts: children.map(countOf) })
-      }
-      nodes = parents
-    }
-    if (nodes[0] !== undefined) tree.#root = nodes[0]
-    return tree
   }
 }
 

@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest'
 import { defaultSettings } from '../../../src/engine/settings.js'
+import { HashValue } from '../../../src/engine/types/hash.js'
 import { IdMap, idAfter, idBefore, idText, MAX_ID, MIN_ID, makeId } from '../../../src/engine/types/id-map.js'
 import { ListValue } from '../../../src/engine/types/list.js'
 import { ScoreTree } from '../../../src/engine/types/score-tree.js'
 import { SetValue } from '../../../src/engine/types/set.js'
+import { SortedSetValue } from '../../../src/engine/types/sorted-set.js'
 import { seededRandom } from '../../support/engine-double.js'
 
 const settings = defaultSettings()
@@ -74,6 +76,43 @@ test('a list is an array, whichever end and place is changed', () => {
   }
   expect([...list]).toEqual(model)
   expect([...list.backwards()]).toEqual(model.toReversed())
+})
+
+test('hashes, sets and sorted sets stay right while they grow out of their arrays and shrink again', () => {
+  const random = seededRandom(31)
+  const hash = new HashValue()
+  const set = new SetValue()
+  const zset = new SortedSetValue()
+  const model = new Map<string, number>()
+  for (let step = 0; step < 6000; step++) {
+    const name = `name:${Math.floor(random() * 400)}`
+    const score = Math.floor(random() * 100) / 4
+    if (random() < (step < 3000 ? 0.6 : 0.3)) {
+      const added = !model.has(name)
+      model.set(name, score)
+      expect(hash.set(name, String(score), settings)).toBe(added)
+      expect(set.add(name, settings)).toBe(added)
+      expect(zset.set(name, score, settings)).toBe(added)
+    } else {
+      const there = model.delete(name)
+      expect(hash.delete(name)).toBe(there)
+      expect(set.delete(name)).toBe(there)
+      expect(zset.delete(name)).toBe(there)
+    }
+    if (step % 100 !== 0) continue
+    const inOrder = [...model].sort(([a, s], [b, t]) => s - t || (a < b ? -1 : 1))
+    const shown: [string, number][] = []
+    zset.forEach((member, value) => shown.push([member, value]))
+    expect(shown).toEqual(inOrder)
+    for (const [place, [member, value]] of inOrder.entries()) {
+      expect(zset.score(member)).toBe(value)
+      expect(zset.rank(member)).toBe(place)
+      expect(hash.get(member)).toBe(String(value))
+      expect(set.has(member)).toBe(true)
+    }
+    expect([hash.size, set.size, zset.size]).toEqual([model.size, model.size, model.size])
+    expect(new Set(set.toArray())).toEqual(new Set(model.keys()))
+  }
 })
 
 test('a set of integers is in order, and stays one up to 64 bits', () => {
