@@ -132,6 +132,12 @@ export class Dispatcher {
     this.#applyReplyMode(session, before)
   }
 
+  /** A command that had waited ended in an error. */
+  countFailure(session: Session, before: number): void {
+    this.#countError(session.out, before)
+    this.#applyReplyMode(session, before)
+  }
+
   #count(session: Session, spec: CommandSpec, args: readonly Bytes[], tookMs: Millis, before: number): void {
     const { stats } = this.server
     const micros = tookMs * 1000

@@ -133,6 +133,8 @@ export class Follower {
       log.notice(`Reconnecting to MASTER ${master}`)
     } else if (link.status === 'connect' && link.because === 'auth-failed') {
       log.warning('Unable to AUTH to MASTER: masterauth or masteruser is wrong')
+    } else if (link.status === 'connect' && /^(connect|handshake|transfer)-timeout$/.test(link.because)) {
+      log.warning(`Timeout connecting to the MASTER ${master} (${link.because})`)
     } else if (link.status === 'connect') log.event('warn', '-link', { master, because: link.because })
     else if (link.status === 'connected' && before.status === 'handshake') {
       log.notice('MASTER <-> REPLICA sync: Successful partial resynchronization: the master continues our history.')

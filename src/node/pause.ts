@@ -24,6 +24,11 @@ export class Pauses {
 
   constructor(private readonly server: NodeServer) {}
 
+  /** Sessions with a request that waits. */
+  get count(): number {
+    return this.#parked.size
+  }
+
   get active(): boolean {
     return this.#pauses.size > 0
   }

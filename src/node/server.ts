@@ -281,7 +281,7 @@ export class NodeServer {
   }
 
   get blockedClients(): number {
-    return this.waiting.count + this.acks.count
+    return this.waiting.count + this.acks.count + this.pause.count
   }
 
   /** CLIENT UNBLOCK: as if the time were over, or with an error. */

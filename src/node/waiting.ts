@@ -62,7 +62,11 @@ export class WaitingClients {
 
   /** Ends the waiting with an error: CLIENT UNBLOCK … ERROR, or a change of role. */
   fail(session: Session, error: Bytes): void {
-    this.#answer(session, () => session.out.error(error))
+    const before = session.out.length
+    this.#answer(session, () => {
+      session.out.error(error)
+      this.server.dispatcher.countFailure(session, before)
+    })
   }
 
   failAll(error: Bytes): void {
