@@ -6,6 +6,7 @@ import type { ReplyWriter } from '../../resp/reply.js'
 import { doubleArg, intArg, isWord } from '../arguments.js'
 import type { Call, Handler } from '../call.js'
 import { Refusal, refuse, SYNTAX, WRONG_TYPE } from '../refusal.js'
+import type { EngineSettings } from '../settings.js'
 import { SetValue } from '../types/set.js'
 import { SortedSetValue } from '../types/sorted-set.js'
 import { limitArg } from './sets.js'
@@ -54,10 +55,18 @@ function store(call: Call, args: readonly Bytes[], operation: Operation, reply: 
   const { sources, optionsAt } = readSources(call, args, 2)
   const { weights, aggregate } = readOptions(args, optionsAt, sources.length, operation, false)
   const result = new SortedSetValue()
-  for (const [member, score] of combine(operation, sources, weights, aggregate))
-    result.set(member, score, call.settings)
+  const scores = combine(operation, sources, weights, aggregate)
+  // Redis builds the result large and makes it small at the end; it matters to what becomes of a negative zero.
+  if (!fitsListpack(scores, call.settings)) result.encoding = 'skiplist'
+  for (const [member, score] of scores) result.set(member, score, call.settings)
   storeSortedSet(call, args[1] as Bytes, result, call.spec.name)
   reply.integer(result.size)
+}
+
+function fitsListpack(scores: Scores, settings: EngineSettings): boolean {
+  if (scores.size > settings.zsetMaxListpackEntries) return false
+  for (const member of scores.keys()) if (member.length > settings.zsetMaxListpackValue) return false
+  return true
 }
 
 type Source = SetValue | SortedSetValue | undefined
