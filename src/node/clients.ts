@@ -148,7 +148,7 @@ function flagsOf(session: Session): string {
   else if (session.monitoring) flags += 'O'
   if (session.subscriptionCount > 0) flags += 'P'
   if (session.transaction !== undefined) flags += 'x'
-  if (session.parked?.on === 'keys' || session.parked?.on === 'acks') flags += 'b'
+  if (session.parked !== undefined) flags += 'b'
   if (session.watchBroken) flags += 'd'
   if (session.closing) flags += 'c'
   if (session.noEvict) flags += 'e'

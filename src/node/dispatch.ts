@@ -192,7 +192,8 @@ export class Dispatcher {
       session.replyMode = 'skip'
       return
     }
-    if (session.out.length > before) session.out.truncate(before)
+    if (session.out.length > before && !session.pushed) session.out.truncate(before)
+    session.pushed = false
     if (session.replyMode === 'skip') {
       session.replyMode = 'on'
       session.refresh()

@@ -116,6 +116,7 @@ function countOf(session: Session, kind: Kind): number {
 }
 
 function confirm(session: Session, word: string, name: Bytes | undefined, count: number): void {
+  session.pushed = true
   session.out.push(3)
   session.out.bulk(word)
   if (name === undefined) session.out.null()

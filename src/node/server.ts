@@ -265,6 +265,7 @@ export class NodeServer {
     this.waiting.forget(session)
     this.acks.forget(session)
     this.pause.forget(session)
+    this.shutdown.forget(session)
     session.cancelTimeout?.()
     this.watches.forget(session)
     this.pubsub.forget(session)
@@ -281,7 +282,7 @@ export class NodeServer {
   }
 
   get blockedClients(): number {
-    return this.waiting.count + this.acks.count + this.pause.count
+    return this.waiting.count + this.acks.count + this.pause.count + this.shutdown.waiting
   }
 
   /** CLIENT UNBLOCK: as if the time were over, or with an error. */

@@ -58,6 +58,8 @@ export class Session implements Caller, PeerHandler {
   noEvict = false
   monitoring = false
   replyMode: 'on' | 'off' | 'skip' | 'skip-next' = 'on'
+  /** The present command has written pushes, which CLIENT REPLY does not silence. */
+  pushed = false
   transaction: Transaction | undefined
   readonly watched: { readonly db: number; readonly key: Bytes; expired: boolean }[] = []
   watchBroken = false

@@ -26,6 +26,16 @@ export class Shutdown {
 
   constructor(private readonly server: NodeServer) {}
 
+  /** Clients whose SHUTDOWN has not been answered. */
+  get waiting(): number {
+    return this.#asking.size
+  }
+
+  /** The connection is gone. */
+  forget(session: Session): void {
+    this.#asking.delete(session)
+  }
+
   /** `session` gets an answer only if we do not stop after all. */
   begin(flags: ShutdownFlags, session?: Session): void {
     if (this.#stopping) return

@@ -169,6 +169,13 @@ const scenes: Readonly<Record<string, Scene>> = {
     'PING c',
     'CLIENT REPLY ON',
     'PING d',
+    'CLIENT REPLY OFF',
+    'SUBSCRIBE x',
+    'UNSUBSCRIBE',
+    'CLIENT REPLY ON',
+    'CLIENT REPLY SKIP',
+    'SUBSCRIBE x',
+    'UNSUBSCRIBE',
   ],
   'CONFIG GET': [
     'CONFIG GET maxmemory',
