@@ -51,7 +51,6 @@ export const streamCommands: Readonly<Record<string, Handler>> = {
     const key = args[1] as Bytes
     const stream = call.writeStream(key)
     if (stream === undefined) throw NO_SUCH_KEY
-    if (id < stream.maxDeletedId) refuse('ERR The ID specified in XSETID is smaller than current max_deleted_entry_id')
     if (stream.length > 0) {
       if (id < (stream.entries.lastId ?? MIN_ID))
         refuse('ERR The ID specified in XSETID is smaller than the target stream top item')
