@@ -615,6 +615,10 @@ export class Group implements UpstreamOwner {
     if (upstream.confirmed) this.#noteHead(offset)
   }
 
+  onNoSample(flight: Flight): void {
+    this.#orphans.push(flight)
+  }
+
   onDemoted(upstream: Upstream, flight: Flight): void {
     this.#orphans.push(flight)
     this.#doubt(upstream)
@@ -792,6 +796,10 @@ export class Group implements UpstreamOwner {
     const lane = master.lane(2, now)
     if (lane === undefined) return
     let asked = false
+    if (lane.confirmed && this.#orphans.length > 0) {
+      this.#identify(lane)
+      asked = true
+    }
     for (const upstream of master.connections) {
       // Those lent out are asked when they are needed again, by whoever needs them; here all that stand.
       if (!upstream.open || upstream.confirmed || (upstream.pending > 0 && upstream.piped)) continue

@@ -17,12 +17,14 @@
 import type { Address } from '../base/address.js'
 import type { Clock } from '../base/clock.js'
 import { Fifo } from '../base/fifo.js'
+import { readLatin1 } from '../base/latin1.js'
 import type { Bytes, Millis, Offset } from '../base/units.js'
 import { connect, type Peer, type PeerHandler } from '../net/peer.js'
 import { type Flushable, turn } from '../net/turn.js'
 import { Decoder } from '../resp/decoder.js'
 import { encodeCommand } from '../resp/encoder.js'
 import { type Frame, ProtocolError, replyLimits, textOf } from '../resp/protocol.js'
+import type { Call } from '../routing/calls.js'
 import type { Flight, Marks } from '../routing/marks.js'
 import { type BlockPool, Log } from './log.js'
 import { type Answer, errorText, type Recipient, type Request, type RequestPool } from './request.js'
@@ -63,6 +65,8 @@ export interface UpstreamOwner {
   onReply(upstream: Upstream, request: Request): boolean
   /** The sample behind a flush. */
   onSample(upstream: Upstream, flight: Flight, offset: Offset): void
+  /** ROLE was not answered: the flight is still open. */
+  onNoSample(flight: Flight): void
   /** ROLE told that the instance is no master (any more); its flight is still open. */
   onDemoted(upstream: Upstream, flight: Flight): void
   /** A reply was taken from the queue; `sentAt` of the request is its start. */
@@ -96,6 +100,7 @@ export interface UpstreamTools {
 }
 
 const STUCK_MS = 50
+const SCRIPT_AMONG = 64
 
 /** As deep as a script can nest what it returns; nesting is followed without recursion. */
 const REPLY_DEPTH = 10_000
@@ -129,6 +134,8 @@ export class Upstream implements Flushable, PeerHandler {
   readonly #pending = new Fifo<Request>(64)
   readonly #log: Log
   readonly #piped: Buffer[] = []
+  /** SELECT was refused as the instance is busy; whatever was sent behind it must have been refused, too. */
+  #unselected = false
   #flight: Flight | undefined
   #flushDue = false
 
@@ -165,8 +172,12 @@ export class Upstream implements Flushable, PeerHandler {
   /** It has been waiting for a script for so long that whoever stands behind would rather hear BUSY. */
   isStuck(now: Millis): boolean {
     const oldest = this.#pending.peek()
-    if (oldest?.call?.spec?.group !== 'scripting' || oldest.kind !== 'client') return false
-    return now - Math.max(oldest.sentAt, this.heardAt) > STUCK_MS
+    if (oldest === undefined || now - Math.max(oldest.sentAt, this.heardAt) <= STUCK_MS) return false
+    // What came before the script in the same packet was executed, and is answered only after it.
+    for (let index = 0; index < SCRIPT_AMONG; index++) {
+      if (this.#pending.at(index)?.call?.spec?.group === 'scripting') return true
+    }
+    return false
   }
 
   // ── Sending ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -196,6 +207,7 @@ export class Upstream implements Flushable, PeerHandler {
   tell(bytes: Buffer): void {
     const request = this.tools.requests.take()
     request.kind = 'quiet'
+    request.sentAt = this.tools.time.now
     this.send(request, bytes, 0, bytes.length)
   }
 
@@ -352,7 +364,11 @@ export class Upstream implements Flushable, PeerHandler {
         return this.close('unsolicited-reply')
       }
       if (request.kind !== 'client') this.#takeOwn(request, first)
-      else if (first === DASH && this.owner.onError(this, request, errorText(buffer, start, end))) continue
+      else if (this.#unselected && meansDatabase(request.call) && !isBusy(buffer, start)) {
+        // SELECT was refused and this was not: it was executed in a database that the client did not mean.
+        pending.unshift(request)
+        return this.close('out-of-step')
+      } else if (first === DASH && this.owner.onError(this, request, errorText(buffer, start, end))) continue
       else if (!this.owner.onReply(this, request)) {
         this.owner.onAnswered(this, request)
         const { session } = request
@@ -371,14 +387,24 @@ export class Upstream implements Flushable, PeerHandler {
         if (flight !== undefined) this.#takeRole(flight)
         break
       default:
-        if (first === DASH) this.close('out-of-step')
+        this.#takeQuiet(first)
     }
     this.tools.requests.give(request)
+  }
+
+  #takeQuiet(first: number): void {
+    if (first !== DASH) this.#unselected = false
+    else if (isBusy(this.#decoder.buffer, this.#decoder.start)) {
+      this.#unselected = true
+      this.db = -1
+    } else this.close('out-of-step')
   }
 
   #takeRole(flight: Flight): void {
     const offset = masterOffset(this.#decoder)
     if (offset !== undefined) return this.owner.onSample(this, flight, offset)
+    // Busy with a script, or loading: it says nothing of its role, and is asked again.
+    if (this.#decoder.buffer[this.#decoder.start] === DASH) return this.owner.onNoSample(flight)
     this.owner.onDemoted(this, flight)
     const frame = this.#decoder.value()
     if (frame.type !== 'array' || !['slave', 'master'].includes(textOf(frame.items[0]) ?? '')) this.close('out-of-step')
@@ -397,6 +423,16 @@ function masterOffset({ buffer, start, end }: Decoder): Offset | undefined {
     if (digit < 0 || digit > 9) return offset
     offset = offset * 10 + digit
   }
+}
+
+/** False for commands that mean the same in every database: SCRIPT KILL, PING. */
+function meansDatabase(call: Call | undefined): boolean {
+  return call === undefined || call.firstKey > 0 || call.marking !== 'none'
+}
+
+/** `-BUSY …`: a script keeps the instance from executing anything. */
+function isBusy(buffer: Buffer, start: number): boolean {
+  return buffer[start] === DASH && readLatin1(buffer, start + 1, start + 6) === 'BUSY '
 }
 
 /** `field:value` lines of an INFO reply. */

@@ -367,6 +367,25 @@ redis.describe('death', () => {
   })
 })
 
+redis.describe('a busy master', () => {
+  test('says so on other connections, is no less the master, and can be freed', async () => {
+    const { proxy, nodes, open } = await scene(0)
+    const [looping, other, third] = [await open(), await open(), await open()]
+    await nodes[0]?.call('CONFIG', 'SET', 'busy-reply-threshold', '10')
+    await third.pipeline(['SELECT', '3'], ['SET', 'where', 'three'], ['MULTI'], ['GET', 'where'])
+    looping.send(['EVAL', 'while true do end', '0'])
+    await until('it hears BUSY', async () => String(await other.call('PING')).startsWith('-BUSY'))
+    expect(await other.call('SET', 'x', '1')).toMatch(/^-BUSY/)
+    expect(await third.call('EXEC')).toMatch(/BUSY/)
+    expect(await third.call('GET', 'where')).toMatch(/^-BUSY/)
+    expect(await other.call('SCRIPT', 'KILL')).toBe('OK')
+    expect(await looping.next()).toMatchObject({ type: 'error', value: expect.stringMatching(/Script killed/) })
+    expect(await third.call('GET', 'where')).toBe('three')
+    expect(await other.call('SET', 'x', '2')).toBe('OK')
+    expect(proxy.suspects).toEqual([])
+  })
+})
+
 /** An upstream that answers what it is told to. */
 async function startLiar(answer: (request: string, times: number) => string): Promise<{ port: number; close(): void }> {
   const sockets = new Set<net.Socket>()
