@@ -50,9 +50,9 @@ export class ReplicaFeed implements Flushable {
 
   // ── The stream ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** What one unit did. */
+  /** What one unit did. Writes to a writable replica stay where they are: the stream is its master's. */
   propagate(unit: readonly PropagatedCommand[]): void {
-    if (this.log.backlog === undefined) return
+    if (this.log.backlog === undefined || this.server.role === 'replica') return
     this.stream.write(unit)
     this.#commit()
   }

@@ -311,6 +311,8 @@ export class NodeServer {
 
   /** REPLICAOF host port. `mayContinue`: what we hold belongs to our history, as far as we know. */
   follow(master: Address, mayContinue: boolean, takeover = false): void {
+    // What a transaction did before it made us a replica belongs to the stream that ends here.
+    if (this.effects.any) this.effects.flush()
     const wasMaster = this.follower === undefined
     this.follower?.stop('another-master')
     this.waiting.failAll(DEMOTED)

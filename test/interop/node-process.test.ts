@@ -103,12 +103,13 @@ test('a taken port is one clear line and exit code 1', async () => {
 test('bad configuration is told with its place, and exit code 2', async () => {
   const dir = folder()
   writeFileSync(join(dir, 'bad.conf'), 'port 7000\nmaxmemroy 1gb\nhz fast\n')
-  const node = run(dir, 0, 'bad.conf', '--timeout', 'soon')
+  const node = run(dir, 0, 'bad.conf', '--timeout', 'soon', '--dir', '/nowhere')
   expect(await node.exited).toBe(2)
   expect(node.err().trim().split('\n')).toEqual([
     "lagrange node: bad.conf:2: 'maxmemroy' is not a directive, or has the wrong number of arguments",
     "lagrange node: bad.conf:3: hz: argument couldn't be parsed into an integer",
     "lagrange node: option --timeout: timeout: argument couldn't be parsed into an integer",
+    'lagrange node: dir: /nowhere is not a folder',
   ])
 })
 

@@ -206,6 +206,23 @@ redis.describe('replication', () => {
     expect(plain(await replica.call('GET', 'kept'))).toBe(null)
   })
 
+  test('what is written to a writable replica stays there, and moves no offset', async () => {
+    const master = await startRedisServer(redis.path)
+    const replica = await startNode({ args: ['--replica-read-only', 'no'] })
+    await follow(replica, master)
+    expect(plain(await replica.call('SET', 'own', '1'))).toBe('OK')
+    await writeMixed(master.client(), 200, 51)
+    await until('offsets are equal', async () => {
+      const [ours, theirs] = await Promise.all([infoOf(master, 'replication'), infoOf(replica, 'replication')])
+      return ours.master_repl_offset === theirs.master_repl_offset
+    })
+    await master.call('CLIENT', 'KILL', 'TYPE', 'replica')
+    await linked(replica)
+    await replica.call('DEL', 'own')
+    await expectSame(master, replica)
+    expect((await infoOf(master)).sync_full).toBe('1')
+  })
+
   test('FAILOVER hands over to a real replica and back', async () => {
     const master = await startNode()
     const replica = await startRedisServer(redis.path)

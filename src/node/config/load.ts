@@ -2,8 +2,8 @@
  * Where the settings of a node come from: redis.conf, the files it includes, and `--directive value …` on the command
  * line, which comes last and wins. All mistakes are found before any of them is reported.
  */
-import { readFileSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { readFileSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { splitWords } from '../../resp/decoder.js'
 import { Config } from './config.js'
 import { findDirective } from './directives.js'
@@ -39,7 +39,7 @@ const gone = ['list-max-ziplist-entries', 'list-max-ziplist-value', 'lua-replica
 const MAX_INCLUDE_DEPTH = 16
 
 /**
- * `argv` as in `lagrange node [redis.conf] [--directive value …]`. Relative names are taken from `cwd`.
+ * `argv` as in `lagrange node [redis.conf] [--directive value …]`. Relative names, `dir` too, are taken from `cwd`.
  * Throws ConfigMistakes.
  */
 export function loadConfig(argv: readonly string[], cwd: string): Loaded {
@@ -75,14 +75,19 @@ export function loadConfig(argv: readonly string[], cwd: string): Loaded {
 
   if (hasFile) include(argv[0] as string, 'command line', 0)
   for (const line of commandLine(argv.slice(hasFile ? 1 : 0), mistakes)) assign(line, 0)
+  const dir = resolve(cwd, config.text('dir'))
+  if (!isFolder(dir)) mistakes.push(`dir: ${dir} is not a folder`)
   if (mistakes.length > 0) throw new ConfigMistakes(mistakes)
   for (const directive of config.ignored()) warnings.push(`${directive.name} has no effect here: ${directive.doc}`)
   return { config, file, renames, warnings }
 }
 
-/** The folder that a relative `dir` is taken from is the working directory, not that of the file. */
-export function folderOf(file: string): string {
-  return dirname(file)
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory()
+  } catch {
+    return false
+  }
 }
 
 function readFile(path: string, where: string, mistakes: string[]): string | undefined {
