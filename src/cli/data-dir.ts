@@ -80,7 +80,8 @@ export class DataDir {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
       }
       const owner = Number(readFileSync(file, 'utf8'))
-      if (isAlive(owner)) {
+      // Our own id in a lock that we do not hold: a container started again, whose first process is always the same.
+      if (owner !== process.pid && isAlive(owner)) {
         throw new DataDirError(`--data-dir ${this.path}: in use by another lagrange (process ${owner})`)
       }
       // Its owner was killed; whoever removes the file first wins the next round.

@@ -3,6 +3,8 @@
  *
  *     stopped ──start──▶ running ──exit──▶ waiting ──▶ running, as a replica of the master of the moment
  *
+ * At the start the node that holds most is the master (holdings.ts): usually the last one.
+ *
  * A node that was the master is started again only when the view has another master: it would come back as a second
  * one. If nobody took over in `MASTERLESS_MS`, there was nobody to take over, and it is started as what it was.
  */
@@ -14,6 +16,7 @@ import type { Millis } from '../base/units.js'
 import { Client } from '../net/client.js'
 import { textOf } from '../resp/protocol.js'
 import { type DataDir, isAlive } from './data-dir.js'
+import { chooseMaster, type Holding, holdingOf, readHolding } from './holdings.js'
 
 export interface FleetOptions {
   readonly host: string
@@ -76,10 +79,11 @@ export class Fleet {
     return this.#nodes.find(node => node.port === port)?.pid
   }
 
-  /** Starts every node, the last known master first; resolves when all answer. Throws with one clear line when one cannot start. */
+  /** Starts every node, the master first; resolves when all answer. Throws with one clear line when one cannot start. */
   async start(): Promise<void> {
     const state = this.dataDir.read()
     for (const node of this.#nodes) await this.#adopt(node, state?.pids[node.port])
+    await this.#chooseMaster()
     const master = this.#nodes.find(node => node.port === this.#masterPort) as NodeProcess
     if (master.pid === undefined) this.#spawn(master, undefined)
     await this.#untilReady(master)
@@ -103,6 +107,33 @@ export class Fleet {
     const others = this.#nodes.filter(node => node.port !== this.#masterPort)
     for (const group of [master, others]) await Promise.all(group.map(node => this.#end(node)))
     this.#remember()
+  }
+
+  /** Before anything is started: a master that came back with less would take the rest from the others. */
+  async #chooseMaster(): Promise<void> {
+    const holdings = await Promise.all(this.#nodes.map(node => this.#holding(node)))
+    const chosen = chooseMaster(
+      holdings.filter(holding => holding !== undefined),
+      this.#masterPort,
+    )
+    if (chosen === undefined || chosen.port === this.#masterPort) return
+    const before = this.#masterPort
+    this.#masterPort = chosen.port
+    this.#remember()
+    const name = (port: number): string => formatAddress({ host: this.options.host, port })
+    this.events.event('warn', '+master-chosen', {
+      node: name(chosen.port),
+      before: name(before),
+      because: chosen.alive ? 'alive' : 'holds-more',
+    })
+    // The others that live on are pointed at it by the agent, as after any change of master.
+    if (chosen.alive && !chosen.isMaster) await this.#ask(chosen.port, 'REPLICAOF', 'NO', 'ONE')
+  }
+
+  async #holding(node: NodeProcess): Promise<Holding | undefined> {
+    if (node.pid === undefined) return readHolding(this.dataDir.nodeFolder(node.port), node.port)
+    const info = await this.#ask(node.port, 'INFO')
+    return info === undefined ? undefined : holdingOf(info, node.port, this.clock.wall())
   }
 
   #spawn(node: NodeProcess, masterPort: number | undefined): void {
@@ -178,8 +209,7 @@ export class Fleet {
   /** Takes over a node that outlived an earlier `up`, if the process that answers at its port is the one we remember. */
   async #adopt(node: NodeProcess, pid: number | undefined): Promise<void> {
     if (pid === undefined || !isAlive(pid)) return
-    const info = await this.#info(node.port)
-    if (info === undefined || Number(/^process_id:(\d+)/m.exec(info)?.[1]) !== pid) return
+    if ((await this.#answering(node.port)) !== pid) return
     node.pid = pid
     node.startedAt = this.clock.now()
     this.events.event('info', '+node-adopted', { node: this.#name(node), pid })
@@ -193,14 +223,14 @@ export class Fleet {
     })
   }
 
-  /** Waits for an answer to PING; -LOADING is one. Throws when the process ends or says nothing for too long. */
+  /** Waits until this very process answers: a stranger at its port is none of ours. Throws when it ends or says nothing for too long. */
   async #untilReady(node: NodeProcess): Promise<void> {
     const deadline = this.clock.now() + READY_MS
     let failure: string | undefined
     const unlisten = node.child === undefined ? undefined : this.#firstFailure(node, text => (failure = text))
     while (this.clock.now() < deadline) {
       if (failure !== undefined) throw new Error(failure)
-      if ((await this.#info(node.port)) !== undefined) {
+      if (node.pid !== undefined && (await this.#answering(node.port)) === node.pid) {
         unlisten?.()
         return
       }
@@ -221,10 +251,17 @@ export class Fleet {
     return formatAddress({ host: this.options.host, port: node.port })
   }
 
-  async #info(port: number): Promise<string | undefined> {
+  /** The id of the process that answers at `port`. */
+  async #answering(port: number): Promise<number | undefined> {
+    const info = await this.#ask(port, 'INFO', 'server')
+    return info === undefined ? undefined : Number(/^process_id:(\d+)/m.exec(info)?.[1])
+  }
+
+  /** undefined: no answer, or an error. */
+  async #ask(port: number, ...command: readonly string[]): Promise<string | undefined> {
     const client = new Client({ host: this.options.host, port }, { connectTimeoutMs: 1000, replyTimeoutMs: 1000 })
     try {
-      return textOf(await client.call('INFO', 'server'))
+      return textOf(await client.call(...command))
     } catch {
       return undefined
     } finally {

@@ -7,7 +7,7 @@
 import { maskConfig } from '../config/describe.js'
 import { type UpConfig, upSchema } from '../config/schema.js'
 import { bind } from '../proxy/supervision/bound.js'
-import { DataDir, DataDirError, type GroupState } from './data-dir.js'
+import { DataDir, DataDirError, type GroupState, isAlive } from './data-dir.js'
 import { Endpoint, StartError } from './endpoint.js'
 import { Fleet } from './fleet.js'
 import type { Started } from './program.js'
@@ -105,7 +105,7 @@ async function start(started: Started<UpConfig>, dataDir: DataDir, executable: E
 async function refuseTakenPorts(ports: readonly number[], state: GroupState | undefined): Promise<void> {
   for (const port of ports) {
     // A node that outlived an earlier `up` holds its port rightly; whether it is ours is found out when it is adopted.
-    if (state?.pids[port] !== undefined) continue
+    if (isAlive(state?.pids[port] ?? 0)) continue
     try {
       ;(await bind({ host: HOST, port })).close()
     } catch (error) {

@@ -1,0 +1,106 @@
+/**
+ * What each node of a group holds, and who should be master when nobody is.
+ *
+ * The last master is the natural choice, but not when others hold more: its snapshot may be gone or older than theirs,
+ * or it died while they live on. Whoever is started as master empties the others into its own state, so this is
+ * decided before anything is started.
+ */
+import { closeSync, openSync, readSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Bytes, Millis } from '../base/units.js'
+import { defaultSettings } from '../engine/settings.js'
+import { CorruptError } from '../persistence/encoding/corrupt.js'
+import { RdbReader } from '../persistence/rdb/reader.js'
+
+/** The state of the data that one node has, in memory or in its snapshot. */
+export interface Holding {
+  readonly port: number
+  /** The process lives: what it has in memory is newer than any file. */
+  readonly alive: boolean
+  /** It lives, and acts as a master. */
+  readonly isMaster: boolean
+  /** The history it belongs to, if it says so. */
+  readonly replid: Bytes | undefined
+  readonly offset: number
+  /** When it was so, as the machine's clock says. */
+  readonly at: Millis
+}
+
+/** The one to be master: who is, or the last master unless another holds more. undefined: nobody holds anything. */
+export function chooseMaster(holdings: readonly Holding[], lastMaster: number): Holding | undefined {
+  const masters = holdings.filter(holding => holding.isMaster)
+  const [first, ...others] = (masters.length > 0 ? masters : holdings).toSorted(
+    (a, b) => Number(b.port === lastMaster) - Number(a.port === lastMaster) || a.port - b.port,
+  )
+  if (first === undefined || first.isMaster) return first
+  return others.reduce((best, other) => (holdsMore(other, best) ? other : best), first)
+}
+
+/** Of one history, more of it; of two, the later. On a tie nothing is gained by a change. */
+function holdsMore(a: Holding, b: Holding): boolean {
+  if (a.replid !== undefined && a.replid === b.replid) return a.offset > b.offset
+  if (a.alive !== b.alive) return a.alive
+  return a.at > b.at
+}
+
+const HEAD_BYTES = 4096
+
+/** What the snapshot in a node's folder says of itself; undefined when there is none. Only its beginning is read. */
+export function readHolding(folder: string, port: number): Holding | undefined {
+  const head = readHead(join(folder, 'dump.rdb'))
+  if (head === undefined) return undefined
+  const aux = readAux(head)
+  return {
+    port,
+    alive: false,
+    isMaster: false,
+    replid: aux.get('repl-id'),
+    offset: Number(aux.get('repl-offset') ?? 0),
+    at: Number(aux.get('ctime') ?? 0) * 1000,
+  }
+}
+
+function readHead(path: string): Buffer | undefined {
+  let file: number
+  try {
+    file = openSync(path, 'r')
+  } catch {
+    // The node that is to load it tells better what is wrong.
+    return undefined
+  }
+  try {
+    const head = Buffer.alloc(HEAD_BYTES)
+    return head.subarray(0, readSync(file, head, 0, HEAD_BYTES, 0))
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** Nothing of a file that is no snapshot: its node refuses it by itself. */
+function readAux(head: Buffer): ReadonlyMap<Bytes, Bytes> {
+  const aux = new Map<Bytes, Bytes>()
+  const reader = new RdbReader(defaultSettings())
+  reader.feed(head)
+  try {
+    for (;;) {
+      const item = reader.next()
+      if (item === undefined || (item.kind !== 'version' && item.kind !== 'aux')) return aux
+      if (item.kind === 'aux') aux.set(item.name, item.value)
+    }
+  } catch (error) {
+    if (error instanceof CorruptError) return aux
+    throw error
+  } finally {
+    reader.release()
+  }
+}
+
+/** What a running node says of itself in INFO; undefined when it has neither keys nor a history. */
+export function holdingOf(info: string, port: number, now: Millis): Holding | undefined {
+  const isReplica = /^role:slave/m.test(info)
+  const told = isReplica ? /^slave_repl_offset:(\d+)/m : /^master_repl_offset:(\d+)/m
+  const offset = Number(told.exec(info)?.[1] ?? 0)
+  if (offset === 0 && !/^db\d+:keys=/m.test(info)) return undefined
+  const replid = /^master_replid:([0-9a-f]{40})/m.exec(info)?.[1]
+  return { port, alive: true, isMaster: !isReplica, replid, offset, at: now }
+}

@@ -1,0 +1,124 @@
+/** `lagrange up` once started the last master whatever it held, and everything the other nodes had was replaced by it. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { DataDir, DataDirError } from '../../src/cli/data-dir.js'
+import { chooseMaster, type Holding, holdingOf, readHolding } from '../../src/cli/holdings.js'
+import { textOf } from '../../src/resp/protocol.js'
+import { clientOf, freePorts, lagrange, startUp, temporaryFolder } from '../support/lagrange.js'
+import { until } from '../support/redis-group.js'
+import { snapshotBytes } from '../support/snapshot.js'
+
+const history = 'a'.repeat(40)
+const file = (port: number, offset: number, changes: Partial<Holding> = {}): Holding => ({
+  port,
+  alive: false,
+  isMaster: false,
+  replid: history,
+  offset,
+  at: 0,
+  ...changes,
+})
+const alive = { alive: true, at: 1 }
+
+describe('who is to be master', () => {
+  test('the last master, while nobody holds more', () => {
+    expect(chooseMaster([file(1, 10), file(2, 10), file(3, 10)], 2)?.port).toBe(2)
+    expect(chooseMaster([file(1, 10), file(2, 11)], 2)?.port).toBe(2)
+    expect(chooseMaster([], 2)).toBeUndefined()
+  })
+
+  test('whoever holds more of the same history', () => {
+    expect(chooseMaster([file(1, 10), file(2, 9), file(3, 12)], 2)?.port).toBe(3)
+    expect(chooseMaster([file(1, 10, alive), file(2, 12)], 2)?.port).toBe(2)
+    expect(chooseMaster([file(1, 14, alive), file(2, 12)], 2)?.port).toBe(1)
+  })
+
+  test('the later of two histories, and the living before any file', () => {
+    const other = { replid: 'b'.repeat(40) }
+    expect(chooseMaster([file(1, 5, { ...other, at: 2000 }), file(2, 900, { at: 1000 })], 2)?.port).toBe(1)
+    expect(chooseMaster([file(1, 5, { ...other, at: 1000 }), file(2, 900, { at: 1000 })], 2)?.port).toBe(2)
+    expect(chooseMaster([file(1, 5, { ...other, ...alive }), file(2, 900, { at: 9000 })], 2)?.port).toBe(1)
+  })
+
+  test('who acts as a master already', () => {
+    const master = { ...alive, isMaster: true }
+    expect(chooseMaster([file(1, 5, master), file(2, 9, alive)], 2)?.port).toBe(1)
+    expect(chooseMaster([file(1, 9, master), file(2, 5, master)], 2)?.port).toBe(2)
+  })
+
+  test('a snapshot tells what it holds by its beginning; what is no snapshot tells nothing', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'holdings-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    expect(readHolding(folder, 1)).toBeUndefined()
+    const whole = snapshotBytes([], { now: 5000, replication: { replid: history, offset: 77, streamDb: 0 } })
+    writeFileSync(join(folder, 'dump.rdb'), whole)
+    expect(readHolding(folder, 1)).toEqual(file(1, 77, { at: 5000 }))
+    writeFileSync(join(folder, 'dump.rdb'), 'not a snapshot')
+    expect(readHolding(folder, 1)).toEqual(file(1, 0, { replid: undefined }))
+  })
+
+  test('a node that lives tells it by INFO; one that never had anything holds nothing', () => {
+    const info = (offset: number): string => `role:slave\r\nslave_repl_offset:${offset}\r\nmaster_replid:${history}\r\n`
+    expect(holdingOf(info(0), 1, 1)).toBeUndefined()
+    expect(holdingOf(info(9), 1, 1)).toEqual(file(1, 9, alive))
+    expect(holdingOf(`${info(0)}db0:keys=1,expires=0\r\n`, 1, 1)).toEqual(file(1, 0, alive))
+  })
+})
+
+describe('lagrange up, started again', () => {
+  test("with the master's snapshot gone: nothing is lost", { timeout: 60_000 }, async () => {
+    const up = await startUp({ replicas: 1 })
+    await clientOf(up.port).call('SET', 'k', 'v')
+    expect(await up.stop()).toBe(0)
+    rmSync(join(up.dataDir, `node-${up.nodePorts[0]}`, 'dump.rdb'))
+
+    const again = await startUp({ replicas: 1, dataDir: up.dataDir, ports: up })
+    expect(textOf(await clientOf(again.port).call('GET', 'k'))).toBe('v')
+    for (const port of up.nodePorts) expect(textOf(await clientOf(port).call('GET', 'k'))).toBe('v')
+    expect(again.output()).toContain('"because":"holds-more"')
+  })
+
+  test('while a replica lives and the master is dead: the replica is the master', { timeout: 60_000 }, async () => {
+    const up = await startUp({ replicas: 1 })
+    await clientOf(up.port).call('SET', 'k', 'v')
+    const [master, replica] = up.nodePorts.map(port => clientOf(port))
+    await until('the replica has it', async () => textOf((await replica?.call('GET', 'k')) ?? { type: 'null' }) === 'v')
+    const pid = Number(/process_id:(\d+)/.exec(textOf((await master?.call('INFO')) ?? { type: 'null' }) ?? '')?.[1])
+    await up.stop('SIGKILL')
+    process.kill(pid, 'SIGKILL')
+    await sleep(50)
+
+    const again = await startUp({ replicas: 1, dataDir: up.dataDir, ports: up })
+    expect(again.output()).toContain('"because":"alive"')
+    for (const port of up.nodePorts) expect(textOf(await clientOf(port).call('GET', 'k'))).toBe('v')
+  })
+
+  test('a port remembered from a dead node, where a stranger answers now: refused, the stranger untouched', async () => {
+    const stranger = await startUp({ replicas: 0 })
+    const port = stranger.nodePorts[0] as number
+    await clientOf(port).call('SET', 'precious', '1')
+    const dataDir = temporaryFolder()
+    const gone = 2 ** 22 - 1
+    writeFileSync(join(dataDir, 'group.json'), JSON.stringify({ masterPort: port - 1, pids: { [port]: gone } }))
+    const { code, err } = await lagrange([
+      'up',
+      ...['--data-dir', dataDir, '--node-port', `${port}`, '--replicas', '0'],
+      ...['--port', `${await freePorts(1)}`, '--admin-port', `${await freePorts(1)}`],
+    ])
+    expect(err).toMatch(/^lagrange: .*EADDRINUSE.*--node-port/)
+    expect(code).toBe(1)
+    expect(textOf(await clientOf(port).call('GET', 'precious'))).toBe('1')
+  })
+})
+
+test('a lock with our own process id was left by a container that was killed', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'lock-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  writeFileSync(join(folder, 'lock'), `${process.pid}\n`)
+  new DataDir(folder).release()
+  writeFileSync(join(folder, 'lock'), `${process.ppid}\n`)
+  expect(() => new DataDir(folder)).toThrow(DataDirError)
+})
