@@ -103,7 +103,7 @@ async function start(kind: string): Promise<Server> {
     '--save',
     '',
     '--dir',
-    folder,
+    mkdtempSync(join(folder, 'data-')),
     '--enable-debug-command',
     'yes',
     '--repl-diskless-sync-delay',
