@@ -12,6 +12,7 @@ import net from 'node:net'
 import type { Duplex } from 'node:stream'
 import { Encoder } from '../resp/encoder.js'
 import { writeDirectly } from './direct-write.js'
+import { readNow } from './read-now.js'
 import { type Flushable, turn } from './turn.js'
 
 export interface PeerHandler {
@@ -174,6 +175,13 @@ export class Peer implements Flushable {
     if (this.#closed) return
     this.receivedBytes += chunk.length
     this.handler.onData(chunk)
+  }
+
+  /** Takes what has arrived while the event loop is kept waiting; to be called only by who keeps it. */
+  poll(): void {
+    if (this.#closed || this.#ending) return
+    const chunk = readNow(this.#socket as net.Socket)
+    if (chunk !== undefined) this.receive(chunk)
   }
 
   #drained(): void {

@@ -104,6 +104,8 @@ export class Dispatcher {
 
   #callAndSettle(session: Session, spec: CommandSpec, args: readonly Bytes[]): void {
     this.call(session, spec, args)
+    // From within a busy script: its effects are not complete, and nobody else is served.
+    if (this.server.scripting.running) return
     this.endUnit(session)
     if (this.server.waiting.anyReady) this.server.waiting.serve(this.server.clock.wall())
     if (this.#resumed.length > 0) this.settle()
@@ -124,6 +126,11 @@ export class Dispatcher {
     }
     this.#count(session, spec, args, performance.now() - startedAt, before)
     this.#applyReplyMode(session, before)
+  }
+
+  /** What a script asked for, of the node's own commands; counted by who asked. */
+  runHandler(session: Session, spec: CommandSpec, args: readonly Bytes[]): void {
+    this.#handlers[spec.id]?.(session, args, session.out, this.server)
   }
 
   /** A command that had waited was served: its real time counts now. */
@@ -147,7 +154,7 @@ export class Dispatcher {
     const reply = session.out
     if (reply.length > before && reply.byteAt(before) === ERROR_BYTE) {
       stats.failed[spec.id] = (stats.failed[spec.id] as number) + 1
-      this.#countError(reply, before)
+      if (!this.server.scripting.takeCountedError()) this.#countError(reply, before)
     }
     if (micros >= this.server.slowMicros) this.server.noteSlow(session, spec, args, micros)
   }
@@ -237,7 +244,7 @@ export class Dispatcher {
 
   /** After anything that may have served waiting clients: their effects, and their further requests. */
   settle(): void {
-    if (this.#settling) return
+    if (this.#settling || this.server.scripting.running) return
     this.#settling = true
     this.endUnit(undefined)
     const now: UnixMillis = this.server.clock.wall()

@@ -14,6 +14,8 @@ export class Effects implements EngineHost {
   recording = false
   /** What runs comes from our master, whose own bytes go on to those who follow us. */
   verbatim = false
+  /** A script wants what it does now to be known to nobody else (`redis.set_repl`). */
+  muted = false
   /** Writes since the last save. */
   dirty = 0
   #unit: PropagatedCommand[] = []
@@ -46,7 +48,7 @@ export class Effects implements EngineHost {
 
   propagate(db: number, args: readonly (Bytes | Buffer)[]): void {
     this.dirty++
-    if (this.recording && !this.verbatim) this.#unit.push({ db, args })
+    if (this.recording && !this.verbatim && !this.muted) this.#unit.push({ db, args })
   }
 
   /** PUBLISH: in the stream, though it changes no data. */

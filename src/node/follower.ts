@@ -29,6 +29,7 @@ import { Decoder } from '../resp/decoder.js'
 import { Encoder, encodeCommand } from '../resp/encoder.js'
 import { ProtocolError, requestLimits } from '../resp/protocol.js'
 import { restoreKey } from './commands/payload.js'
+import { runFromMaster } from './commands/scripting.js'
 import type { NodeServer } from './server.js'
 import type { IncomingSnapshot } from './snapshots.js'
 
@@ -365,7 +366,8 @@ export class Follower {
     server.effects.verbatim = true
     if (server.engine.handles(spec)) {
       server.engine.execute(spec, args, this.#caller, this.#nowhere, server.clock.wall())
-    } else if (spec.name === 'restore') restoreKey(server, this.#caller, args, this.#nowhere)
+    } else if (spec.group === 'scripting') runFromMaster(spec.name, this.#caller, args, this.#nowhere, server)
+    else if (spec.name === 'restore') restoreKey(server, this.#caller, args, this.#nowhere)
     else this.#nowhere.error(`ERR '${spec.name}' in the stream is nothing we can apply`)
     server.effects.verbatim = false
     if (this.#nowhere.length > 0 && this.#nowhere.byteAt(0) === 0x2d) this.#complain(spec, args)

@@ -17,6 +17,7 @@ const bit = {
   mayReplicate: 8,
   stale: 16,
   loading: 32,
+  allowBusy: 128,
   /** In RESP2, allowed while subscribed. */
   whileSubscribed: 64,
   /** Everything from here on makes the hot path ask. */
@@ -26,6 +27,8 @@ const bit = {
 } as const
 
 export const Refusal = { alwaysAsk: bit.noAuth } as const
+
+export const Gates: Readonly<typeof bit> = bit
 
 /** Writes by effect rather than by flag. */
 const mayReplicate = new Set('publish spublish pfcount eval evalsha fcall script|load script|flush'.split(' '))
@@ -44,6 +47,7 @@ export function gatesOf(spec: CommandSpec): Gate {
   if (flags.has('stale')) gate |= bit.stale
   if (flags.has('loading')) gate |= bit.loading
   if (whileSubscribed.has(spec.name)) gate |= bit.whileSubscribed
+  if (flags.has('allow_busy')) gate |= bit.allowBusy
   if (flags.has('no_auth')) gate |= bit.noAuth
   if (flags.has('no_multi')) gate |= bit.noMulti
   if (protectedCommands.has(spec.name)) gate |= bit.protected
@@ -52,6 +56,14 @@ export function gatesOf(spec: CommandSpec): Gate {
 
 export function isWrite(gate: Gate): boolean {
   return (gate & bit.write) !== 0
+}
+
+export function isDenyOom(gate: Gate): boolean {
+  return (gate & bit.denyOutOfMemory) !== 0
+}
+
+export function isStale(gate: Gate): boolean {
+  return (gate & bit.stale) !== 0
 }
 
 /** Redis' "may replicate": what CLIENT PAUSE WRITE holds back. */
@@ -64,9 +76,10 @@ export function allows(
   server: NodeServer,
   session: Session,
   spec: CommandSpec,
-  gate: Gate,
+  ofCommand: Gate,
   args: readonly Bytes[],
 ): Bytes | undefined {
+  const gate = spec.group === 'scripting' ? server.scripting.gateOf(spec, args, ofCommand) : ofCommand
   // EXEC is as much a write as what was queued for it.
   const all = spec.name === 'exec' ? queuedGates(server, session) : { any: gate, every: gate }
   const writes = (all.any & bit.write) !== 0
@@ -96,6 +109,7 @@ export function allows(
   if ((all.every & bit.stale) === 0 && server.masterDown()) {
     return "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
   }
+  if (server.scripting.busy && !mayRunWhileBusy(spec, gate, args)) return server.scripting.busyError
   if ((all.every & bit.loading) === 0 && server.loading) return 'LOADING Redis is loading the dataset in memory'
   if (session.replica !== undefined && session.type === 'replica' && (gate & (bit.write | bit.read)) !== 0) {
     return "ERR Replica can't interact with the keyspace"
@@ -103,12 +117,19 @@ export function allows(
   return undefined
 }
 
+function mayRunWhileBusy(spec: CommandSpec, gate: Gate, args: readonly Bytes[]): boolean {
+  if (spec.name === 'shutdown') return args.slice(1).some(word => word.toLowerCase() === 'nosave')
+  return (gate & bit.allowBusy) !== 0
+}
+
 function queuedGates(server: NodeServer, session: Session): { any: Gate; every: Gate } {
   let any = 0
   let every = bit.stale | bit.loading
-  for (const { spec } of session.transaction?.commands ?? []) {
-    any |= server.dispatcher.gateOf(spec)
-    every &= server.dispatcher.gateOf(spec)
+  for (const { spec, args } of session.transaction?.commands ?? []) {
+    const own = server.dispatcher.gateOf(spec)
+    const gate = spec.group === 'scripting' ? server.scripting.gateOf(spec, args, own) : own
+    any |= gate
+    every &= gate
   }
   return { any, every }
 }

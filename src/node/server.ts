@@ -25,6 +25,7 @@ import { payloadCommands } from './commands/payload.js'
 import { persistenceCommands } from './commands/persistence.js'
 import { pubsubCommands } from './commands/pubsub.js'
 import { replicationCommands } from './commands/replication.js'
+import { scriptingCommands } from './commands/scripting.js'
 import { serverCommands } from './commands/server.js'
 import { tableCommands } from './commands/table.js'
 import { transactionCommands } from './commands/transactions.js'
@@ -39,6 +40,7 @@ import type { LogLevel, NodeLog } from './log.js'
 import { NodeMetrics } from './metrics.js'
 import { Pauses } from './pause.js'
 import { PubSub } from './pubsub.js'
+import { Scripting } from './scripting.js'
 import { Session } from './session.js'
 import { applySettings } from './settings.js'
 import { Shutdown } from './shutdown.js'
@@ -75,6 +77,7 @@ export class NodeServer {
   readonly acks: WaitingAcks
   readonly pause: Pauses
   readonly acl: Acl
+  readonly scripting: Scripting
   readonly repl: ReplicaFeed
   readonly failover: Failover
   readonly snapshots: Snapshots
@@ -118,6 +121,7 @@ export class NodeServer {
     this.waiting = new WaitingClients(this)
     this.acks = new WaitingAcks(this)
     this.acl = new Acl(this)
+    this.scripting = new Scripting(this)
     this.repl = new ReplicaFeed(this)
     this.snapshots = new Snapshots(this)
     this.failover = new Failover(this)
@@ -134,6 +138,7 @@ export class NodeServer {
         pubsubCommands,
         transactionCommands,
         replicationCommands,
+        scriptingCommands,
       ],
       loaded.renames,
     )
@@ -366,6 +371,7 @@ export class NodeServer {
     this.dispatcher.calm =
       this.follower === undefined &&
       !this.loading &&
+      !this.scripting.busy &&
       !pause.active &&
       this.diskError === undefined &&
       this.monitors.size === 0 &&

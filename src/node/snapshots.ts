@@ -337,7 +337,7 @@ export class Snapshots {
       usedMemory: server.usedMemory(),
       replication: backlog === undefined ? undefined : { replid: history.replid, offset: history.offset, streamDb },
       isAofBase: false,
-      functions: [],
+      functions: server.scripting.libraries.sources,
       filter,
       compression: config.flag('rdbcompression'),
       checksum: config.flag('rdbchecksum'),
@@ -463,8 +463,11 @@ export class Snapshots {
     })
   }
 
+  /** Throws CorruptError, with nothing changed, when the code of its functions cannot be loaded. */
   #install(loaded: LoadedSnapshot): void {
-    const { engine, effects, waiting } = this.server
+    const { engine, effects, waiting, scripting, clock } = this.server
+    const failed = scripting.libraries.replaceAll(loaded.functions, clock.now())
+    if (failed !== undefined) throw new CorruptError('bad-function', failed.error)
     for (const fresh of loaded.databases) {
       engine.database(fresh.index).table = fresh.table
       effects.changed(fresh.index, undefined)

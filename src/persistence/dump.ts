@@ -14,7 +14,7 @@ import { RdbOutput } from './rdb/output.js'
 import { EMPTY, readerOf } from './rdb/value-reader.js'
 import { typeCodeOf, writeValue } from './rdb/value-writer.js'
 
-const FOOTER_BYTES = 10
+export const FOOTER_BYTES = 10
 
 export function dump(value: Value, settings: EngineSettings): Buffer {
   const out = new RdbOutput(true)
@@ -33,7 +33,7 @@ export type Restored =
 
 export function restore(payload: Bytes | Buffer, settings: EngineSettings): Restored {
   const bytes = typeof payload === 'string' ? Buffer.from(payload, 'latin1') : payload
-  if (!hasGoodFooter(bytes)) return { refused: 'bad-footer' }
+  if (!hasGoodFooter(bytes, 1)) return { refused: 'bad-footer' }
   const input = new RdbInput()
   input.feed(bytes.subarray(0, bytes.length - FOOTER_BYTES))
   try {
@@ -45,9 +45,10 @@ export function restore(payload: Bytes | Buffer, settings: EngineSettings): Rest
   }
 }
 
-function hasGoodFooter(bytes: Buffer): boolean {
+/** `bodyMin`: bytes that there must be in front of it. */
+export function hasGoodFooter(bytes: Buffer, bodyMin: number): boolean {
   const version = bytes.length - FOOTER_BYTES
-  if (version < 1 || bytes.readUInt16LE(version) > RDB_VERSION_MAX) return false
+  if (version < bodyMin || bytes.readUInt16LE(version) > RDB_VERSION_MAX) return false
   const sum = version + 2
   // All zeros: the sum was left out, as in snapshots without one.
   if (bytes.readBigUInt64LE(sum) === 0n) return true

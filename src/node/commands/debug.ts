@@ -86,9 +86,13 @@ const subcommands: Readonly<Record<string, DebugHandler>> = {
     reply.ok()
   },
 
+  'set-disable-deny-scripts'(_session, args, reply, server) {
+    server.scripting.allowEverything = args[2] === '1'
+    reply.ok()
+  },
+
   jmap: accept,
   'quicklist-packed-threshold': accept,
-  'set-disable-deny-scripts': accept,
   replybuffer: accept,
   'pause-cron': accept,
   'stringmatch-len': accept,

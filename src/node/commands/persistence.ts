@@ -48,6 +48,7 @@ export const persistenceCommands: NodeCommands = {
     if (!session.mayBlock && !flags.now) {
       return reply.error("ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client")
     }
+    server.scripting.abort()
     server.shutdown.begin(flags, session)
   },
 }

@@ -23,6 +23,7 @@ export type CorruptReason =
   | 'bad-zipmap'
   | 'bad-quicklist'
   | 'bad-stream'
+  | 'bad-function'
   | 'duplicate-element'
   | 'duplicate-key'
   | 'trailing-bytes'

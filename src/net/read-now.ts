@@ -1,0 +1,23 @@
+/**
+ * Reading a socket without the event loop, for the one who keeps it waiting: a script that runs for seconds must still be
+ * killable. The descriptor belongs to libuv and does not block; what is read here, libuv does not see again. The handle is
+ * private to Node; without it nothing is read, and clients wait until the script is over.
+ */
+import { readSync } from 'node:fs'
+import type net from 'node:net'
+
+let buffer: Buffer | undefined
+
+/** What has arrived, as a view that is valid until the next call; undefined when nothing has, or the socket has ended. */
+export function readNow(socket: net.Socket): Buffer | undefined {
+  const fd = (socket as unknown as { _handle?: { readonly fd?: number } | null })._handle?.fd
+  if (fd === undefined || fd < 0) return undefined
+  buffer ??= Buffer.allocUnsafeSlow(64 * 1024)
+  try {
+    const count = readSync(fd, buffer, 0, buffer.length, null)
+    return count > 0 ? buffer.subarray(0, count) : undefined
+  } catch {
+    // Nothing there (EAGAIN), or broken: the event loop will meet that again and act.
+    return undefined
+  }
+}
