@@ -19,7 +19,7 @@ test('convict is called by the configuration only', () => {
 })
 
 for (const [what, pattern] of [
-  ['no any', /(?:\bas|[:<,|&])\s*any\b|\bany\[\]/],
+  ['no any', /(?:\bas|[:<,|&])\s*any\b(?!\s*:)|\bany\[\]/],
   ['no enums', /^\s*(?:export\s+)?(?:const\s+)?enum\s/m],
   ['no default exports', /^\s*export\s+default\b/m],
   ['no eval and no code from text', /\beval\s*\(|\bnew\s+Function\b|\brequire\s*\(\s*[^'")]/],
