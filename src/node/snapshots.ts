@@ -45,6 +45,13 @@ export interface LoadOutcome {
   readonly db: number
 }
 
+/** DEBUG RELOAD [NOSAVE] [NOFLUSH] [MERGE]. */
+export interface ReloadOptions {
+  readonly save: boolean
+  readonly flush: boolean
+  readonly merge: boolean
+}
+
 /** Work between two looks at the clients: a millisecond or so. */
 const SLICE_BYTES = 128 * 1024
 const READ_BYTES = 256 * 1024
@@ -392,14 +399,16 @@ export class Snapshots {
     }
   }
 
-  /** DEBUG RELOAD: the file replaces the data. Answers why not. */
-  reload(): string | undefined {
-    const failure = this.save()
+  /** DEBUG RELOAD: the file replaces the data, or is added to it. Answers why not. */
+  reload({ save, flush, merge }: ReloadOptions): string | undefined {
+    const failure = save ? this.save() : undefined
     if (failure !== undefined) return failure
     try {
       const loader = this.#loader(this.server.role)
       loader.feed(readFileSync(this.path))
-      this.#install(loader.finish())
+      const loaded = loader.finish()
+      if (flush) this.#install(loaded)
+      else return this.#addTo(loaded, merge)
     } catch (error) {
       return reasonOf(error)
     }
@@ -461,6 +470,31 @@ export class Snapshots {
       now: clock.wall(),
       verifyChecksum: config.flag('rdbchecksum'),
     })
+  }
+
+  /** Keys and libraries that are there already are an error, or replaced (`merge`). */
+  #addTo({ databases, functions }: LoadedSnapshot, merge: boolean): string | undefined {
+    const { engine, effects, waiting, scripting, clock } = this.server
+    for (const { index, table } of databases) {
+      const present = engine.database(index)
+      for (let slot = 0; !merge && slot < table.slotEnd; slot++) {
+        const key = table.keyAt(slot)
+        if (key !== undefined && present.get(key) !== undefined) return `the key '${key}' is there already`
+      }
+    }
+    const failed = scripting.libraries.restore(functions, merge ? 'replace' : 'append', clock.now())
+    if (failed !== undefined) return failed.error
+    for (const { index, table } of databases) {
+      for (let slot = 0; slot < table.slotEnd; slot++) {
+        const key = table.keyAt(slot)
+        if (key === undefined) continue
+        effects.beforeChange(index, key)
+        engine.database(index).load(key, table.valueAt(slot), table.expireAt(slot))
+      }
+      effects.changed(index, undefined)
+    }
+    waiting.allReady()
+    return undefined
   }
 
   /** Throws CorruptError, with nothing changed, when the code of its functions cannot be loaded. */

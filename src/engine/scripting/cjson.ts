@@ -9,6 +9,8 @@ import { LuaType, type LuaVm, type Thread } from './lua-vm.js'
 import { formatG } from './number-text.js'
 
 const INT_MAX = 2147483647
+/** Whatever the choices say: deeper ones would fill our own stack. */
+const DEPTH_MAX = 1500
 const PRECISION_MAX = 14
 
 interface Choices {
@@ -214,7 +216,7 @@ class JsonWriter {
   }
 
   #table(depth: number): void {
-    if (depth > this.choices.encodeMaxDepth || this.vm.api.lua_checkstack(this.L, 3) === 0) {
+    if (depth > Math.min(this.choices.encodeMaxDepth, DEPTH_MAX) || this.vm.api.lua_checkstack(this.L, 3) === 0) {
       this.vm.fail(this.L, `Cannot serialise, excessive nesting (${depth})`)
     }
     const length = this.#arrayLength()
@@ -374,7 +376,8 @@ class JsonReader {
 
   #descend(): void {
     this.#depth++
-    if (this.#depth <= this.choices.decodeMaxDepth && this.vm.api.lua_checkstack(this.L, 3) !== 0) return
+    if (this.#depth <= Math.min(this.choices.decodeMaxDepth, DEPTH_MAX) && this.vm.api.lua_checkstack(this.L, 3) !== 0)
+      return
     this.vm.fail(this.L, `Found too many nested data structures (${this.#depth}) at character ${this.#at}`)
   }
 

@@ -6,6 +6,8 @@ import type { Bytes } from '../../base/units.js'
 import { LuaType, type LuaVm, type Thread } from './lua-vm.js'
 
 const MAX_NESTING = 16
+/** Deeper input would fill our own stack. */
+const UNPACK_DEPTH_MAX = 1500
 const INT_MAX = 2147483647
 
 const number = new DataView(new ArrayBuffer(8))
@@ -218,6 +220,8 @@ function unpack(vm: LuaVm, L: Thread, wantedLimit: number, offset: number): numb
 }
 
 class PackReader {
+  #depth = 0
+
   constructor(
     private readonly vm: LuaVm,
     private readonly L: Thread,
@@ -310,7 +314,7 @@ class PackReader {
   }
 
   #room(): void {
-    if (this.vm.api.lua_checkstack(this.L, 4) === 0) {
+    if (++this.#depth > UNPACK_DEPTH_MAX || this.vm.api.lua_checkstack(this.L, 4) === 0) {
       this.vm.fail(this.L, 'stack overflow (in function mp_decode_to_lua)')
     }
   }
@@ -322,6 +326,7 @@ class PackReader {
       this.value()
       this.vm.api.lua_rawseti(this.L, -2, index)
     }
+    this.#depth--
   }
 
   #map(count: number): void {
@@ -337,5 +342,6 @@ class PackReader {
       }
       vm.api.lua_rawset(L, -3)
     }
+    this.#depth--
   }
 }

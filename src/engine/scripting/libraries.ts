@@ -40,6 +40,7 @@ interface Registering {
 
 export class Libraries {
   #libraries = new Map<Bytes, Library>()
+  /** By lower-case name: functions are called in any case, though libraries are not. */
   #functions = new Map<Bytes, LibraryFunction>()
   #machine: Machine | undefined
   #loadGlobals: Ref = 0
@@ -75,7 +76,7 @@ export class Libraries {
   /** A function, ready to be called in `machine`. */
   find(name: Bytes): LibraryFunction | undefined {
     if (this.#machine?.broken === true) this.#reload()
-    return this.#functions.get(name)
+    return this.#functions.get(name.toLowerCase())
   }
 
   get machine(): Machine {
@@ -108,7 +109,7 @@ export class Libraries {
       fresh.set(library.name, library)
     }
     for (const library of fresh.values()) {
-      const clash = [...library.functions.keys()].find(name => functions.has(name))
+      const clash = [...library.functions.keys()].find(name => functions.has(name.toLowerCase()))
       if (clash !== undefined) return { error: `ERR Function ${clash} already exists` }
       this.#put(library, libraries, functions)
     }
@@ -147,7 +148,7 @@ export class Libraries {
       for (const { ref } of old.functions.values()) this.#machine?.release(ref)
     }
     libraries.set(library.name, library)
-    for (const entry of library.functions.values()) functions.set(entry.name, entry)
+    for (const entry of library.functions.values()) functions.set(entry.name.toLowerCase(), entry)
   }
 
   /** A machine broke: everything is compiled again in a new one. */
@@ -175,7 +176,7 @@ export class Libraries {
     if (error !== undefined) return { error }
     if (library.functions.size === 0) return { error: 'ERR No functions registered' }
     const clash = [...library.functions.keys()].find(name => {
-      const other = functions.get(name)
+      const other = functions.get(name.toLowerCase())
       return other !== undefined && other.library !== old
     })
     return clash === undefined ? { library } : { error: `ERR Function ${clash} already exists` }
@@ -350,7 +351,7 @@ function readFlags({ vm }: Machine, L: Thread): readonly Bytes[] | undefined {
 
 function remove(library: Library, libraries: Map<Bytes, Library>, functions: Map<Bytes, LibraryFunction>): void {
   libraries.delete(library.name)
-  for (const name of library.functions.keys()) functions.delete(name)
+  for (const name of library.functions.keys()) functions.delete(name.toLowerCase())
 }
 
 function loadingRun(now: Millis): ScriptRun {

@@ -9,6 +9,9 @@ import type { ReplyWriter } from '../../resp/reply.js'
 import { LuaType, type LuaVm, type Thread } from './lua-vm.js'
 import { toInt64 } from './number-text.js'
 
+/** A table within a table within …: Redis stops when Lua's stack is full, we before our own is. */
+const DEPTH_MAX = 1500
+
 export interface LuaReplyOptions {
   /** What the script asked for with `redis.setresp`: how booleans are answered. */
   readonly resp: 2 | 3
@@ -17,9 +20,9 @@ export interface LuaReplyOptions {
 }
 
 /** The value on top of the stack; it is popped. */
-export function replyFromLua(vm: LuaVm, L: Thread, reply: ReplyWriter, options: LuaReplyOptions): void {
+export function replyFromLua(vm: LuaVm, L: Thread, reply: ReplyWriter, options: LuaReplyOptions, depth = 0): void {
   const { api } = vm
-  if (api.lua_checkstack(L, 4) === 0) {
+  if (depth > DEPTH_MAX || api.lua_checkstack(L, 4) === 0) {
     reply.error('ERR reached lua stack limit')
     return vm.pop(L)
   }
@@ -34,7 +37,7 @@ export function replyFromLua(vm: LuaVm, L: Thread, reply: ReplyWriter, options: 
       reply.integer(toInt64(api.lua_tonumber(L, -1)))
       break
     case LuaType.table:
-      replyTable(vm, L, reply, options)
+      replyTable(vm, L, reply, options, depth + 1)
       break
     default:
       reply.null()
@@ -48,7 +51,7 @@ function replyBoolean(value: boolean, reply: ReplyWriter, { resp }: LuaReplyOpti
   else reply.null()
 }
 
-function replyTable(vm: LuaVm, L: Thread, reply: ReplyWriter, options: LuaReplyOptions): void {
+function replyTable(vm: LuaVm, L: Thread, reply: ReplyWriter, options: LuaReplyOptions, depth: number): void {
   const { api } = vm
   const err = textField(vm, L, 'err')
   if (err !== undefined) {
@@ -66,21 +69,21 @@ function replyTable(vm: LuaVm, L: Thread, reply: ReplyWriter, options: LuaReplyO
     return vm.pop(L)
   }
   vm.pop(L)
-  if (replyPairs(vm, L, 'map', reply, options) || replyPairs(vm, L, 'set', reply, options)) return
+  if (replyPairs(vm, L, 'map', reply, options, depth) || replyPairs(vm, L, 'set', reply, options, depth)) return
 
   const big = textField(vm, L, 'big_number')
   if (big !== undefined) return replyBigNumber(big, reply)
   if (replyVerbatim(vm, L, reply)) return
-  replyArray(vm, L, reply, options)
+  replyArray(vm, L, reply, options, depth)
 }
 
-function replyArray(vm: LuaVm, L: Thread, reply: ReplyWriter, options: LuaReplyOptions): void {
+function replyArray(vm: LuaVm, L: Thread, reply: ReplyWriter, options: LuaReplyOptions, depth: number): void {
   const { api } = vm
   const length = lengthOf(vm, L)
   reply.array(length)
   for (let index = 1; index <= length; index++) {
     api.lua_rawgeti(L, -1, index)
-    replyFromLua(vm, L, reply, options)
+    replyFromLua(vm, L, reply, options, depth)
   }
 }
 
@@ -102,7 +105,14 @@ function textField(vm: LuaVm, L: Thread, name: Bytes): Bytes | undefined {
   return text
 }
 
-function replyPairs(vm: LuaVm, L: Thread, name: 'map' | 'set', reply: ReplyWriter, options: LuaReplyOptions): boolean {
+function replyPairs(
+  vm: LuaVm,
+  L: Thread,
+  name: 'map' | 'set',
+  reply: ReplyWriter,
+  options: LuaReplyOptions,
+  depth: number,
+): boolean {
   const { api } = vm
   vm.getField(L, -1, name)
   if (api.lua_type(L, -1) !== LuaType.table) {
@@ -121,8 +131,8 @@ function replyPairs(vm: LuaVm, L: Thread, name: 'map' | 'set', reply: ReplyWrite
   while (api.lua_next(L, -2) !== 0) {
     // A copy, as reading a number as text would confuse the walk.
     api.lua_pushvalue(L, -2)
-    replyFromLua(vm, L, reply, options)
-    if (name === 'map') replyFromLua(vm, L, reply, options)
+    replyFromLua(vm, L, reply, options, depth)
+    if (name === 'map') replyFromLua(vm, L, reply, options, depth)
     else vm.pop(L)
   }
   vm.pop(L)

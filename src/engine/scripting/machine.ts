@@ -7,7 +7,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { Bytes } from '../../base/units.js'
-import type { ReplyWriter } from '../../resp/reply.js'
+import type { Encoder } from '../../resp/encoder.js'
 import { pushBit } from './bit.js'
 import { pushCjson } from './cjson.js'
 import { pushCmsgpack } from './cmsgpack.js'
@@ -118,9 +118,10 @@ export class Machine {
   }
 
   /** Runs it and writes the reply. */
-  call(ref: Ref, { keys, args, as }: CallOptions, run: ScriptRun, reply: ReplyWriter): void {
+  call(ref: Ref, { keys, args, as }: CallOptions, run: ScriptRun, reply: Encoder): void {
     const { vm } = this
     const { api, main: L } = vm
+    const before = reply.length
     this.run = run
     this.#guard(
       () => {
@@ -144,7 +145,10 @@ export class Machine {
         else replyFromLua(vm, L, reply, { resp: run.resp, onCountedError: () => this.host.errorWasCounted() })
         api.lua_settop(L, 0)
       },
-      error => reply.error(`ERR ${error} script: ${run.name}`),
+      error => {
+        reply.truncate(before)
+        reply.error(`ERR ${error} script: ${run.name}`)
+      },
     )
     this.run = undefined
     if (run.killed && !this.broken) this.#watch(L)
@@ -208,7 +212,7 @@ export class Machine {
     return 1
   }
 
-  #replyError(L: Thread, run: ScriptRun, reply: ReplyWriter): void {
+  #replyError(L: Thread, run: ScriptRun, reply: Encoder): void {
     const { vm } = this
     const { api } = vm
     if (api.lua_type(L, -1) !== LuaType.table) {

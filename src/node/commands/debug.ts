@@ -61,8 +61,12 @@ const subcommands: Readonly<Record<string, DebugHandler>> = {
     reply.ok()
   },
 
-  reload(_session, _args, reply, server) {
-    const failure = server.snapshots.reload()
+  reload(_session, args, reply, server) {
+    const words = new Set(args.slice(2).map(lower))
+    const unknown = [...words].some(word => !['nosave', 'noflush', 'merge'].includes(word))
+    if (unknown) return reply.error('ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.')
+    const options = { save: !words.has('nosave'), flush: !words.has('noflush'), merge: words.has('merge') }
+    const failure = server.snapshots.reload(options)
     if (failure === undefined) reply.ok()
     else reply.error(`ERR Error trying to load the RDB dump, check server logs: ${failure}`)
   },
@@ -150,6 +154,9 @@ function replyProtocol(type: string, reply: Encoder): void {
         reply.boolean(index === 1)
       }
       return
+    case 'attrib':
+      if (reply.resp === 3) reply.raw(Buffer.from('|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n'))
+      return reply.bulk('Some real reply following the attribute')
     case 'push':
       reply.push(2)
       reply.bulk('server-cpu-usage')
