@@ -221,8 +221,10 @@ export class NodeServer {
     this.follower?.stop('shutdown')
     this.metrics.close()
     this.snapshots.stop()
+    // Whoever hears that we are gone must not be able to come back.
+    const closed = this.#listeners.map(listener => listener.close())
     for (const session of [...this.clients]) session.peer.destroy('shutdown')
-    await Promise.all(this.#listeners.map(listener => listener.close()))
+    await Promise.all(closed)
     const path = this.config.text('unixsocket')
     if (path !== '' && existsSync(resolve(this.cwd, path))) unlinkSync(resolve(this.cwd, path))
     this.log.warning('Redis-compatible node is now ready to exit, bye bye...')
