@@ -3,9 +3,9 @@
  *
  *     data/lock           process id of the `up` that owns the folder
  *     data/group.json     which node was master last, and the process ids of the nodes
- *     data/node-6401/     that node's snapshot
+ *     data/node-6401/     that node's snapshot, and node.log
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 
 /** What must survive a restart. */
@@ -19,6 +19,10 @@ export interface GroupState {
 export class DataDirError extends Error {
   override readonly name = 'DataDirError'
 }
+
+const NODE_LOG = 'node.log'
+/** Looked at when a node starts; a node prints a few lines when something happens to it. */
+const NODE_LOG_BYTES = 8 * 1024 * 1024
 
 export class DataDir {
   readonly path: string
@@ -39,6 +43,25 @@ export class DataDir {
     const path = join(this.path, `node-${port}`)
     makeFolder(path)
     return path
+  }
+
+  /** A descriptor for what the node prints. The log of its earlier runs is kept, up to a size, and once more. */
+  openNodeLog(port: number): number {
+    const file = join(this.nodeFolder(port), NODE_LOG)
+    if (existsSync(file) && statSync(file).size > NODE_LOG_BYTES) renameSync(file, `${file}.1`)
+    return openSync(file, 'a', 0o600)
+  }
+
+  /** The last thing the node printed: the reason, when it could not start. */
+  lastLogLine(port: number): string {
+    try {
+      const lines = readFileSync(join(this.nodeFolder(port), NODE_LOG), 'utf8')
+        .trimEnd()
+        .split('\n')
+      return lines.at(-1) ?? ''
+    } catch {
+      return ''
+    }
   }
 
   /** undefined when there is none yet. Throws DataDirError when it cannot be understood: guessing could lose data. */

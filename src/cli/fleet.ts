@@ -9,6 +9,7 @@
  * one. If nobody took over in `MASTERLESS_MS`, there was nobody to take over, and it is started as what it was.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync } from 'node:fs'
 import { type Address, formatAddress } from '../base/address.js'
 import type { EventSink } from '../base/bus.js'
 import { type Clock, every } from '../base/clock.js'
@@ -34,8 +35,6 @@ interface NodeProcess {
   exited: Promise<void>
   restarts: number
   startedAt: Millis
-  /** The last thing it printed: the reason, when it could not start. */
-  lastLine: string
 }
 
 const MASTERLESS_MS: Millis = 15_000
@@ -66,7 +65,6 @@ export class Fleet {
       exited: Promise.resolve(),
       restarts: 0,
       startedAt: 0,
-      lastLine: '',
     }))
   }
 
@@ -150,27 +148,16 @@ export class Fleet {
       ...directives,
     ]
     if (masterPort !== undefined) args.push('--replicaof', `${host} ${masterPort}`)
-    // A group of its own: a Ctrl-C in the terminal is for `up`, which stops the nodes in the right order.
-    const child = spawn(process.execPath, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+    // A group of its own: a Ctrl-C in the terminal is for `up`, which stops the nodes in the right order. What it prints
+    // goes to a file and not to us, so that it outlives us.
+    const log = this.dataDir.openNodeLog(node.port)
+    const child = spawn(process.execPath, args, { detached: true, stdio: ['ignore', log, log] })
+    closeSync(log)
     node.child = child
     node.pid = child.pid
     node.startedAt = this.clock.now()
-    node.lastLine = ''
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8')
-      stream.on('data', (text: string) => {
-        for (const line of text.split('\n')) {
-          if (line.trim() === '') continue
-          node.lastLine = line
-          this.events.event('debug', 'node-log', { node: this.#name(node), line })
-        }
-      })
-    }
     node.exited = new Promise(resolve => {
-      child.once('error', error => {
-        node.lastLine = error.message
-        resolve()
-      })
+      child.once('error', () => resolve())
       child.once('exit', (code, signal) => {
         if (node.child === child) this.#exited(node, signal ?? `code ${code}`)
         resolve()
@@ -183,7 +170,7 @@ export class Fleet {
     node.child = undefined
     node.pid = undefined
     const level = this.#stopping ? 'info' : 'error'
-    this.events.event(level, '-node', { node: this.#name(node), reason, lastLine: node.lastLine })
+    this.events.event(level, '-node', { node: this.#name(node), reason, lastLine: this.dataDir.lastLogLine(node.port) })
     if (!this.#stopping) this.#restart(node)
   }
 
@@ -242,7 +229,7 @@ export class Fleet {
   /** A node that ends while it starts is a failure to start, not a reason to restart it. */
   #firstFailure(node: NodeProcess, fail: (text: string) => void): () => void {
     const { child } = node
-    const onExit = (): void => fail(`node ${this.#name(node)} could not start: ${node.lastLine}`)
+    const onExit = (): void => fail(`node ${this.#name(node)} could not start: ${this.dataDir.lastLogLine(node.port)}`)
     child?.once('exit', onExit)
     return () => child?.removeListener('exit', onExit)
   }

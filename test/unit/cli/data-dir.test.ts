@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -22,10 +22,28 @@ test('the state of a group is read back as it was written', () => {
 test('two owners at once: the second gets one clear line', () => {
   const path = folder()
   const first = new DataDir(path)
+  // Another process that lives holds it.
+  writeFileSync(join(path, 'lock'), `${process.ppid}\n`)
   expect(() => new DataDir(path)).toThrow(DataDirError)
-  expect(() => new DataDir(path)).toThrow(`in use by another lagrange (process ${process.pid})`)
+  expect(() => new DataDir(path)).toThrow(`in use by another lagrange (process ${process.ppid})`)
   first.release()
   new DataDir(path)
+})
+
+test('a lock with our own id that we do not hold is one of an earlier life', () => {
+  const path = folder()
+  new DataDir(path).release()
+  writeFileSync(join(path, 'lock'), `${process.pid}\n`)
+  new DataDir(path)
+})
+
+test('what a node printed last is found again', () => {
+  const dir = new DataDir(folder())
+  expect(dir.lastLogLine(6401)).toBe('')
+  const log = dir.openNodeLog(6401)
+  writeSync(log, 'first\nlast\n')
+  closeSync(log)
+  expect(dir.lastLogLine(6401)).toBe('last')
 })
 
 test('a lock whose owner is gone does not keep anybody out', () => {
