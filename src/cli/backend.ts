@@ -61,6 +61,7 @@ function readiness(parts: BackendParts): Condition {
   if (group?.master === undefined) reasons.push(`no master: ${group?.diagnosis ?? 'starting'}`)
   else if (group.members.find(member => member.isMaster)?.state !== 'up')
     reasons.push(`${group.master} does not answer`)
+  else if (group.diagnosis === 'master-denied') reasons.push(`${group.master} refuses our password: master-denied`)
   if (parts.members !== undefined && group !== undefined) {
     const linked = group.members.filter(
       member => member.isMaster || (member.linkUp === true && member.excluded === undefined),

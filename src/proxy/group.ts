@@ -573,7 +573,6 @@ export class Group implements UpstreamOwner {
   onOpen(upstream: Upstream): void {
     this.counters.connect(upstream.instanceId, 'ok')
     const instance = this.#instances.get(upstream.instanceId)
-    instance?.opened()
     if (instance !== undefined && instance === this.#master) this.#identify(upstream)
   }
 
@@ -651,7 +650,8 @@ export class Group implements UpstreamOwner {
   onClose(upstream: Upstream, reason: string, pending: Fifo<Request>): void {
     const { now } = this.tools.time
     const instance = this.#instances.get(upstream.instanceId)
-    const failed = upstream.heardAt === 0
+    // To be refused at the door is no better than to find it closed: the next attempt waits.
+    const failed = upstream.heardAt === 0 || reason === 'auth-failed'
     const ours =
       reason === 'master-changed' || reason === 'removed' || reason === 'client-gone' || reason === 'shutdown'
     instance?.closed(upstream, failed && !ours, now)
@@ -682,6 +682,8 @@ export class Group implements UpstreamOwner {
     const result = reason === 'ECONNREFUSED' ? 'refused' : 'failed'
     if (failed) this.counters.connect(upstream.instanceId, result)
     this.events.event('info', '-upstream', { group: this.name, node: upstream.instanceId, reason })
+    // It is there, and says no.
+    if (reason === 'auth-failed') return
     this.control.suspect(upstream.instanceId, result === 'refused' ? 'refused' : 'reset')
   }
 

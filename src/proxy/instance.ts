@@ -144,14 +144,11 @@ export class Instance implements Candidate {
   /** A reply came; one sample per chunk is enough to know how long they take. */
   answered(request: Request, now: Millis): void {
     this.pending--
+    this.#retryMs = RETRY_MIN_MS
     if (now === this.#sampledAt) return
     this.#sampledAt = now
     this.#latency.add(now - request.sentAt, now)
     this.latencyMs = Math.max(0.01, this.#latency.value ?? LATENCY_UNKNOWN_MS)
-  }
-
-  opened(): void {
-    this.#retryMs = RETRY_MIN_MS
   }
 
   /** A connection is gone; `failed` when it never stood. */

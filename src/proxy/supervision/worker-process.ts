@@ -28,6 +28,9 @@ export function runWorker(): Promise<number> {
   return new WorkerProcess(controlPath, Number(process.env[INDEX_ENV] ?? 0)).run()
 }
 
+/** For clients of a worker whose supervisor ended while it was draining. */
+const ORPHAN_DRAIN_MS = 5_000
+
 class WorkerProcess implements ControlPlane {
   readonly #metrics = new MetricStore()
   #channel: Channel | undefined
@@ -37,6 +40,7 @@ class WorkerProcess implements ControlPlane {
   #setup: WorkerSetup | undefined
   #startedListening = false
   #serving = false
+  #draining = false
   #lastHeard = systemClock.now()
   #exit: (code: number) => void = () => undefined
 
@@ -83,6 +87,8 @@ class WorkerProcess implements ControlPlane {
       onMessage: (kind, body) => this.#onMessage(kind, body),
       onClose: () => {
         this.#channel = undefined
+        // A worker that takes no more clients is of no use to the next supervisor.
+        if (this.#draining) return void this.#worker?.drain(ORPHAN_DRAIN_MS).then(() => this.#exit(0))
         systemClock.after(RECONNECT_MS, () => this.#connect())
       },
     })
@@ -144,6 +150,7 @@ class WorkerProcess implements ControlPlane {
   }
 
   async #drain(deadlineMs: number): Promise<void> {
+    this.#draining = true
     this.#serving = false
     await this.#worker?.drain(deadlineMs)
   }

@@ -234,7 +234,9 @@ export class Workers {
 
   #welcome(hello: Hello, channel: Channel): Member | undefined {
     const member = this.#members[hello.index]
-    if (member === undefined || (member.channel !== undefined && member.pid !== hello.pid)) {
+    // Who is not ours and does not serve never will: only its own supervisor could have handed it the sockets.
+    const useless = !hello.serving && hello.pid !== member?.child?.pid
+    if (member === undefined || useless || (member.channel !== undefined && member.pid !== hello.pid)) {
       channel.tell('exit', undefined)
       return undefined
     }
