@@ -54,7 +54,16 @@ function redirection(instance: InstanceFacts, group: Group, options: RepairOptio
   const at = instanceAt(group, master.address)
   // On its way to the right one, or to an address we cannot judge (a relay).
   if (at === undefined || at.id === group.declared) return undefined
+  // The two are a group of their own, with data of their own.
+  if (isStranger(at, group, options) && isStranger(instance, group, options)) return undefined
   // Chained behind a replica that is itself in order: that one's link is what needs time.
   if (!master.up && follows(at, group.lineage)) return undefined
   return { id: instance.id, do: 'point', because: 'wrong-master' }
+}
+
+/** It holds somebody else's data, and nothing allows us to take them from it. */
+function isStranger(instance: InstanceFacts, group: Group, options: RepairOptions): boolean {
+  if (group.lineage === undefined || instance.keys === 0) return false
+  if (kinship(instance, group.lineage, group.past) !== 'foreign') return false
+  return !(instance.seed && options.demoteRestartedSeeds)
 }

@@ -249,6 +249,22 @@ describe('repairs', () => {
       {},
       ['demote returned-master', 'point wrong-master'],
     ],
+    [
+      'a group of its own, which our addresses reach',
+      group(
+        master(1),
+        master(2, { replid: C, seed: false }),
+        replica(3, { replid: C, seed: false, master: on(2, true) }),
+      ),
+      {},
+      [],
+    ],
+    [
+      'a group of its own, all named by an operator who does not let us empty any',
+      group(master(1), master(2, { replid: C }), replica(3, { replid: C, master: on(2, true) })),
+      { demoteRestartedSeeds: false },
+      [],
+    ],
     ['on its way', group(master(1), replica(2, { master: on(1, false) })), {}, []],
     [
       'a relay is left where it is',
