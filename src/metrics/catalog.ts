@@ -154,7 +154,7 @@ export const catalog = {
   lagrange_upstream_request_duration_seconds: {
     type: 'histogram',
     labels: groupNode,
-    help: 'Round trip to the instance.',
+    help: 'Round trip to the instance of commands of clients, one sample per batch of replies read: that of the first of them.',
     buckets: latencyBuckets,
   },
   lagrange_upstream_queue_commands: {

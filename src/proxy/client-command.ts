@@ -150,7 +150,7 @@ function describe(session: Session): string {
   const seconds = (since: number): number => Math.floor((now - since) / 1000)
   const flags = `${subscription === undefined ? '' : 'P'}${transaction?.queueing ? 'x' : ''}${
     session.monitor === undefined ? '' : 'O'
-  }${session.pinned === undefined ? '' : 'b'}`
+  }${session.alone.upstream === undefined ? '' : 'b'}`
   const fields: readonly (readonly [string, string | number])[] = [
     ['id', session.id],
     ['addr', `${peer.remoteHost}:${peer.remotePort}`],
@@ -261,7 +261,7 @@ function unblock(session: Session, request: Request, args: readonly Bytes[]): vo
   if (how !== 'TIMEOUT' && how !== 'ERROR') {
     return session.fail(request, 'ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR')
   }
-  const target = session.hub.sessions.get(id)?.pinned
+  const target = session.hub.sessions.get(id)?.alone.upstream
   const lane = session.group.master?.lane(session.resp, session.hub.tools.time.now)
   if (target?.clientId === undefined || lane === undefined) return integer(session, request, 0)
   const bytes = encodeCommand(['CLIENT', 'UNBLOCK', String(target.clientId), how])

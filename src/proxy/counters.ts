@@ -74,6 +74,10 @@ export class GroupCounters {
     this.store.counter('lagrange_upstream_connects_total', { group: this.group, node, result }).value++
   }
 
+  roundTrip(node: string): Histogram {
+    return this.store.histogram('lagrange_upstream_request_duration_seconds', { group: this.group, node })
+  }
+
   upstreams(node: string, shared: number, pinned: number, idle: number, queued: number): void {
     const { group, store } = this
     store.gauge('lagrange_upstream_connections', { group, node, state: 'shared' }).value = shared
@@ -88,6 +92,7 @@ export class GroupCounters {
       store.remove('lagrange_upstream_connections', { group, node, state })
     }
     store.remove('lagrange_upstream_queue_commands', { group, node })
+    store.remove('lagrange_upstream_request_duration_seconds', { group, node })
   }
 
   #first(call: Call, target: Target): void {

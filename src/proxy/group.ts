@@ -2,31 +2,26 @@
  * A replicating group as the data plane sees it: it sends each command where routing says, and keeps those that cannot be
  * sent yet.
  *
- *     dispatch ──read──▶ replica                 fresh enough, least to do
- *         │        └───▶ waiting ──▶ replica     a few milliseconds, when one is about to be fresh enough
+ *     dispatch ──read──▶ reads ──▶ replica, or master          reads.ts
  *         ├──────────▶ master
- *         └──────────▶ kept ──▶ master           none is writable, or writes are held for a switch
- *                        └────▶ -MASTERDOWN      after the hold's time
+ *         └──────────▶ kept ──▶ master                         none is writable, or writes are held for a switch
+ *                        └────▶ -MASTERDOWN                    after the hold's time
  *
  * Rules of failure. Bytes that were not handed to a socket are sent elsewhere. A write that was handed over and not
  * answered is never sent again: its client gets -UNKNOWNRESULT. A read is sent once more. An error that means "not
  * executed" is not shown: the command is kept and sent again.
- *
- * A session of which a command is kept dispatches nothing further, so what is kept is bounded by the commands in flight
- * when a master was lost plus one per session.
  */
 
 import type { EventSink } from '../base/bus.js'
 import type { Clock } from '../base/clock.js'
 import { every } from '../base/clock.js'
-import { Fifo } from '../base/fifo.js'
+import type { Fifo } from '../base/fifo.js'
 import type { Bytes, Millis, Offset } from '../base/units.js'
 import { turn } from '../net/turn.js'
 import { Decoder } from '../resp/decoder.js'
 import { requestLimits } from '../resp/protocol.js'
 import type { Call } from '../routing/calls.js'
-import { type Choice, chooseRead } from '../routing/choose.js'
-import { errorCode, HOLD_EXPIRED, meaningOf, UNKNOWN_RESULT } from '../routing/errors.js'
+import { errorCode, meaningOf, UNKNOWN_RESULT } from '../routing/errors.js'
 import { type Flight, Marks } from '../routing/marks.js'
 import type { ControlPlane, HoldReport, HoldRequest, ReleaseReport } from '../topology/planes.js'
 import type { FreshnessUpdate, GroupView } from '../topology/view.js'
@@ -34,12 +29,15 @@ import type { Asker } from './asker.js'
 import type { GroupCounters } from './counters.js'
 import { Gate } from './gate.js'
 import { Instance } from './instance.js'
+import { Kept } from './kept.js'
 import { KeySlots } from './key-slots.js'
+import { type Lender, Lending } from './lending.js'
 import type { WorkerOptions } from './options.js'
-import type { Request } from './request.js'
+import { Reads } from './reads.js'
+import { keepBytes, type Request, reread } from './request.js'
+import { Retired } from './retired.js'
 import { Scripts } from './scripts.js'
 import { type Introduction, Upstream, type UpstreamOwner, type UpstreamTools } from './upstream.js'
-import { Waiting } from './waiting.js'
 
 /** How often the group looks at what does not announce itself: expired holds, silent replicas, a lost master. */
 const TICK_MS = 20
@@ -48,12 +46,7 @@ const ASIDE_MAX = 64
 /** How often an instance that should be the master and says it is not is asked again. */
 const ASK_AGAIN_MS = 40
 
-interface Retiring {
-  readonly upstream: Upstream
-  readonly until: Millis
-}
-
-export class Group implements UpstreamOwner {
+export class Group implements UpstreamOwner, Lender {
   readonly marks: Marks
   readonly #keys: KeySlots
   readonly scripts = new Scripts()
@@ -64,26 +57,27 @@ export class Group implements UpstreamOwner {
   #master: Instance | undefined
   #replicas: Instance[] = []
   readonly #instances = new Map<string, Instance>()
-  readonly #kept = new Fifo<Request>(64)
-  readonly #waiting: Waiting
+  readonly #kept: Kept
+  readonly #reads: Reads
+  readonly #retired = new Retired()
+  /** Connections that sessions have for themselves. */
+  readonly lent: Lending
   readonly #gate: Gate
   /** Commands on the master that may change data and are not answered, those that wait for data excepted. */
   #inFlight = 0
   /** Flights whose connection died before their sample. */
   readonly #orphans: Flight[] = []
-  #retiring: Retiring[] = []
   #askedAt: Millis = 0
   #head: Offset = -1
   #sampleDue = false
   /** Reads requests that are sent again from the bytes that were kept. */
   readonly #reader = new Decoder({ ...requestLimits, count: 2 ** 31 })
-  readonly #choice: Choice<Instance> = { to: undefined, because: 'no-replica' }
   readonly #stopTicking: () => void
   readonly early = false
 
   constructor(
     view: GroupView,
-    private readonly clock: Clock,
+    readonly clock: Clock,
     private readonly events: EventSink,
     private readonly control: ControlPlane,
     private readonly tools: UpstreamTools,
@@ -99,12 +93,13 @@ export class Group implements UpstreamOwner {
       clock,
       events,
       () => this.#inFlight,
-      () => this.#drainKept(),
+      () => this.#kept.drain(),
     )
-    this.#waiting = new Waiting(clock, () => {
-      tools.time.update()
-      this.#retryWaiting()
-    })
+    this.#kept = new Kept(clock, this.#gate, tools.requests, options.holdTimeoutMs, (session, request) =>
+      this.dispatch(session, request, request.call as Call, reread(this.#reader, request)),
+    )
+    this.#reads = new Reads(this, this.#keys, tools, this.#reader)
+    this.lent = new Lending(this, tools, options.maxPinned)
     this.#stopTicking = every(clock, TICK_MS, () => this.#tick())
     this.setView(view)
   }
@@ -123,6 +118,10 @@ export class Group implements UpstreamOwner {
 
   get inFlight(): number {
     return this.#inFlight
+  }
+
+  instanceOf(upstream: Upstream): Instance | undefined {
+    return this.#instances.get(upstream.instanceId)
   }
 
   get holding(): boolean {
@@ -161,8 +160,8 @@ export class Group implements UpstreamOwner {
     // Only now, as whoever loses a connection by this looks for another one at once.
     if (changed && old !== undefined) this.#retire(old)
     if (changed) this.#meetMaster()
-    this.#retryWaiting()
-    this.#drainKept()
+    this.#reads.retry()
+    this.#kept.drain()
   }
 
   setFreshness(update: FreshnessUpdate): void {
@@ -178,17 +177,15 @@ export class Group implements UpstreamOwner {
       if (instance !== undefined) instance.lagMs = lagMs
     }
     this.tools.time.update()
-    this.#retryWaiting()
+    this.#reads.retry()
   }
 
   #instanceFor(member: { readonly id: string } & GroupView['replicas'][number]): Instance {
     let instance = this.#instances.get(member.id)
     if (instance === undefined) {
-      instance = new Instance(member, this, this.tools, {
-        username: this.options.upstreamUsername,
-        password: this.options.upstreamPassword,
-        connectTimeoutMs: this.options.connectTimeoutMs,
-      })
+      const { upstreamUsername: username, upstreamPassword: password, connectTimeoutMs } = this.options
+      const login = { username, password, connectTimeoutMs }
+      instance = new Instance(member, this, this.tools, login, this.counters.roundTrip(member.id))
       this.#instances.set(member.id, instance)
     }
     return instance
@@ -201,12 +198,7 @@ export class Group implements UpstreamOwner {
 
   /** Nothing new goes to this master; what is in flight may still be answered for a moment. */
   #retire(master: Instance): void {
-    const until = this.clock.now() + this.options.settleMs
-    for (const upstream of master.abandon()) {
-      // A subscriber gains nothing by waiting: the sooner it subscribes elsewhere, the less it misses.
-      if (upstream.pending === 0 || upstream.piped) upstream.close('master-changed')
-      else this.#retiring.push({ upstream, until })
-    }
+    this.#retired.add(master.abandon(), this.clock.now() + this.options.settleMs)
   }
 
   #meetMaster(): void {
@@ -226,12 +218,12 @@ export class Group implements UpstreamOwner {
   #judge(upstream: Upstream, introduction: Introduction): void {
     const master = this.#master
     if (master === undefined || upstream.instanceId !== master.id || upstream.closed) return
-    if (this.#retiring.some(retiring => retiring.upstream === upstream)) return
+    if (this.#retired.has(upstream)) return
     const { role, runId, replid, offset, busy } = introduction
     if (busy && master.sharedIsConfirmed) {
       // The process is the one that has told us who it is; the client shall hear that it is busy.
       upstream.confirmed = true
-      return this.#drainKept()
+      return this.#kept.drain()
     }
     const expected = master.view.runId
     const isIt = role === 'master' && (expected === undefined || runId === undefined || runId === expected)
@@ -245,7 +237,7 @@ export class Group implements UpstreamOwner {
     upstream.confirmed = true
     this.#noteHead(offset)
     this.onMasterMet(upstream, introduction)
-    this.#drainKept()
+    this.#kept.drain()
   }
 
   #beginLineage(replid: string): void {
@@ -265,69 +257,12 @@ export class Group implements UpstreamOwner {
     if (request.effect !== 'none' && request.effect !== 'info') return session.dispatchPinned(request, decoder)
     switch (call.handling) {
       case 'read':
-        return this.#dispatchRead(session, request, call, decoder)
+        return this.#reads.dispatch(session, request, call, decoder)
       case 'master':
         return this.toMaster(session, request, call, decoder)
       default:
         return session.dispatchPinned(request, decoder)
     }
-  }
-
-  #dispatchRead(session: Asker, request: Request, call: Call, decoder: Decoder): void {
-    const choice = this.#choice
-    if (!call.portable) {
-      choice.because = 'node-local'
-      choice.to = undefined
-    } else {
-      const count = this.#keys.find(call, decoder)
-      chooseRead(
-        choice,
-        this.#replicas,
-        Math.max(this.#keys.need(count), session.floor),
-        session.rules,
-        session.lastReplica,
-      )
-      if (choice.because === 'replica-about-to-qualify') return this.#wait(session, request, decoder, count)
-      if (choice.to !== undefined && this.#toReplica(session, request, call, decoder, choice.to, count)) return
-    }
-    this.#readAtMaster(session, request, call, decoder)
-  }
-
-  #readAtMaster(session: Asker, request: Request, call: Call, decoder: Decoder): void {
-    const { because } = this.#choice
-    this.counters.route(because)
-    session.lastBecause = because
-    this.toMaster(session, request, call, decoder)
-  }
-
-  #toReplica(
-    session: Asker,
-    request: Request,
-    call: Call,
-    decoder: Decoder,
-    replica: Instance,
-    count: number,
-  ): boolean {
-    const lane = replica.lane(session.resp, this.tools.time.now)
-    if (lane === undefined) {
-      this.#choice.because = 'no-replica'
-      return false
-    }
-    const { because } = this.#choice
-    this.counters.route(because)
-    this.counters.command(call, 'replica')
-    if (replica.lagMs !== undefined) this.counters.staleness.observe(replica.lagMs / 1000)
-    session.lastBecause = because
-    session.lastTo = replica.id
-    session.lastReplica = replica
-    session.replicaReads++
-    session.readFilter |= this.#keys.filter(count)
-    request.toReplica = true
-    request.sentAt = this.tools.time.now
-    replica.pending++
-    lane.select(session.db)
-    lane.send(request, decoder.buffer, decoder.start, decoder.end)
-    return true
   }
 
   /** To the master on the shared connection, as soon as there is one that may have it. */
@@ -402,126 +337,17 @@ export class Group implements UpstreamOwner {
     return (session.readFilter & this.#keys.filter(this.#keys.find(call, decoder))) !== 0
   }
 
-  // ── Waiting for freshness ─────────────────────────────────────────────────────────────────────────────────────────
-
-  #wait(session: Asker, request: Request, decoder: Decoder, count: number): void {
-    this.counters.route('replica-about-to-qualify')
-    this.#keepBytes(request, decoder)
-    // It counts as a read at a replica from now on: no write of this session may overtake it.
-    session.replicaReads++
-    session.readFilter |= this.#keys.filter(count)
-    request.toReplica = true
-    request.state = 'kept'
-    request.waitsUntil = this.tools.time.now + session.rules.waitMs
-    this.#waiting.add(request)
-  }
-
-  /** Freshness has changed, or time is up for some. */
-  #retryWaiting(): void {
-    this.#waiting.retry(request => this.#settleWaiting(request))
-  }
-
-  #settleWaiting(request: Request): boolean {
-    const session = request.session as Asker
-    const call = request.call as Call
-    if (session.closed) {
-      this.tools.requests.give(request)
-      return true
-    }
-    const decoder = this.#reread(request)
-    const count = this.#keys.find(call, decoder)
-    const need = Math.max(this.#keys.need(count), session.floor)
-    chooseRead(this.#choice, this.#replicas, need, session.rules, session.lastReplica)
-    const about = this.#choice.because === 'replica-about-to-qualify'
-    if (about && this.tools.time.now < request.waitsUntil) return false
-    request.toReplica = false
-    session.replicaReads--
-    const { to } = this.#choice
-    if (to !== undefined && this.#toReplica(session, request, call, decoder, to, count)) return true
-    if (about) this.#choice.because = 'waited-in-vain'
-    this.#readAtMaster(session, request, call, decoder)
-    return true
-  }
-
   // ── Keeping ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Not now: the request waits for a master that may have it. */
   keep(session: Asker, request: Request, decoder: Decoder): void {
-    this.#keepBytes(request, decoder)
-    this.#enqueueKept(session, request)
+    keepBytes(request, decoder, this.tools.blocks)
+    this.#kept.add(session, request)
   }
 
   /** The same for a request whose bytes are kept already. */
   keepAgain(session: Asker, request: Request): void {
-    this.#enqueueKept(session, request)
-  }
-
-  #enqueueKept(session: Asker, request: Request): void {
-    request.state = 'kept'
-    if (request.keptAt === 0) {
-      request.keptAt = this.clock.now()
-      this.#gate.noteKept()
-    }
-    session.kept++
-    session.lastBecause = 'held'
-    this.#kept.push(request)
-  }
-
-  #keepBytes(request: Request, decoder: Decoder): void {
-    if (request.block !== undefined) return
-    const { buffer, start, end } = decoder
-    request.block = this.tools.blocks.single(buffer, start, end)
-    request.start = 0
-    request.end = end - start
-  }
-
-  /** Stands on the bytes of a request that was kept. */
-  #reread(request: Request): Decoder {
-    const reader = this.#reader
-    reader.feed((request.block as { bytes: Buffer }).bytes.subarray(request.start, request.end))
-    reader.nextRequest()
-    return reader
-  }
-
-  /** Sends what was kept, in order of arrival, as far as it may be sent. */
-  #drainKept(): void {
-    for (let left = this.#kept.length; left > 0; left--) {
-      const request = this.#kept.shift() as Request
-      const session = request.session as Asker
-      session.kept--
-      if (session.closed) this.tools.requests.give(request)
-      else if (session.kept < 0) session.kept = 0
-      else this.#redispatch(session, request)
-    }
-    if (this.#kept.length === 0) this.#gate.noteEmpty()
-  }
-
-  #redispatch(session: Asker, request: Request): void {
-    const waited = this.clock.now() - request.keptAt
-    // Others of this session stand behind it: only those of them that are kept again hold it back.
-    const behind = session.kept
-    session.kept = 0
-    this.dispatch(session, request, request.call as Call, this.#reread(request))
-    const keptAgain = session.kept > 0
-    session.kept += behind
-    if (keptAgain) return
-    this.#gate.noteSent(waited)
-    if (session.kept === 0) session.proceed()
-  }
-
-  #expireKept(now: Millis): void {
-    for (let left = this.#kept.length; left > 0; left--) {
-      const request = this.#kept.shift() as Request
-      const session = request.session as Asker
-      if (session.closed) {
-        session.kept--
-        this.tools.requests.give(request)
-      } else if (now - request.keptAt > this.options.holdTimeoutMs) {
-        session.kept--
-        session.fail(request, HOLD_EXPIRED)
-        if (session.kept === 0) session.proceed()
-      } else this.#kept.push(request)
-    }
+    this.#kept.add(session, request)
   }
 
   // ── Hold and release ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -532,40 +358,6 @@ export class Group implements UpstreamOwner {
 
   release(): Promise<ReleaseReport> {
     return this.#gate.release()
-  }
-
-  // ── Connections of their own ──────────────────────────────────────────────────────────────────────────────────────
-
-  /** A connection to the master for one session; undefined when there is none now, or no more may be lent. */
-  borrow(session: Asker): Upstream | undefined {
-    const master = this.#master
-    if (master === undefined || master.lent >= this.options.maxPinned) return undefined
-    const upstream = master.borrow(session.resp, this.tools.time.now)
-    if (upstream !== undefined) upstream.lentTo = session
-    return upstream
-  }
-
-  /** True when every connection that may be lent is. */
-  get exhausted(): boolean {
-    return (this.#master?.lent ?? 0) >= this.options.maxPinned
-  }
-
-  giveBack(upstream: Upstream): void {
-    const instance = this.#instances.get(upstream.instanceId)
-    upstream.lentTo = undefined
-    upstream.piped = false
-    if (instance === undefined || instance !== this.#master) {
-      if (instance !== undefined) instance.lent--
-      upstream.close('master-changed')
-    } else instance.giveBack(upstream)
-  }
-
-  /** The session is done with a connection whose state is not clean. */
-  discard(upstream: Upstream): void {
-    const instance = this.#instances.get(upstream.instanceId)
-    if (instance !== undefined) instance.lent--
-    upstream.lentTo = undefined
-    upstream.close('client-gone')
   }
 
   // ── What connections tell ─────────────────────────────────────────────────────────────────────────────────────────
@@ -605,7 +397,7 @@ export class Group implements UpstreamOwner {
     if (session.kept === 0 || session.closed || request.call?.handling !== 'read' || upstream.lentTo !== undefined)
       return false
     this.#takeBack(upstream, request)
-    this.#enqueueKept(session, request)
+    this.#kept.add(session, request)
     return true
   }
 
@@ -643,7 +435,7 @@ export class Group implements UpstreamOwner {
     this.#takeBack(upstream, request)
     if (upstream.lentTo !== undefined) return session.onPinnedRefused(upstream, request, meaning)
     if (wasReplica) this.#resend(session, request)
-    else this.#enqueueKept(session, request)
+    else this.#kept.add(session, request)
     return true
   }
 
@@ -701,8 +493,8 @@ export class Group implements UpstreamOwner {
 
   /** Sends it again, behind what its session has kept already. */
   #resend(session: Asker, request: Request): void {
-    if (session.kept > 0) this.#enqueueKept(session, request)
-    else this.dispatch(session, request, request.call as Call, this.#reread(request))
+    if (session.kept > 0) this.#kept.add(session, request)
+    else this.dispatch(session, request, request.call as Call, reread(this.#reader, request))
   }
 
   /** It is in no connection's queue any more, and not answered. */
@@ -731,7 +523,7 @@ export class Group implements UpstreamOwner {
   /** EVALSHA of a script that the new master does not have and we remember: load it, and send the call again. */
   #healScript(upstream: Upstream, request: Request): boolean {
     if (request.healed || upstream.inMulti || request.call?.handling !== 'master') return false
-    const decoder = this.#reread(request)
+    const decoder = reread(this.#reader, request)
     const load = this.scripts.loadFor(decoder)
     if (load === undefined) return false
     request.healed = true
@@ -765,17 +557,10 @@ export class Group implements UpstreamOwner {
   #tick(): void {
     const now = this.tools.time.update()
     this.#refresh()
-    if (this.#kept.length > 0) this.#expireKept(now)
-    this.#closeRetired(now)
+    if (this.#kept.length > 0) this.#kept.expire(now)
+    this.#retired.closeDone(now)
     this.#closeSilent(now)
     this.#askMasterAgain(now)
-  }
-
-  #closeRetired(now: Millis): void {
-    if (this.#retiring.length === 0) return
-    const retiring = this.#retiring
-    this.#retiring = retiring.filter(({ upstream, until }) => !upstream.closed && upstream.pending > 0 && now < until)
-    for (const one of retiring) if (!this.#retiring.includes(one)) one.upstream.close('master-changed')
   }
 
   /** A replica that has answered nothing for too long loses its connection; its reads go elsewhere. */
@@ -813,9 +598,9 @@ export class Group implements UpstreamOwner {
 
   close(): void {
     this.#stopTicking()
-    this.#waiting.close()
+    this.#reads.close()
     this.#gate.expire()
     for (const instance of this.#instances.values()) instance.closeAll('shutdown')
-    for (const { upstream } of this.#retiring) upstream.close('shutdown')
+    this.#retired.closeAll()
   }
 }

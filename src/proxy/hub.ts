@@ -11,7 +11,6 @@ import type { CallTable } from '../routing/calls.js'
 import type { ReadRules } from '../routing/choose.js'
 import type { Group } from './group.js'
 import type { WorkerOptions } from './options.js'
-import type { Request } from './request.js'
 import type { Session } from './session.js'
 import type { UpstreamTools } from './upstream.js'
 
@@ -56,11 +55,4 @@ export interface Hub {
   awaitMaster(session: Session): void
   /** Answers WAIT: calls back when `count` replicas have applied `offset`, or the time is over. */
   confirmations(count: number, offset: Offset, timeoutMs: number, then: (confirmed: number) => void): () => void
-}
-
-/** Stands on the bytes of a request that was kept. */
-export function reread(reader: Decoder, request: Request): Decoder {
-  reader.feed(request.bytes)
-  reader.nextRequest()
-  return reader
 }

@@ -7,6 +7,7 @@
  */
 import { Ewma } from '../base/ewma.js'
 import type { Millis, Offset } from '../base/units.js'
+import type { Histogram } from '../metrics/store.js'
 import type { Candidate } from '../routing/choose.js'
 import type { InstanceView } from '../topology/view.js'
 import type { Request } from './request.js'
@@ -55,6 +56,7 @@ export class Instance implements Candidate {
     private readonly owner: UpstreamOwner,
     private readonly tools: UpstreamTools,
     private readonly options: UpstreamOptions,
+    private readonly roundTrip: Histogram,
   ) {
     this.id = view.id
     this.view = view
@@ -147,7 +149,9 @@ export class Instance implements Candidate {
     this.#retryMs = RETRY_MIN_MS
     if (now === this.#sampledAt) return
     this.#sampledAt = now
-    this.#latency.add(now - request.sentAt, now)
+    const tookMs = now - request.sentAt
+    this.#latency.add(tookMs, now)
+    this.roundTrip.observe(tookMs / 1000)
     this.latencyMs = Math.max(0.01, this.#latency.value ?? LATENCY_UNKNOWN_MS)
   }
 

@@ -16,7 +16,7 @@ import type { Bytes, Millis } from '../base/units.js'
 import type { Decoder } from '../resp/decoder.js'
 import type { Call } from '../routing/calls.js'
 import type { Flight } from '../routing/marks.js'
-import type { Block } from './log.js'
+import type { Block, BlockPool } from './log.js'
 
 /** Where a reply goes. */
 export interface Recipient {
@@ -148,4 +148,19 @@ export class RequestPool {
 /** The text of an error reply, without dash and line end. */
 export function errorText(buffer: Buffer, start: number, end: number): Bytes {
   return readLatin1(buffer, start + 1, end - 2)
+}
+
+/** Keeps the bytes of the request that the decoder stands on, unless they are kept already. */
+export function keepBytes(request: Request, { buffer, start, end }: Decoder, blocks: BlockPool): void {
+  if (request.block !== undefined) return
+  request.block = blocks.single(buffer, start, end)
+  request.start = 0
+  request.end = end - start
+}
+
+/** Has the decoder stand on the bytes of a request that was kept. */
+export function reread(reader: Decoder, request: Request): Decoder {
+  reader.feed(request.bytes)
+  reader.nextRequest()
+  return reader
 }

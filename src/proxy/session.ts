@@ -12,27 +12,26 @@
  * (`#stalled`), must be answered before others may follow (`#awaiting`), too many are in flight, or the client does not
  * read. Meanwhile the client may send a bounded amount ahead; then its socket is not read.
  */
-import { readLatin1 } from '../base/latin1.js'
 import type { Bytes, Millis, Offset } from '../base/units.js'
 import { isBlocking } from '../command/table.js'
 import type { Peer, PeerHandler } from '../net/peer.js'
 import { Decoder } from '../resp/decoder.js'
-import { type Encoder, encodeCommand } from '../resp/encoder.js'
+import type { Encoder } from '../resp/encoder.js'
 import { ProtocolError, requestLimits, unauthenticatedLimits } from '../resp/protocol.js'
 import type { Call } from '../routing/calls.js'
 import type { ReadRules } from '../routing/choose.js'
-import { UNKNOWN_RESULT } from '../routing/errors.js'
+import { Alone } from './alone.js'
 import type { Asker, Because } from './asker.js'
 import type { Group } from './group.js'
-import { type Entrance, type Hub, reread } from './hub.js'
+import type { Entrance, Hub } from './hub.js'
 import { withProxySection } from './info.js'
 import type { Instance } from './instance.js'
 import { answerLocally, refusedText } from './local.js'
-import type { Request } from './request.js'
+import { beginMonitor, isOwnNoise } from './monitor.js'
+import { keepBytes, type Request, reread } from './request.js'
 import { Subscription } from './subscription.js'
-import { remainingTime } from './timeouts.js'
 import { Transaction } from './transaction.js'
-import { type Resp, Upstream } from './upstream.js'
+import type { Resp, Upstream } from './upstream.js'
 
 /** What may wait for a client that has not authenticated. */
 const UNAUTHENTICATED_QUEUED_BYTES = 16 * 1024
@@ -68,8 +67,8 @@ export class Session implements Asker, PeerHandler {
   transaction: Transaction | undefined = undefined
   subscription: Subscription | undefined = undefined
   monitor: Upstream | undefined = undefined
-  /** The connection of a command that may wait, or that must not stand in a queue. */
-  pinned: Upstream | undefined = undefined
+  /** For commands that may wait, or that must not stand in a queue. */
+  readonly alone = new Alone(this)
 
   /** Called off when the client goes: a WAIT. */
   onClosed: (() => void) | undefined = undefined
@@ -105,8 +104,9 @@ export class Session implements Asker, PeerHandler {
   forget(): void {
     this.transaction?.abandon()
     this.subscription?.abandon()
-    for (const upstream of [this.pinned, this.monitor]) if (upstream !== undefined) this.group.discard(upstream)
-    this.transaction = this.subscription = this.pinned = this.monitor = undefined
+    this.alone.abandon()
+    if (this.monitor !== undefined) this.group.lent.discard(this.monitor)
+    this.transaction = this.subscription = this.monitor = undefined
     const { options } = this.hub
     this.resp = 2
     this.db = 0
@@ -333,11 +333,7 @@ export class Session implements Asker, PeerHandler {
   // ── Connections of its own ────────────────────────────────────────────────────────────────────────────────────────
 
   stall(request: Request, decoder: Decoder): void {
-    if (request.block === undefined) {
-      request.block = this.hub.tools.blocks.single(decoder.buffer, decoder.start, decoder.end)
-      request.start = 0
-      request.end = decoder.end - decoder.start
-    }
+    keepBytes(request, decoder, this.hub.tools.blocks)
     this.#stalled = request
     this.#stopped = true
   }
@@ -383,75 +379,23 @@ export class Session implements Asker, PeerHandler {
         this.subscription ??= new Subscription(this)
         return this.subscription.request(request, call, decoder)
       case 'monitor':
-        return this.#beginMonitor(request, decoder)
+        this.monitor = beginMonitor(this, request, decoder)
+        if (this.monitor !== undefined) this.complete(request)
+        return
       default:
         return this.sendAlone(request, call, decoder)
     }
   }
 
-  /** Lends a connection that may carry writes; undefined: the request was kept or refused. */
-  borrowConfirmed(current: Upstream | undefined, request: Request, decoder: Decoder): Upstream | undefined {
-    const upstream = current ?? this.group.borrow(this)
-    if (upstream?.confirmed && !(this.group.holding && request.call?.writes)) return upstream
-    if (upstream === undefined && this.group.exhausted) {
-      this.fail(request, 'ERR max number of connections of their own reached')
-    } else this.group.keep(this, request, decoder)
-    if (upstream !== undefined && upstream !== current) this.pinned = upstream
-    return undefined
-  }
-
   sendAlone(request: Request, call: Call, decoder: Decoder): void {
     if (!this.isFirst(request)) return this.stall(request, decoder)
-    request.effect = 'pinned'
-    // SCRIPT KILL comes when the instance answers nothing else, not even who it is; elsewhere it does no harm.
-    const urgent = call.handling === 'alone' && call.name.includes('|')
-    const upstream = urgent
-      ? (this.pinned ?? this.group.borrow(this))
-      : this.borrowConfirmed(this.pinned, request, decoder)
-    if (upstream === undefined) {
-      if (urgent) this.group.keep(this, request, decoder)
-      return
-    }
-    this.pinned = upstream
-    this.awaitAnswers()
-    this.lastBecause = 'blocking'
-    this.group.sendToMaster(upstream, this, request, call, decoder)
-  }
-
-  #beginMonitor(request: Request, decoder: Decoder): void {
-    const upstream = this.group.borrow(this)
-    if (upstream === undefined) return this.group.keep(this, request, decoder)
-    this.monitor = upstream
-    upstream.piped = true
-    upstream.pipe(encodeCommand(['MONITOR']))
-    this.complete(request)
+    this.alone.send(request, call, decoder)
   }
 
   onPinnedRefused(upstream: Upstream, request: Request, meaning: 'not-master' | 'not-serving' | 'unblocked'): boolean {
     if (this.transaction?.upstream === upstream) return this.transaction.onRefused(request)
-    if (meaning === 'unblocked') this.#shorten(request)
-    this.#freePinned(upstream)
-    this.group.keepAgain(this, request)
+    this.alone.onRefused(upstream, request, meaning)
     return true
-  }
-
-  /** A command that waited is sent again with the time that is left. */
-  #shorten(request: Request): void {
-    const { tools } = this.hub
-    const bytes = remainingTime(reread(this.hub.reader, request), tools.time.now - request.sentAt)
-    if (bytes === undefined) return
-    request.block?.release()
-    request.block = tools.blocks.single(bytes, 0, bytes.length)
-    request.start = 0
-    request.end = bytes.length
-    // The hold's time begins now: it has been waiting for data until here, not for a master.
-    request.keptAt = 0
-  }
-
-  #freePinned(upstream: Upstream): void {
-    if (this.pinned !== upstream) return
-    this.pinned = undefined
-    this.group.giveBack(upstream)
   }
 
   onPinnedClosed(upstream: Upstream, _reason: string, pending: readonly Request[]): void {
@@ -460,17 +404,9 @@ export class Session implements Asker, PeerHandler {
       return this.peer.end()
     }
     if (this.subscription?.upstream === upstream) return this.subscription.onLost()
-    if (this.pinned === upstream) this.pinned = undefined
+    if (this.alone.upstream === upstream) this.alone.upstream = undefined
     if (this.transaction?.upstream === upstream) return this.transaction.onLost(pending)
-    for (const request of pending) {
-      const handed = Upstream.handedOver(request)
-      if (this.closed) this.hub.tools.requests.give(request)
-      else if (handed && (request.call?.writes || request.attempts++ > 0)) this.fail(request, UNKNOWN_RESULT)
-      else {
-        if (request.call?.handling === 'blocking') this.#shorten(request)
-        this.group.keepAgain(this, request)
-      }
-    }
+    this.alone.onLost(pending)
   }
 
   // ── Answering ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -484,7 +420,7 @@ export class Session implements Asker, PeerHandler {
         return this.#pass(request, bytes, 0, bytes.length)
       }
       case 'pinned':
-        if (this.pinned !== undefined) this.#freePinned(this.pinned)
+        this.alone.free()
         return this.#pass(request, buffer, start, end)
       default:
         this.transaction?.onReply(request, buffer, start)
@@ -604,8 +540,9 @@ export class Session implements Asker, PeerHandler {
     this.#dropQueue()
     this.transaction?.abandon()
     this.subscription?.abandon()
-    for (const upstream of [this.pinned, this.monitor]) if (upstream !== undefined) this.group.discard(upstream)
-    this.pinned = this.monitor = undefined
+    this.alone.abandon()
+    if (this.monitor !== undefined) this.group.lent.discard(this.monitor)
+    this.monitor = undefined
     this.hub.onSessionClosed(this, reason)
   }
 
@@ -621,10 +558,4 @@ export class Session implements Asker, PeerHandler {
     }
     this.#head = this.#tail = this.#stalled = undefined
   }
-}
-
-/** MONITOR shows the client's world: not the questions that the proxy itself asks on its connections. */
-function isOwnNoise(buffer: Buffer, start: number, end: number): boolean {
-  const line = readLatin1(buffer, start, Math.min(end, start + 256))
-  return / "(ROLE|INFO" "(server|replication)|CLIENT" "(ID|SETNAME" "lagrange-proxy))"\r\n$/.test(line)
 }

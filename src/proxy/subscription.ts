@@ -44,7 +44,7 @@ export class Subscription {
   /** A subscribe command; the session has nothing else in flight. */
   request(request: Request, call: Call, decoder: Decoder): void {
     const { session } = this
-    this.upstream ??= session.group.borrow(session)
+    this.upstream ??= session.group.lent.borrow(session)
     if (this.upstream === undefined) {
       if (this.size === 0) session.subscription = undefined
       return session.group.keep(session, request, decoder)
@@ -102,7 +102,7 @@ export class Subscription {
     const { upstream, session } = this
     this.upstream = undefined
     session.subscription = undefined
-    if (upstream !== undefined) session.group.giveBack(upstream)
+    if (upstream !== undefined) session.group.lent.giveBack(upstream)
   }
 
   /** The connection is gone: subscribe again where the master is, now or as soon as there is one. */
@@ -115,7 +115,7 @@ export class Subscription {
   resubscribe(): void {
     const { session } = this
     if (session.closed || this.upstream !== undefined) return
-    const upstream = session.group.borrow(session)
+    const upstream = session.group.lent.borrow(session)
     if (upstream === undefined) return session.hub.awaitMaster(session)
     this.upstream = upstream
     upstream.piped = true
@@ -131,7 +131,7 @@ export class Subscription {
   abandon(): void {
     const { upstream } = this
     this.upstream = undefined
-    if (upstream !== undefined) this.session.group.discard(upstream)
+    if (upstream !== undefined) this.session.group.lent.discard(upstream)
   }
 }
 

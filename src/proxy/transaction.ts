@@ -61,9 +61,9 @@ export class Transaction {
         return session.finish(request)
       }
       default: {
-        const upstream = session.borrowConfirmed(session.pinned, request, decoder)
+        const upstream = session.alone.borrowConfirmed(session.alone.upstream, request, decoder)
         if (upstream === undefined) return
-        session.pinned = undefined
+        session.alone.upstream = undefined
         const transaction = new Transaction(session)
         transaction.upstream = upstream
         session.transaction = transaction
@@ -183,9 +183,9 @@ export class Transaction {
       session.group.keep(session, request, decoder)
       return undefined
     }
-    const upstream = session.borrowConfirmed(session.pinned, request, decoder)
+    const upstream = session.alone.borrowConfirmed(session.alone.upstream, request, decoder)
     if (upstream === undefined) return undefined
-    session.pinned = undefined
+    session.alone.upstream = undefined
     this.upstream = upstream
     if (this.#acknowledged) this.#replay(upstream)
     return upstream
@@ -246,7 +246,7 @@ export class Transaction {
 
   #over(): void {
     this.session.transaction = undefined
-    if (this.upstream !== undefined) this.session.group.giveBack(this.upstream)
+    if (this.upstream !== undefined) this.session.group.lent.giveBack(this.upstream)
     this.upstream = undefined
   }
 
@@ -296,6 +296,6 @@ export class Transaction {
   abandon(): void {
     const { upstream } = this
     this.upstream = undefined
-    if (upstream !== undefined) this.session.group.discard(upstream)
+    if (upstream !== undefined) this.session.group.lent.discard(upstream)
   }
 }

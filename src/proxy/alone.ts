@@ -1,0 +1,101 @@
+/**
+ * The connection that a session has for one command at a time: one that may wait (BLPOP), or that must not stand in a
+ * queue with others (DEBUG, SCRIPT KILL).
+ *
+ * While it is out nothing else of the session is taken. When it is lost, or the instance wakes the command up because it is
+ * master no more, the command is sent again with the time that is left.
+ */
+import type { Decoder } from '../resp/decoder.js'
+import type { Call } from '../routing/calls.js'
+import { UNKNOWN_RESULT } from '../routing/errors.js'
+import { type Request, reread } from './request.js'
+import type { Session } from './session.js'
+import { remainingTime } from './timeouts.js'
+import { Upstream } from './upstream.js'
+
+export class Alone {
+  /** Lent, and either in use or waiting to be confirmed. */
+  upstream: Upstream | undefined = undefined
+
+  constructor(private readonly session: Session) {}
+
+  /** Lends a connection that may carry writes; undefined: the request was kept or refused. */
+  borrowConfirmed(current: Upstream | undefined, request: Request, decoder: Decoder): Upstream | undefined {
+    const { session } = this
+    const { group } = session
+    const upstream = current ?? group.lent.borrow(session)
+    if (upstream?.confirmed && !(group.holding && request.call?.writes)) return upstream
+    if (upstream === undefined && group.lent.exhausted) {
+      session.fail(request, 'ERR max number of connections of their own reached')
+    } else group.keep(session, request, decoder)
+    if (upstream !== undefined && upstream !== current) this.upstream = upstream
+    return undefined
+  }
+
+  /** The request is the first of its session. */
+  send(request: Request, call: Call, decoder: Decoder): void {
+    const { session } = this
+    const { group } = session
+    request.effect = 'pinned'
+    // SCRIPT KILL comes when the instance answers nothing else, not even who it is; elsewhere it does no harm.
+    const urgent = call.handling === 'alone' && call.name.includes('|')
+    const upstream = urgent
+      ? (this.upstream ?? group.lent.borrow(session))
+      : this.borrowConfirmed(this.upstream, request, decoder)
+    if (upstream === undefined) {
+      if (urgent) group.keep(session, request, decoder)
+      return
+    }
+    this.upstream = upstream
+    session.awaitAnswers()
+    session.lastBecause = 'blocking'
+    group.sendToMaster(upstream, session, request, call, decoder)
+  }
+
+  /** Its answer is there: the connection goes back. */
+  free(): void {
+    const { upstream } = this
+    this.upstream = undefined
+    if (upstream !== undefined) this.session.group.lent.giveBack(upstream)
+  }
+
+  /** The instance says that it has not executed the request. */
+  onRefused(upstream: Upstream, request: Request, meaning: 'not-master' | 'not-serving' | 'unblocked'): void {
+    if (meaning === 'unblocked') this.#shorten(request)
+    if (this.upstream === upstream) this.free()
+    this.session.group.keepAgain(this.session, request)
+  }
+
+  /** The connection is gone, and these were on it. */
+  onLost(pending: readonly Request[]): void {
+    const { session } = this
+    for (const request of pending) {
+      const handed = Upstream.handedOver(request)
+      if (session.closed) session.hub.tools.requests.give(request)
+      else if (handed && (request.call?.writes || request.attempts++ > 0)) session.fail(request, UNKNOWN_RESULT)
+      else {
+        if (request.call?.handling === 'blocking') this.#shorten(request)
+        session.group.keepAgain(session, request)
+      }
+    }
+  }
+
+  /** A command that waited is sent again with the time that is left. */
+  #shorten(request: Request): void {
+    const { tools, reader } = this.session.hub
+    const bytes = remainingTime(reread(reader, request), tools.time.now - request.sentAt)
+    if (bytes === undefined) return
+    request.block?.release()
+    request.block = tools.blocks.single(bytes, 0, bytes.length)
+    request.start = 0
+    request.end = bytes.length
+    // The hold's time begins now: it has been waiting for data until here, not for a master.
+    request.keptAt = 0
+  }
+
+  abandon(): void {
+    const { upstream } = this
+    this.upstream = undefined
+    if (upstream !== undefined) this.session.group.lent.discard(upstream)
+  }
+}
