@@ -133,6 +133,8 @@ export class Endpoint {
     this.agent = new Agent(clock, events, metrics, this.observer, this.workers, {
       failover: options.failover,
       credentials,
+      // What a proxy is pointed at by mistake may be another group's; what it has is not ours to replace.
+      demoteRestartedSeeds: options.members !== undefined,
     })
     this.#backend = this.#makeBackend()
   }

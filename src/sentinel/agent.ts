@@ -33,7 +33,7 @@ import {
   type SwitchKind,
   type SwitchReport,
 } from '../topology/operation.js'
-import { planRepairs, type Repair } from '../topology/repair.js'
+import { kinOf, planRepairs, type Repair } from '../topology/repair.js'
 import { siblingsOf } from '../topology/siblings.js'
 import { type SwitchoverOptions, switchoverDefaults } from '../topology/switchover.js'
 import { FailoverRun } from './failover-run.js'
@@ -54,7 +54,10 @@ export interface AgentOptions {
   readonly antiFlap?: Partial<AntiFlapOptions>
   /** A planned switch refuses a candidate further behind than this. */
   readonly lagBytesMax?: number
-  /** An instance an operator named may be demoted although it restarted with an unknown history. */
+  /**
+   * Every instance an operator named is a node of this group, and may be demoted although it has an unknown history.
+   * Otherwise only those that were seen on the group's history before.
+   */
   readonly demoteRestartedSeeds?: boolean
   /** Ask instances to remember their new role in their configuration file. */
   readonly rewriteConfig?: boolean
@@ -108,6 +111,7 @@ export class Agent {
   readonly #antiFlapOptions: AntiFlapOptions
   readonly #cancel: (() => void)[] = []
   readonly #repairedAt = new Map<string, Millis>()
+  readonly #members = new Set<string>()
   #antiFlap: AntiFlap
   #running: Run | undefined
   #last: SwitchReport | undefined
@@ -437,12 +441,14 @@ export class Agent {
 
   #considerRepairs(): void {
     const now = this.clock.now()
+    for (const id of kinOf(this.observer.group)) this.#members.add(id)
     const repairs = planRepairs(
       this.observer.group,
       {
         ...this.observer.judgeOptions,
         graceMs: REPAIR_GRACE_MS,
         demoteRestartedSeeds: this.options.demoteRestartedSeeds ?? true,
+        members: this.#members,
       },
       now,
     )

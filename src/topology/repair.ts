@@ -18,8 +18,10 @@ export interface Repair {
 export interface RepairOptions extends JudgeOptions {
   /** A replica on the wrong master is left alone this long: it may be on its way. */
   readonly graceMs: Millis
-  /** Instances an operator named may be demoted although they restarted with a history we do not know. */
+  /** Instances an operator named may be demoted although they have a history we do not know: all are nodes of this group. */
   readonly demoteRestartedSeeds: boolean
+  /** Where that is not so: the ids of those that were seen on the group's history, and restarted with another. */
+  readonly members?: ReadonlySet<string>
 }
 
 export function planRepairs(group: Group, options: RepairOptions, now: Millis): readonly Repair[] {
@@ -43,7 +45,7 @@ function demotion(instance: InstanceFacts, group: Group, options: RepairOptions)
   const kin = kinship(instance, group.lineage, group.past)
   if (kin !== 'foreign' && kin !== 'unsynced') return { id, do: 'demote', because: 'returned-master' }
   if (instance.keys === 0) return { id, do: 'demote', because: 'empty-restart' }
-  return instance.seed && options.demoteRestartedSeeds ? { id, do: 'demote', because: 'seed-restarted' } : undefined
+  return isOurs(instance, options) ? { id, do: 'demote', because: 'seed-restarted' } : undefined
 }
 
 /** A replica that follows our history is left where it is, whatever it calls its master. */
@@ -65,5 +67,20 @@ function redirection(instance: InstanceFacts, group: Group, options: RepairOptio
 function isStranger(instance: InstanceFacts, group: Group, options: RepairOptions): boolean {
   if (group.lineage === undefined || instance.keys === 0) return false
   if (kinship(instance, group.lineage, group.past) !== 'foreign') return false
-  return !(instance.seed && options.demoteRestartedSeeds)
+  return !isOurs(instance, options)
+}
+
+function isOurs({ id, seed }: InstanceFacts, options: RepairOptions): boolean {
+  return seed && (options.demoteRestartedSeeds || options.members?.has(id) === true)
+}
+
+/** Who is on the group's history now. */
+export function kinOf(group: Group): readonly string[] {
+  const { lineage } = group
+  if (lineage === undefined) return []
+  const kin = othersOf(group).filter(instance => {
+    const kind = kinship(instance, lineage, group.past)
+    return kind !== 'foreign' && kind !== 'unsynced'
+  })
+  return [...kin.map(instance => instance.id), ...(group.declared === undefined ? [] : [group.declared])]
 }

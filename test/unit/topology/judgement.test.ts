@@ -240,6 +240,12 @@ describe('repairs', () => {
       {},
       ['demote seed-restarted'],
     ],
+    [
+      'a seed that we knew restarted with another history',
+      group(master(1), master(2, { replid: C }), master(3, { replid: C })),
+      { demoteRestartedSeeds: false, members: new Set([master(2).id]) },
+      ['demote seed-restarted'],
+    ],
     ['the same, not allowed', group(master(1), master(2, { replid: C })), { demoteRestartedSeeds: false }, []],
     ['a stranger at an address that was ours', group(master(1), master(2, { replid: C, seed: false })), {}, []],
     ['a role that is younger than its history', group(master(1), master(2, { replid: B, roleSince: NOW - 5 })), {}, []],
