@@ -113,7 +113,7 @@ export const hashCommands: Readonly<Record<string, Handler>> = {
     if (args.length === 2) {
       const hash = call.readHash(key)
       if (hash === undefined) reply.null()
-      else reply.bulk(hash.fields.random(() => call.random())[0])
+      else reply.bulk(hash.random(() => call.random())[0])
       return
     }
     const withValues = args.length > 3
@@ -152,8 +152,8 @@ function replyRandom(
   const picks: [Bytes, Bytes][] = []
   if (hash !== undefined && count !== 0) {
     const random = () => call.random()
-    if (count < 0) for (let left = -count; left > 0; left--) picks.push(hash.fields.random(random))
-    else pickDistinct(hash.fields, count, random, (field, value) => picks.push([field, value]))
+    if (count < 0) for (let left = -count; left > 0; left--) picks.push(hash.random(random))
+    else pickDistinct(hash, count, random, (field, value) => picks.push([field, value]))
   }
   const pairs = withValues && reply.resp === 3
   reply.array(withValues && !pairs ? picks.length * 2 : picks.length)

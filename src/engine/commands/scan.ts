@@ -40,7 +40,7 @@ export const scanCommands: Readonly<Record<string, Handler>> = {
     const hash = asHash(call.read(args[1] as Bytes))
     if (hash === undefined) return replyPage(0, [], reply)
     const options = readOptions(args, 3, cursor, false)
-    scanPairs(options, (cursor, add) => hash.fields.scan(cursor, add), reply)
+    scanPairs(options, (cursor, add) => hash.scan(cursor, add), reply)
   },
 
   sscan(call, args, reply) {

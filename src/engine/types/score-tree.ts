@@ -9,8 +9,8 @@
  */
 import type { Bytes } from '../../base/units.js'
 
-/** Entries of a leaf; a tree of no more than these is one leaf, as long as it only grew. */
-export const LEAF_MAX = 128
+/** Entries of a leaf. */
+const LEAF_MAX = 128
 const INNER_MAX = 64
 
 interface Leaf {
@@ -74,13 +74,6 @@ export class ScoreTree {
       else high = middle
     }
     return rank + low
-  }
-
-  /** The score of a member of a tree that never had more than `LEAF_MAX` entries. */
-  scoreInLeaf(member: Bytes): number | undefined {
-    const leafNode = this.#root
-    const at = leafNode.children === undefined ? leafNode.members.indexOf(member) : -1
-    return leafNode.children === undefined && at >= 0 ? leafNode.scores[at] : undefined
   }
 
   rankOf(score: number, member: Bytes): number {

@@ -128,7 +128,7 @@ function* writeHash(out: RdbOutput, value: HashValue): Steps {
     })
   }
   let count = 0
-  for (const field of value.fields.names()) {
+  for (const field of value.names()) {
     out.string(field)
     out.string(value.get(field) ?? '')
     if (++count % STEP_ELEMENTS === 0) yield
