@@ -8,7 +8,7 @@ import type { Bytes, Millis } from '../../base/units.js'
 import { LuaType, REGISTRY, type Thread } from './lua-vm.js'
 import type { Machine, Ref } from './machine.js'
 import { EVERYWHERE, type ScriptRun } from './run.js'
-import { FUNCTION_NAME_RULE, flagsOf, isFlagName, isName, parseLibrary, type ScriptFlags } from './shebang.js'
+import { flagsOf, isFlagName, isName, NAME_RULE, parseLibrary, type ScriptFlags } from './shebang.js'
 
 /** Loading a library is to register functions and nothing else. */
 export const LOAD_TIMEOUT_MS = 500
@@ -245,7 +245,7 @@ export class Libraries {
     const count = api.lua_gettop(L)
     if (count < 1 || count > 2) return refuse('wrong number of arguments to redis.register_function')
     const given = count === 1 ? this.#namedArguments(machine, L, refuse) : positional(machine, L, refuse)
-    if (!isName(given.name)) return refuse(FUNCTION_NAME_RULE)
+    if (!isName(given.name)) return refuse(NAME_RULE)
     const { library } = registering
     if (library.functions.has(given.name)) return refuse('Function already exists in the library')
     // The callback lies on top.
@@ -269,10 +269,8 @@ export class Libraries {
     let hasCallback = false
     api.lua_pushnil(L)
     while (api.lua_next(L, 1) !== 0) {
-      if (api.lua_type(L, -2) !== LuaType.string) {
-        refuse('named argument key given to redis.register_function is not a string')
-      }
-      switch ((vm.text(L, -2) ?? '').toLowerCase()) {
+      // Only a text is read as one: a number would be turned into text under the walk's feet.
+      switch (api.lua_type(L, -2) === LuaType.string ? (vm.text(L, -2) ?? '').toLowerCase() : '') {
         case 'function_name':
           name = isText(machine, L)
             ? vm.text(L, -1)
@@ -307,9 +305,10 @@ export class Libraries {
   }
 
   #pushCallback({ vm }: Machine, L: Thread): void {
-    vm.api.lua_pushnil(L)
-    while (vm.api.lua_next(L, 1) !== 0) {
-      if ((vm.text(L, -2) ?? '').toLowerCase() === 'callback') return
+    const { api } = vm
+    api.lua_pushnil(L)
+    while (api.lua_next(L, 1) !== 0) {
+      if (api.lua_type(L, -2) === LuaType.string && vm.text(L, -2)?.toLowerCase() === 'callback') return
       vm.pop(L)
     }
   }

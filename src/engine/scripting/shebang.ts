@@ -59,8 +59,8 @@ export interface ParsedLibrary {
   readonly code: Bytes
 }
 
-const NAME_RULE =
-  'ERR Library names can only contain letters, numbers, or underscores(_) and must be at least one character long'
+export const NAME_RULE =
+  'Library names can only contain letters, numbers, or underscores(_) and must be at least one character long'
 
 export function parseLibrary(source: Bytes): ParsedLibrary | { readonly error: Bytes } {
   if (!source.startsWith('#!')) return { error: 'ERR Missing library metadata' }
@@ -76,7 +76,7 @@ export function parseLibrary(source: Bytes): ParsedLibrary | { readonly error: B
     name = option.slice('name='.length)
   }
   if (name === undefined) return { error: 'ERR Library name was not given' }
-  if (!isName(name)) return { error: NAME_RULE }
+  if (!isName(name)) return { error: `ERR ${NAME_RULE}` }
   const engine = head.slice(2)
   if (engine.toLowerCase() !== 'lua') return { error: `ERR Engine '${engine}' not found` }
   return { name, engine: 'LUA', code: source.slice(end) }
@@ -85,8 +85,6 @@ export function parseLibrary(source: Bytes): ParsedLibrary | { readonly error: B
 export function isName(text: Bytes): boolean {
   return /^\w+$/.test(text)
 }
-
-export const FUNCTION_NAME_RULE = NAME_RULE
 
 /** Words with quotes as redis-cli reads them; undefined when a quote is left open. */
 function splitWords(line: Bytes): Bytes[] | undefined {

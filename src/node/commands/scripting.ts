@@ -76,7 +76,7 @@ export const scriptingCommands: NodeCommands = {
   },
 
   'function|flush'(session, args, reply, server) {
-    if (args.length > 3) return reply.error(wrongSubcommand('flush'))
+    if (args.length > 3) return reply.error(wrongSubcommand(args))
     if (args.length === 3 && !isSyncOrAsync(args[2])) {
       return reply.error('ERR FUNCTION FLUSH only supports SYNC|ASYNC option')
     }
@@ -96,7 +96,7 @@ export const scriptingCommands: NodeCommands = {
   },
 
   'function|restore'(session, args, reply, server) {
-    if (args.length > 4) return reply.error(wrongSubcommand('restore'))
+    if (args.length > 4) return reply.error(wrongSubcommand(args))
     const policy = args.length === 4 ? lower(args[3]) : 'append'
     if (!isPolicy(policy)) {
       return reply.error('ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.')
@@ -307,8 +307,8 @@ function isPolicy(word: string): word is RestorePolicy {
   return word === 'flush' || word === 'append' || word === 'replace'
 }
 
-function wrongSubcommand(name: string): string {
-  return `ERR unknown subcommand or wrong number of arguments for '${name}'. Try FUNCTION HELP.`
+function wrongSubcommand(args: readonly Bytes[]): string {
+  return `ERR unknown subcommand or wrong number of arguments for '${args[1]}'. Try FUNCTION HELP.`
 }
 
 function help(container: string, reply: Encoder): void {
