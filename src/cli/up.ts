@@ -26,7 +26,7 @@ const directives = [
   ['--repl-timeout', '5'],
   ['--repl-diskless-sync-delay', '0'],
   ['--repl-backlog-size', '16mb'],
-  ['--save', '3600 1 300 100 60 10000'],
+  ['--save', '60 1'],
 ].flat()
 
 export async function runUp(started: Started<UpConfig>, executable: Executable): Promise<number> {
