@@ -18,7 +18,7 @@ import { type Address, formatAddress } from '../base/address.js'
 import { EventBus } from '../base/bus.js'
 import { systemClock } from '../base/clock.js'
 import type { ListenerConfig } from '../config/formats.js'
-import type { SharedConfig } from '../config/schema.js'
+import type { LogLevel, SharedConfig } from '../config/schema.js'
 import { countEvents } from '../metrics/count-events.js'
 import { reportEventLoop } from '../metrics/event-loop.js'
 import { makeProcessMetrics, renderMetrics } from '../metrics/render.js'
@@ -48,6 +48,8 @@ export interface EndpointOptions {
   /** How many nodes `/readyz` waits for; undefined: a writable master is enough. */
   readonly members: number | undefined
   readonly describeConfig: () => ConfigDescription
+  /** The options that choose another port, for the line that says that one is taken. */
+  readonly portOptions: { readonly listen: string; readonly admin: string }
   /** This executable: workers are `<program> worker`. */
   readonly program: string
   readonly version: string
@@ -158,6 +160,10 @@ export class Endpoint {
     }
   }
 
+  setLogLevel(level: LogLevel): void {
+    this.#log.setLevel(level)
+  }
+
   /** What `/readyz` says. */
   ready(): Condition {
     return this.#backend.ready()
@@ -184,7 +190,7 @@ export class Endpoint {
         version,
       })
     } catch (error) {
-      throw new StartError(`admin API: ${(error as Error).message}`)
+      throw new StartError(`admin API: ${(error as Error).message}; ${this.#options.portOptions.admin} chooses another`)
     }
   }
 
@@ -211,13 +217,17 @@ export class Endpoint {
     } catch (error) {
       for (const bound of bounds) bound.close()
       const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
-      if (!taken || (await isSupervised(path))) throw new StartError((error as Error).message)
+      if (!taken || (await isSupervised(path))) throw this.#notListening(error)
       await this.workers.open()
       if ((await this.workers.adopt()) === this.#workerCount) return []
       await this.workers.stop()
-      throw new StartError((error as Error).message)
+      throw this.#notListening(error)
     }
     await this.workers.open()
     return bounds
+  }
+
+  #notListening(error: unknown): StartError {
+    return new StartError(`endpoint: ${(error as Error).message}; ${this.#options.portOptions.listen} chooses another`)
   }
 }

@@ -38,6 +38,7 @@ export async function runProxy(started: Started<ProxyConfig>, executable: Execut
     },
     lastMaster: undefined,
     members: undefined,
+    portOptions: { listen: '--listen', admin: '--admin' },
     describeConfig: () => ({ values: maskConfig(proxySchema, config), origins: Object.fromEntries(started.origins) }),
     ...executable,
   })

@@ -1,13 +1,18 @@
 /**
- * SIGHUP: reads the configuration again and tells what changed. Running processes keep what they have: what can change
- * without a restart is little yet, and the event says of each option that it waits for one.
+ * SIGHUP: reads the configuration again, takes over what can change while it runs (its rows in the schema say so) and
+ * tells of every other change that it waits for a restart.
  */
 import { diffConfig } from '../config/describe.js'
 import type { ConfigSchema } from '../config/option.js'
+import type { SharedConfig } from '../config/schema.js'
 import type { Endpoint } from './endpoint.js'
 import type { Started } from './program.js'
 
-export function reloadConfig<C>(endpoint: Endpoint, schema: ConfigSchema<C>, started: Started<C>): void {
+export function reloadConfig<C extends SharedConfig>(
+  endpoint: Endpoint,
+  schema: ConfigSchema<C>,
+  started: Started<C>,
+): void {
   const { events, metrics, clock } = endpoint
   const successful = metrics.gauge('lagrange_config_last_reload_successful')
   const loaded = started.reload()
@@ -19,6 +24,9 @@ export function reloadConfig<C>(endpoint: Endpoint, schema: ConfigSchema<C>, sta
   successful.value = 1
   metrics.gauge('lagrange_config_last_reload_success_timestamp_seconds').value = clock.wall() / 1000
   const changes = diffConfig(schema, started.config, loaded.config)
-  for (const change of changes) events.event('warn', '+config-needs-restart', { option: change.path })
+  for (const change of changes) {
+    if (change.reload === 'restart') events.event('warn', '+config-needs-restart', { option: change.path })
+  }
+  endpoint.setLogLevel(loaded.config.log.level)
   events.event('info', '+config-reload', { changes: changes.length })
 }

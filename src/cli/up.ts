@@ -72,6 +72,7 @@ async function start(started: Started<UpConfig>, dataDir: DataDir, executable: E
     admin: { address: { host: HOST, port: config.adminPort }, token: '', allowedHosts: [] },
     lastMaster: state && `${HOST}:${state.masterPort}`,
     members: ports.length,
+    portOptions: { listen: '--port', admin: '--admin-port' },
     describeConfig: () => ({ values: maskConfig(upSchema, config), origins: Object.fromEntries(started.origins) }),
     ...executable,
   })

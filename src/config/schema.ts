@@ -73,7 +73,7 @@ const clientAuth = {
     format: 'text',
     allowed: 'text',
     env: 'LAGRANGE_REQUIREPASS',
-    reload: 'live',
+    reload: 'restart',
     sensitive: true,
   },
   passwordFile: {
@@ -84,7 +84,7 @@ const clientAuth = {
     env: 'LAGRANGE_REQUIREPASS_FILE',
     flag: 'requirepass-file',
     placeholder: 'path',
-    reload: 'live',
+    reload: 'restart',
     fileFor: 'clientAuth.password',
   },
 } as const
@@ -109,7 +109,7 @@ const hold = {
     env: 'LAGRANGE_HOLD_TIMEOUT_MS',
     flag: 'hold-timeout-ms',
     placeholder: 'ms',
-    reload: 'live',
+    reload: 'restart',
   },
   bytes: {
     doc: 'How many bytes of commands a worker holds at most while it waits; at the bound, further ones are refused at once.',
@@ -119,7 +119,7 @@ const hold = {
     env: 'LAGRANGE_HOLD_BYTES',
     flag: 'hold-bytes',
     placeholder: 'size',
-    reload: 'live',
+    reload: 'restart',
   },
 } as const
 
@@ -131,7 +131,7 @@ const consistency = {
     env: 'LAGRANGE_CONSISTENCY',
     flag: 'consistency',
     placeholder: 'level',
-    reload: 'live',
+    reload: 'restart',
   },
   waitMs: {
     doc: 'How long a read waits for a replica that is about to be fresh enough before it goes to the master. 0 never waits; a few milliseconds spare the master under load.',
@@ -141,7 +141,7 @@ const consistency = {
     env: 'LAGRANGE_CONSISTENCY_WAIT_MS',
     flag: 'consistency-wait-ms',
     placeholder: 'ms',
-    reload: 'live',
+    reload: 'restart',
   },
   boundMs: {
     doc: 'How old the data of a read of level bounded may be.',
@@ -151,7 +151,7 @@ const consistency = {
     env: 'LAGRANGE_CONSISTENCY_BOUND_MS',
     flag: 'consistency-bound-ms',
     placeholder: 'ms',
-    reload: 'live',
+    reload: 'restart',
   },
 } as const
 
@@ -164,7 +164,7 @@ const detection = {
     env: 'LAGRANGE_DOWN_AFTER_MS',
     flag: 'down-after-ms',
     placeholder: 'ms',
-    reload: 'live',
+    reload: 'restart',
   },
   pingPeriodMs: {
     doc: 'How often every instance is asked how it is. Must be shorter than downAfterMs.',
@@ -174,7 +174,7 @@ const detection = {
     env: 'LAGRANGE_PING_PERIOD_MS',
     flag: 'ping-period-ms',
     placeholder: 'ms',
-    reload: 'live',
+    reload: 'restart',
   },
 } as const
 
@@ -229,7 +229,7 @@ const proxyOptions: OptionTree = {
     env: 'LAGRANGE_UPSTREAM',
     flag: 'upstream',
     placeholder: 'host:port,…',
-    reload: 'live',
+    reload: 'restart',
   },
   upstreamAuth: {
     user: {
@@ -273,7 +273,7 @@ const proxyOptions: OptionTree = {
     env: 'LAGRANGE_ZONE',
     flag: 'zone',
     placeholder: 'name',
-    reload: 'live',
+    reload: 'restart',
   },
   workers,
   failover: {
@@ -306,7 +306,7 @@ const proxyOptions: OptionTree = {
       format: 'text',
       allowed: 'text',
       env: 'LAGRANGE_TOKEN',
-      reload: 'live',
+      reload: 'restart',
       sensitive: true,
     },
     tokenFile: {
@@ -317,7 +317,7 @@ const proxyOptions: OptionTree = {
       env: 'LAGRANGE_TOKEN_FILE',
       flag: 'admin-token-file',
       placeholder: 'path',
-      reload: 'live',
+      reload: 'restart',
       fileFor: 'admin.token',
     },
     allowedHosts: {
@@ -328,7 +328,7 @@ const proxyOptions: OptionTree = {
       env: 'LAGRANGE_ADMIN_ALLOWED_HOSTS',
       flag: 'admin-allowed-hosts',
       placeholder: 'name,…',
-      reload: 'live',
+      reload: 'restart',
     },
   },
   dataDir,

@@ -287,10 +287,10 @@ describe('descriptions', () => {
   })
 
   test('a change is told with what it needs', () => {
-    const changes = diffConfig(proxySchema, proxy({}), proxy({ flags: { listen: 'a:1', 'hold-timeout-ms': '7' } }))
+    const changes = diffConfig(proxySchema, proxy({}), proxy({ flags: { listen: 'a:1', 'log-level': 'warn' } }))
     expect(changes).toEqual([
       { path: 'listeners', from: ['127.0.0.1:6400'], to: ['a:1'], reload: 'restart' },
-      { path: 'hold.timeoutMs', from: 3000, to: 7, reload: 'live' },
+      { path: 'log.level', from: 'info', to: 'warn', reload: 'live' },
     ])
   })
 
