@@ -1,7 +1,7 @@
 /** SIGHUP promised to take options over that it only read. Now each says what it does, and the level of the log does change. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { metricsOf, startProxy, temporaryFolder } from '../support/lagrange.js'
 import { requireReal } from '../support/real.js'
 import { startGroup, until } from '../support/redis-group.js'
