@@ -27,8 +27,8 @@ export interface EngineHost {
   propagate(db: number, args: readonly (Bytes | Buffer)[]): void
   /** The value of a key changed, appeared or went: for WATCH and client-side caching. `key` undefined: the whole database. */
   changed(db: number, key: Bytes | undefined): void
-  /** Something arrived at a key that blocked clients may wait for. */
-  ready(db: number, key: Bytes): void
+  /** Something arrived at a key that blocked clients may wait for; `key` undefined: perhaps at any of this database. */
+  ready(db: number, key: Bytes | undefined): void
   notify(type: NotifyClass, event: string, db: number, key: Bytes): void
   /** Right before a key's value is modified, replaced or removed, with its old state still in place: for snapshots. */
   beforeChange(db: number, key: Bytes): void

@@ -69,6 +69,19 @@ export function writeSketch(sketch: Sketch, sparseMaxBytes: number): Buffer {
   return Buffer.concat([head, body])
 }
 
+/** The runs of a sparse sketch: `Z:` empty registers, `v:` a value and how many have it. */
+export function describeSparse(value: StringValue): string {
+  const words: string[] = []
+  for (let at = HEADER; at < value.length; at++) {
+    const code = byteAt(value, at)
+    if (code & 0x80) words.push(`v:${((code >> 2) & 31) + 1},${(code & 3) + 1}`)
+    else if (code & 0x40)
+      words.push(`Z:${(((code & 63) << 8) | (at + 1 < value.length ? byteAt(value, ++at) : 0)) + 1}`)
+    else words.push(`z:${(code & 63) + 1}`)
+  }
+  return words.join(' ')
+}
+
 /** Counts an element in; answers whether a register grew. */
 export function addElement(registers: Registers, element: Bytes): boolean {
   const [high, low] = murmurHash64(element)

@@ -23,6 +23,9 @@ export type NodeCommands = Readonly<Record<string, NodeHandler>>
 
 const ERROR_BYTE = 0x2d
 
+/** The keys these find expired have nothing to do with each other: their deletions are no unit. */
+const touchesAnyKeys: ReadonlySet<string> = new Set(['scan', 'randomkey'])
+
 export class Dispatcher {
   /** Nothing about the server makes a command special: it is a master, loaded, not paused, without limits to check. */
   calm = false
@@ -106,6 +109,7 @@ export class Dispatcher {
     this.call(session, spec, args)
     // From within a busy script: its effects are not complete, and nobody else is served.
     if (this.server.scripting.running) return
+    if (touchesAnyKeys.has(spec.name)) this.server.effects.flushSingly()
     this.endUnit(session)
     if (this.server.waiting.anyReady) this.server.waiting.serve(this.server.clock.wall())
     if (this.#resumed.length > 0) this.settle()
@@ -135,7 +139,12 @@ export class Dispatcher {
 
   /** A command that had waited was served: its real time counts now. */
   countBlocked(session: Session, spec: CommandSpec, _waitedMs: Millis, tookMs: Millis, before: number): void {
-    this.server.stats.micros[spec.id] = (this.server.stats.micros[spec.id] as number) + tookMs * 1000
+    const { stats } = this.server
+    stats.micros[spec.id] = (stats.micros[spec.id] as number) + tookMs * 1000
+    if (session.out.length > before && session.out.byteAt(before) === ERROR_BYTE) {
+      stats.failed[spec.id] = (stats.failed[spec.id] as number) + 1
+      this.#countError(session.out, before)
+    }
     this.#applyReplyMode(session, before)
   }
 

@@ -61,9 +61,11 @@ export class Effects implements EngineHost {
     if (!watches.none) watches.touch(db, key)
   }
 
-  ready(db: number, key: Bytes): void {
+  ready(db: number, key: Bytes | undefined): void {
     const { waiting } = this.server
-    if (waiting.count > 0) waiting.ready(db, key)
+    if (waiting.count === 0) return
+    if (key === undefined) waiting.allReady(db)
+    else waiting.ready(db, key)
   }
 
   notify(type: NotifyClass, event: string, db: number, key: Bytes): void {

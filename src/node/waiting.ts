@@ -40,9 +40,10 @@ export class WaitingClients {
     if (this.#byKey.get(db)?.has(key) === true) this.#ready.push({ db, key })
   }
 
-  /** SWAPDB and a new data set: every key somebody waits for may have something now. */
-  allReady(): void {
-    for (const [db, keys] of this.#byKey) for (const key of keys.keys()) this.#ready.push({ db, key })
+  /** SWAPDB and a new data set: every key somebody waits for, of one database or all, may have something now. */
+  allReady(only?: number): void {
+    for (const [db, keys] of this.#byKey)
+      if (only === undefined || only === db) for (const key of keys.keys()) this.#ready.push({ db, key })
   }
 
   serve(now: UnixMillis): void {

@@ -57,8 +57,8 @@ export class EngineDouble implements EngineHost {
 
   changed(): void {}
 
-  ready(_db: number, key: string): void {
-    this.readyKeys.push(key)
+  ready(_db: number, key: string | undefined): void {
+    this.readyKeys.push(key ?? '*')
   }
 
   notify(_type: string, event: string, _db: number, key: string): void {

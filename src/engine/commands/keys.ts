@@ -146,6 +146,8 @@ export const keyCommands: Readonly<Record<string, Handler>> = {
     second.table = table
     call.host.changed(first.index, undefined)
     call.host.changed(second.index, undefined)
+    call.host.ready(first.index, undefined)
+    call.host.ready(second.index, undefined)
     call.dirty++
     reply.ok()
   },

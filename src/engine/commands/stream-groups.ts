@@ -43,7 +43,8 @@ export const streamGroupCommands: Readonly<Record<string, Handler>> = {
     const [, , key, name, from] = args as [Bytes, Bytes, Bytes, Bytes, Bytes]
     const { entriesRead } = readGroupOptions(args, 'SETID')
     const { stream, group } = existingGroup(call, key, name)
-    group.lastId = from === '$' ? stream.lastId : idArg(from)
+    // Unlike XGROUP CREATE it takes the ends of all ids, too.
+    group.lastId = from === '$' ? stream.lastId : from === '-' ? MIN_ID : from === '+' ? MAX_ID : idArg(from)
     group.entriesRead = entriesRead
     call.dirty++
     call.notify('t', 'xgroup-setid', key)

@@ -195,7 +195,9 @@ function trimStream(call: Call, stream: StreamValue, { maxLength, minId, approxi
   if (approximate) {
     const run = Math.max(1, call.settings.streamNodeMaxEntries)
     if (limit > 0) count = Math.min(count, limit)
-    if (count < stream.length) count -= count % run
+    // Redis' nodes are full after so many additions, whatever has been taken from the front since.
+    const first = stream.entriesAdded - stream.length
+    if (count < stream.length) count = Math.max(0, count - ((first + count) % run))
   }
   for (let index = 0; index < count; index++) stream.entries.delete(doomed[index] as StreamId)
   return count
