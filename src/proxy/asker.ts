@@ -5,6 +5,7 @@ import type { Bytes, Offset } from '../base/units.js'
 import type { Decoder } from '../resp/decoder.js'
 import type { Call } from '../routing/calls.js'
 import type { ReadBecause, ReadRules } from '../routing/choose.js'
+import type { Follower } from '../routing/marks.js'
 import type { Instance } from './instance.js'
 import type { Recipient, Request } from './request.js'
 import type { Resp, Upstream } from './upstream.js'
@@ -12,13 +13,20 @@ import type { Resp, Upstream } from './upstream.js'
 /** Why a command that is no read went where it went. */
 export type Because = ReadBecause | 'write' | 'master-only' | 'local' | 'retry' | 'held' | 'subscription'
 
-export interface Asker extends Recipient {
+export interface Asker extends Recipient, Follower {
   readonly closed: boolean
   readonly resp: Resp
   readonly db: number
   readonly rules: ReadRules
-  /** Raised by LAGRANGE AFTER: nothing older than this offset is shown to it. */
+  /** Nothing older than this offset of the history `floorOf` is shown to it. */
   readonly floor: Offset
+  readonly floorOf: string | undefined
+  /** A history has ended: what is left of it ends at `offset` of the new one. */
+  moveFloor(replid: string, offset: Offset): void
+  /** Its commands at the master, at level `session`, that no sample covers yet. */
+  unsettled: number
+  /** It has seen more than its floor covers: its next read is the master's. */
+  ahead: boolean
   /** The replica that served its last read. */
   lastReplica: Instance | undefined
   /** Where its last command went, and why: for LAGRANGE WHY. */

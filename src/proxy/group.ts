@@ -49,6 +49,8 @@ const ASK_AGAIN_MS = 40
 export class Group implements UpstreamOwner, Lender {
   readonly marks: Marks
   readonly #keys: KeySlots
+  /** Where the current history stood when its master was met: whatever is left of older ones is covered by it. */
+  anchor: Offset = 0
   readonly scripts = new Scripts()
   readonly name: string
   view: GroupView
@@ -165,6 +167,7 @@ export class Group implements UpstreamOwner, Lender {
   }
 
   setFreshness(update: FreshnessUpdate): void {
+    const now = this.tools.time.update()
     for (const { id, replid, offset } of update.samples) {
       if (id === this.#master?.id) {
         if (replid === this.replid && offset > this.#head) this.#head = offset
@@ -174,9 +177,10 @@ export class Group implements UpstreamOwner, Lender {
     }
     for (const [id, lagMs] of update.lagMs) {
       const instance = this.#instances.get(id)
-      if (instance !== undefined) instance.lagMs = lagMs
+      if (instance === undefined) continue
+      instance.lagMs = lagMs
+      instance.lagAt = now
     }
-    this.tools.time.update()
     this.#reads.retry()
   }
 
@@ -231,7 +235,10 @@ export class Group implements UpstreamOwner, Lender {
       this.control.suspect(master.id, 'not-master')
       return
     }
-    if (replid !== this.replid) this.#beginLineage(replid)
+    if (replid !== this.replid) {
+      this.#beginLineage(replid)
+      this.anchor = offset
+    }
     this.marks.anchor(offset)
     for (const flight of this.#orphans.splice(0)) this.marks.settle(flight, offset)
     upstream.confirmed = true
@@ -297,6 +304,7 @@ export class Group implements UpstreamOwner, Lender {
       }
       session.lastBecause = call.marking === 'none' ? 'master-only' : 'write'
     }
+    if (session.rules.level === 'session') this.#follow(upstream, session)
     session.lastTo = upstream.instanceId
     this.counters.command(call, 'master')
     request.sentAt = this.tools.time.now
@@ -306,10 +314,20 @@ export class Group implements UpstreamOwner, Lender {
     upstream.send(request, decoder.buffer, decoder.start, decoder.end)
   }
 
+  /** What the session learns by what is sent now shall be covered by the sample behind it. */
+  #follow(upstream: Upstream, session: Asker): void {
+    const { followers } = upstream.flight(this.marks)
+    session.ahead = false
+    if (followers[followers.length - 1] === session) return
+    followers.push(session)
+    session.unsettled++
+  }
+
   /** A command that is not executed now, or that changes nothing: no marks, not counted. */
   sendAside(upstream: Upstream, session: Asker, request: Request, call: Call, decoder: Decoder): void {
     session.lastTo = upstream.instanceId
     session.lastBecause = 'transaction'
+    if (session.rules.level === 'session') this.#follow(upstream, session)
     this.counters.command(call, 'master')
     request.sentAt = this.tools.time.now
     const instance = this.#instances.get(upstream.instanceId)

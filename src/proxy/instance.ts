@@ -37,6 +37,7 @@ export class Instance implements Candidate {
   offset: Offset = -1
   applied: Offset = -1
   lagMs: Millis | undefined
+  lagAt: Millis = 0
   pending = 0
   latencyMs: Millis = LATENCY_UNKNOWN_MS
   usable = false

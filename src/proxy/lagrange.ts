@@ -60,6 +60,8 @@ function consistency(session: Session, request: Request, args: readonly Bytes[])
   if (boundMs === undefined)
     return session.fail(request, 'ERR the bound is not a number of milliseconds or out of range')
   session.rules = { ...session.rules, level, boundMs }
+  // What it has seen until here was not followed.
+  session.ahead = true
   session.begin(request).ok()
   session.finish(request)
 }
@@ -126,7 +128,7 @@ function after(session: Session, request: Request, args: readonly Bytes[]): void
       return session.fail(request, 'LOSTWRITE what the token stands for was lost in a failover')
     }
   }
-  session.floor = Math.max(session.floor, offset)
+  session.raiseFloor(group.replid, offset)
   session.rules = { ...session.rules, waitMs }
   session.begin(request).ok()
   session.finish(request)

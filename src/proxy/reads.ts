@@ -3,21 +3,25 @@
  *
  *     dispatch ──▶ replica                 fresh enough, least to do
  *         ├──────▶ waiting ──▶ replica     a few milliseconds, when one is about to be fresh enough
+ *         ├──────▶ index ───▶ replica       level strong: one that has applied what the master has now
  *         └──────▶ master
  */
+import type { Offset } from '../base/units.js'
 import type { Decoder } from '../resp/decoder.js'
 import type { Call } from '../routing/calls.js'
-import { type Choice, chooseRead } from '../routing/choose.js'
+import { type Choice, chooseRead, isNear } from '../routing/choose.js'
 import type { Asker } from './asker.js'
 import type { Group } from './group.js'
 import type { Instance } from './instance.js'
 import type { KeySlots } from './key-slots.js'
+import { ReadIndex } from './read-index.js'
 import { keepBytes, type Request, reread } from './request.js'
 import type { UpstreamTools } from './upstream.js'
 import { Waiting } from './waiting.js'
 
 export class Reads {
   readonly #waiting: Waiting
+  readonly #index: ReadIndex
   readonly #choice: Choice<Instance> = { to: undefined, because: 'no-replica' }
 
   constructor(
@@ -26,6 +30,7 @@ export class Reads {
     private readonly tools: UpstreamTools,
     private readonly reader: Decoder,
   ) {
+    this.#index = new ReadIndex(group, tools, request => this.#indexed(request))
     this.#waiting = new Waiting(group.clock, () => {
       tools.time.update()
       this.retry()
@@ -34,23 +39,95 @@ export class Reads {
 
   dispatch(session: Asker, request: Request, call: Call, decoder: Decoder): void {
     const choice = this.#choice
+    choice.to = undefined
     if (!call.portable) {
       choice.because = 'node-local'
-      choice.to = undefined
-    } else {
-      const count = this.keys.find(call, decoder)
-      const need = Math.max(this.keys.need(count), session.floor)
-      chooseRead(choice, this.group.replicas, need, session.rules, session.lastReplica)
-      if (choice.because === 'replica-about-to-qualify') return this.#wait(session, request, decoder, count)
-      if (choice.to !== undefined && this.#toReplica(session, request, call, decoder, choice.to, count)) return
+      return this.#toMaster(session, request, call, decoder)
     }
+    const count = this.keys.find(call, decoder)
+    const { level } = session.rules
+    if (level === 'strong') return this.#askIndex(session, request, call, decoder, count)
+    if (level === 'session' && !this.#chooseForSession(session) && !isReturned(request)) {
+      return session.stall(request, decoder)
+    }
+    if (level !== 'session') this.#choose(session, this.#need(session, count), session.lastReplica)
+    if (choice.because === 'replica-about-to-qualify') return this.#wait(session, request, decoder, count)
+    if (choice.to !== undefined && this.#toReplica(session, request, call, decoder, choice.to, count)) return
     this.#toMaster(session, request, call, decoder)
+  }
+
+  #choose(session: Asker, need: Offset, last: Instance | undefined): void {
+    chooseRead(this.#choice, this.group.replicas, need, session.rules, last, this.tools.time.now)
+  }
+
+  /** What the marks of the keys ask for, and no less than the session's floor. */
+  #need(session: Asker, count: number): Offset {
+    if (session.floor === 0) return this.keys.need(count)
+    this.#translateFloor(session)
+    return Math.max(this.keys.need(count), session.floor)
+  }
+
+  /** An offset of another history says nothing about replicas of this one. */
+  #translateFloor(session: Asker): void {
+    const { replid, anchor } = this.group
+    if (replid !== undefined && session.floorOf !== replid) session.moveFloor(replid, anchor)
+  }
+
+  // ── Level session ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * A session stays on the replica that it read from, which only goes forward. It leaves for the master, where the sample
+   * behind its read raises the floor; and comes back to a replica that has applied the floor. So it never goes back,
+   * whoever wrote. False: it must not change its place before what it has asked there is answered.
+   */
+  #chooseForSession(session: Asker): boolean {
+    const choice = this.#choice
+    const last = session.lastReplica
+    this.#translateFloor(session)
+    const mayStay = session.unsettled === 0 && !session.ahead && this.group.replid !== undefined
+    if (mayStay && last?.usable && last.applied >= session.floor) {
+      choice.to = last
+      choice.because = 'fresh-replica'
+      return true
+    }
+    choice.because = 'write-in-flight'
+    if (session.replicaReads > 0) return false
+    if (mayStay) this.#chooseAgainForSession(session)
+    return true
+  }
+
+  #chooseAgainForSession(session: Asker): void {
+    const last = session.lastReplica
+    const candidates = last === undefined ? this.group.replicas : [last]
+    chooseRead(this.#choice, candidates, session.floor, session.rules, last, this.tools.time.now)
+  }
+
+  // ── Level strong ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #askIndex(session: Asker, request: Request, call: Call, decoder: Decoder, count: number): void {
+    if (!isNear(this.group.replicas, session.rules.waitMs)) {
+      this.#choice.because = 'strong'
+      return this.#toMaster(session, request, call, decoder)
+    }
+    this.#keep(session, request, decoder, count)
+    this.#index.add(request)
+  }
+
+  /** Its index is known: it goes to a replica that has it, or waits for one. */
+  #indexed(request: Request): void {
+    const { time } = this.tools
+    request.waitsUntil = time.now + (request.session as Asker).rules.waitMs
+    if (!this.#settle(request)) this.#waiting.add(request)
   }
 
   #toMaster(session: Asker, request: Request, call: Call, decoder: Decoder): void {
     const { because } = this.#choice
+    if (session.rules.level === 'session' && session.replicaReads > 0 && !isReturned(request)) {
+      return session.stall(request, decoder)
+    }
     this.group.counters.route(because)
     session.lastBecause = because
+    session.lastReplica = undefined
     this.group.toMaster(session, request, call, decoder)
   }
 
@@ -90,14 +167,18 @@ export class Reads {
 
   #wait(session: Asker, request: Request, decoder: Decoder, count: number): void {
     this.group.counters.route('replica-about-to-qualify')
+    this.#keep(session, request, decoder, count)
+    request.waitsUntil = this.tools.time.now + session.rules.waitMs
+    this.#waiting.add(request)
+  }
+
+  /** It counts as a read at a replica from now on: no write of this session may overtake it. */
+  #keep(session: Asker, request: Request, decoder: Decoder, count: number): void {
     keepBytes(request, decoder, this.tools.blocks)
-    // It counts as a read at a replica from now on: no write of this session may overtake it.
     session.replicaReads++
     session.readFilter |= this.keys.filter(count)
     request.toReplica = true
     request.state = 'kept'
-    request.waitsUntil = this.tools.time.now + session.rules.waitMs
-    this.#waiting.add(request)
   }
 
   /** Freshness has changed, or time is up for some. */
@@ -114,8 +195,17 @@ export class Reads {
     }
     const decoder = reread(this.reader, request)
     const count = this.keys.find(call, decoder)
-    const need = Math.max(this.keys.need(count), session.floor)
-    chooseRead(this.#choice, this.group.replicas, need, session.rules, session.lastReplica)
+    switch (session.rules.level) {
+      case 'strong':
+        this.#choose(session, request.index, session.lastReplica)
+        break
+      case 'session':
+        this.#translateFloor(session)
+        this.#chooseAgainForSession(session)
+        break
+      default:
+        this.#choose(session, this.#need(session, count), session.lastReplica)
+    }
     const about = this.#choice.because === 'replica-about-to-qualify'
     if (about && this.tools.time.now < request.waitsUntil) return false
     request.toReplica = false
@@ -130,4 +220,9 @@ export class Reads {
   close(): void {
     this.#waiting.close()
   }
+}
+
+/** It has been sent, kept or stalled before; others of its session may stand behind it, so it is not stalled (again). */
+function isReturned(request: Request): boolean {
+  return request.block !== undefined
 }

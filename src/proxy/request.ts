@@ -12,10 +12,10 @@
  * there: so a command that turns out not to have been executed is sent again without having been copied for it.
  */
 import { readLatin1 } from '../base/latin1.js'
-import type { Bytes, Millis } from '../base/units.js'
+import type { Bytes, Millis, Offset } from '../base/units.js'
 import type { Decoder } from '../resp/decoder.js'
 import type { Call } from '../routing/calls.js'
-import type { Flight } from '../routing/marks.js'
+import { type Flight, IN_FLIGHT } from '../routing/marks.js'
 import type { Block, BlockPool } from './log.js'
 
 /** Where a reply goes. */
@@ -78,8 +78,9 @@ export class Request {
   /** When it was sent, for its duration; when it was first kept, for the hold's bound (0: never). */
   sentAt: Millis = 0
   keptAt: Millis = 0
-  /** Of a read that waits for a fresh replica. */
+  /** Of a read that waits for a fresh replica; of a strong one, the master's offset after it came. */
   waitsUntil: Millis = 0
+  index: Offset = IN_FLIGHT
   /** Counts as in flight on the master. */
   counted = false
   /** Sent to a replica: the session's reads in flight. */
@@ -124,6 +125,7 @@ export class RequestPool {
     request.block = undefined
     request.sentAt = 0
     request.keptAt = 0
+    request.index = IN_FLIGHT
     request.counted = false
     request.toReplica = false
     request.attempts = 0

@@ -50,6 +50,9 @@ export class Session implements Asker, PeerHandler {
   noEvict = false
   rules: ReadRules
   floor: Offset = 0
+  floorOf: string | undefined = undefined
+  unsettled = 0
+  ahead = false
   replyMode: 'on' | 'off' | 'skip-next' | 'skip' = 'on'
   readonly since: Millis
   lastCommand = 'NULL'
@@ -113,6 +116,7 @@ export class Session implements Asker, PeerHandler {
     this.name = ''
     this.noEvict = false
     this.floor = 0
+    this.ahead = true
     this.replyMode = 'on'
     this.rules = this.entrance.rules
     this.authenticated = options.password === undefined
@@ -121,6 +125,21 @@ export class Session implements Asker, PeerHandler {
 
   get group(): Group {
     return this.hub.group as Group
+  }
+
+  raiseFloor(replid: string | undefined, offset: Offset): void {
+    this.floor = this.floorOf === replid ? Math.max(this.floor, offset) : offset
+    this.floorOf = replid
+  }
+
+  moveFloor(replid: string, offset: Offset): void {
+    this.floor = offset
+    this.floorOf = replid
+  }
+
+  covered(offset: Offset | undefined): void {
+    this.unsettled--
+    if (offset !== undefined) this.raiseFloor(this.group.replid, offset)
   }
 
   get poisoned(): boolean {
@@ -430,6 +449,8 @@ export class Session implements Asker, PeerHandler {
 
   push(buffer: Buffer, start: number, end: number): void {
     if (this.closed) return
+    // Whoever hears of a write must not miss it.
+    this.ahead = true
     if (this.subscription?.receive(buffer, start, end)) return
     if (this.monitor !== undefined && isOwnNoise(buffer, start, end)) return
     this.passThrough(buffer, start, end)

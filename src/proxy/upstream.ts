@@ -412,7 +412,7 @@ export class Upstream implements Flushable, PeerHandler {
 }
 
 /** The offset in a master's answer to ROLE, read without decoding the rest; undefined when it is something else. */
-function masterOffset({ buffer, start, end }: Decoder): Offset | undefined {
+export function masterOffset({ buffer, start, end }: Decoder): Offset | undefined {
   if (end - start < MASTER_ROLE.length) return undefined
   for (let index = 0; index < MASTER_ROLE.length; index++) {
     if (buffer[start + index] !== MASTER_ROLE[index]) return undefined

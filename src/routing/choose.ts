@@ -10,7 +10,8 @@ import { IN_FLIGHT } from './marks.js'
 /**
  * What a read may be promised.
  *
- * `session` is served as `causal`, which promises more. `strong` reads go to the master.
+ * `strong` is asked with the master's offset, sampled after the read came; `session` with an offset that covers what this
+ * session was answered, its own writes among it; `causal` with what the marks of the keys say.
  */
 export type Level = 'strong' | 'causal' | 'session' | 'bounded' | 'eventual'
 
@@ -19,12 +20,13 @@ export const levels: readonly Level[] = ['strong', 'causal', 'session', 'bounded
 /** Why a read went to a replica. */
 export type ReplicaBecause =
   | 'fresh-replica' // it has applied everything that was acknowledged for these keys
+  | 'read-index' // it has applied what the master had after the read came
   | 'within-bound' // its lag is known to be below the bound
   | 'healthy-replica' // the level asks for no more
 
 /** Why a read went to the master. */
 export type MasterBecause =
-  | 'strong'
+  | 'strong' // no replica is near enough to be worth a question to the master
   | 'node-local' // the answer belongs to one node: cursors, sampling, key counts
   | 'write-in-flight' // a write to its keys, or a barrier, is not settled yet
   | 'no-fresh-replica'
@@ -43,6 +45,7 @@ export type ReadDecision = 'replica' | 'master' | 'wait'
 
 export const decisionOf: Readonly<Record<ReadBecause, ReadDecision>> = {
   'fresh-replica': 'replica',
+  'read-index': 'replica',
   'within-bound': 'replica',
   'healthy-replica': 'replica',
   strong: 'master',
@@ -63,8 +66,9 @@ export interface Candidate {
   readonly usable: boolean
   /** The offset it has applied in the lineage of the master; -1 when it is of another one, or nothing is known. */
   readonly applied: Offset
-  /** An upper bound of how old its data is; undefined when unknown. */
+  /** An upper bound of how old its data was at `lagAt`; undefined when unknown. */
   readonly lagMs: Millis | undefined
+  readonly lagAt: Millis
   /** Commands sent to it and not answered. */
   readonly pending: number
   /** Smoothed time to a reply. */
@@ -86,7 +90,7 @@ export interface Choice<C extends Candidate> {
 }
 
 /**
- * `need` is what the marks ask for; `last` the replica that served this session's last read, kept while it is no worse
+ * `need` is the offset that a replica must have applied; `last` the replica that served this session's last read, kept while it is no worse
  * than others, so that what a session sees does not go back.
  */
 export function chooseRead<C extends Candidate>(
@@ -95,18 +99,21 @@ export function chooseRead<C extends Candidate>(
   need: Offset,
   rules: ReadRules,
   last: C | undefined,
+  now: Millis,
 ): void {
   choice.to = undefined
   switch (rules.level) {
     case 'strong':
-      choice.because = 'strong'
+      if (need === IN_FLIGHT) choice.because = 'strong'
+      else chooseFresh(choice, candidates, need, rules, last)
+      if (choice.to !== undefined) choice.because = 'read-index'
       return
     case 'eventual':
       choice.to = leastLoaded(candidates, -1, Number.POSITIVE_INFINITY, last)
       choice.because = choice.to === undefined ? 'no-replica' : 'healthy-replica'
       return
     case 'bounded':
-      choice.to = leastLoaded(candidates, -1, rules.boundMs, last)
+      choice.to = leastLoaded(candidates, -1, rules.boundMs, last, now)
       choice.because =
         choice.to !== undefined ? 'within-bound' : anyUsable(candidates) ? 'no-replica-within-bound' : 'no-replica'
       return
@@ -130,7 +137,7 @@ function chooseFresh<C extends Candidate>(
   choice.to = leastLoaded(candidates, Math.max(need, 0), Number.POSITIVE_INFINITY, last)
   if (choice.to !== undefined) choice.because = 'fresh-replica'
   else if (!anyUsable(candidates)) choice.because = 'no-replica'
-  else choice.because = isAboutTo(candidates, rules.waitMs) ? 'replica-about-to-qualify' : 'no-fresh-replica'
+  else choice.because = isNear(candidates, rules.waitMs) ? 'replica-about-to-qualify' : 'no-fresh-replica'
 }
 
 /** A session stays where it is until another replica has less than half of the work. */
@@ -141,14 +148,14 @@ function leastLoaded<C extends Candidate>(
   appliedMin: Offset,
   lagMsMax: Millis,
   last: C | undefined,
+  now: Millis = 0,
 ): C | undefined {
   let best: C | undefined
   let bestLoad = Number.POSITIVE_INFINITY
   for (let index = 0; index < candidates.length; index++) {
     const candidate = candidates[index] as C
     if (!candidate.usable || candidate.applied < appliedMin) continue
-    if (lagMsMax !== Number.POSITIVE_INFINITY && !(candidate.lagMs !== undefined && candidate.lagMs <= lagMsMax))
-      continue
+    if (lagMsMax !== Number.POSITIVE_INFINITY && !isWithin(candidate, lagMsMax, now)) continue
     let load = (candidate.pending + 1) * candidate.latencyMs
     if (candidate === last) load *= STICKY
     if (load < bestLoad) {
@@ -159,12 +166,18 @@ function leastLoaded<C extends Candidate>(
   return best
 }
 
+/** A proof grows old: what was 3 ms behind 10 ms ago, and has not been heard of since, may be 13 ms behind. */
+function isWithin({ lagMs, lagAt }: Candidate, lagMsMax: Millis, now: Millis): boolean {
+  return lagMs !== undefined && lagMs + Math.max(0, now - lagAt) <= lagMsMax
+}
+
 function anyUsable(candidates: readonly Candidate[]): boolean {
   for (let index = 0; index < candidates.length; index++) if ((candidates[index] as Candidate).usable) return true
   return false
 }
 
-function isAboutTo(candidates: readonly Candidate[], waitMs: Millis): boolean {
+/** True when a replica is so close behind that it is worth waiting for, or asking the master for its offset. */
+export function isNear(candidates: readonly Candidate[], waitMs: Millis): boolean {
   if (waitMs <= 0) return false
   for (let index = 0; index < candidates.length; index++) {
     const { usable, applied, lagMs } = candidates[index] as Candidate

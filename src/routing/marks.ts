@@ -24,12 +24,20 @@ import type { Offset } from '../base/units.js'
 /** More than any replica will ever have applied: only the master will do. */
 export const IN_FLIGHT: Offset = Number.POSITIVE_INFINITY
 
+/** Somebody who must know what offset covers what it has been told on a connection. */
+export interface Follower {
+  /** The sample came; undefined: the history that it belonged to is over. Called once for each flight it follows. */
+  covered(offset: Offset | undefined): void
+}
+
 /** The writes of one flush, to be settled by the sample behind them. */
 export class Flight {
   slots = new Int32Array(16)
   count = 0
   barriers = 0
   generation = 0
+  /** Mostly nobody. */
+  readonly followers: Follower[] = []
 
   get empty(): boolean {
     return this.count === 0 && this.barriers === 0
@@ -105,7 +113,11 @@ export class Marks {
 
   /** `offset` was sampled behind all writes of the flight, on the same connection. The flight must not be used any more. */
   settle(flight: Flight, offset: Offset): void {
-    if (flight.generation === this.#generation) {
+    const current = flight.generation === this.#generation
+    if (flight.followers.length > 0) {
+      for (const follower of flight.followers.splice(0)) follower.covered(current ? offset : undefined)
+    }
+    if (current) {
       for (let index = 0; index < flight.count; index++) {
         const slot = flight.slots[index] as number
         const left = --(this.#inFlight[slot] as number)

@@ -5,12 +5,12 @@ import { IN_FLIGHT } from '../../../src/routing/marks.js'
 type Named = Candidate & { readonly name: string }
 
 function replica(name: string, more: Partial<Candidate> = {}): Named {
-  return { name, usable: true, applied: 1000, lagMs: 0, pending: 0, latencyMs: 1, ...more }
+  return { name, usable: true, applied: 1000, lagMs: 0, lagAt: 100, pending: 0, latencyMs: 1, ...more }
 }
 
 function choose(need: number, rules: Partial<ReadRules>, candidates: readonly Named[], last?: Named): string {
   const choice: Choice<Named> = { to: undefined, because: 'strong' }
-  chooseRead(choice, candidates, need, { level: 'causal', boundMs: 50, waitMs: 0, ...rules }, last)
+  chooseRead(choice, candidates, need, { level: 'causal', boundMs: 50, waitMs: 0, ...rules }, last, 100)
   return `${choice.to?.name ?? decisionOf[choice.because]} ${choice.because}`
 }
 
@@ -28,8 +28,10 @@ for (const [name, expected, need, rules, candidates] of [
   ['one is about to be', 'wait replica-about-to-qualify', 1001, { waitMs: 2 }, [replica('a', { lagMs: 1 })]],
   ['it is further behind than we wait', 'master no-fresh-replica', 1001, { waitMs: 2 }, [replica('a', { lagMs: 2 })]],
   ['how far is not known', 'master no-fresh-replica', 1001, { waitMs: 2 }, [replica('a', { lagMs: undefined })]],
-  ['session promises what causal does', 'master no-fresh-replica', 1001, { level: 'session' }, [a]],
-  ['strong', 'master strong', 0, { level: 'strong' }, [a]],
+  ['session, behind its floor', 'master no-fresh-replica', 1001, { level: 'session' }, [a]],
+  ['strong, nobody knows where the master stands', 'master strong', IN_FLIGHT, { level: 'strong' }, [a]],
+  ['strong, at the master’s offset', 'a read-index', 1000, { level: 'strong' }, [a]],
+  ['strong, behind it', 'master no-fresh-replica', 1001, { level: 'strong' }, [a]],
   [
     'eventual takes what there is',
     'a healthy-replica',
@@ -40,6 +42,13 @@ for (const [name, expected, need, rules, candidates] of [
   ['eventual without replicas', 'master no-replica', 0, { level: 'eventual' }, []],
   ['within the bound', 'a within-bound', IN_FLIGHT, { level: 'bounded' }, [replica('a', { lagMs: 50 })]],
   ['above the bound', 'master no-replica-within-bound', 0, { level: 'bounded' }, [replica('a', { lagMs: 51 })]],
+  [
+    'a proof grows old',
+    'master no-replica-within-bound',
+    0,
+    { level: 'bounded' },
+    [replica('a', { lagMs: 30, lagAt: 79 })],
+  ],
   [
     'a bound is not met by not knowing',
     'master no-replica-within-bound',
