@@ -20,6 +20,8 @@ export const LuaType = { nil: 0, boolean: 1, pointer: 2, number: 3, string: 4, t
 
 export const REGISTRY = -10000
 export const GLOBALS = -10002
+/** In a function of ours: the first value it was made with. */
+export const FIRST_UPVALUE = GLOBALS - 1
 export const MULTIPLE = -1
 
 /** What `lua_sethook` may be asked to watch. */

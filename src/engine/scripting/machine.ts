@@ -16,7 +16,7 @@ import { HookMask, LuaType, LuaVm, REGISTRY, type Thread } from './lua-vm.js'
 import { formatG } from './number-text.js'
 import { pushError, ReplyTape } from './reply-tape.js'
 import type { ScriptHost, ScriptRun } from './run.js'
-import { Sandbox } from './sandbox.js'
+import { Sandbox, type SandboxHost } from './sandbox.js'
 import { pushStruct } from './struct.js'
 
 /** What one machine may take of memory. Redis has no such bound; without one a script could end the whole process. */
@@ -45,7 +45,7 @@ export interface CallOptions {
   readonly as: 'globals' | 'arguments'
 }
 
-export class Machine {
+export class Machine implements SandboxHost {
   readonly vm: LuaVm
   readonly sandbox: Sandbox
   /** Breaks are final: make another one. */
@@ -65,7 +65,7 @@ export class Machine {
     this.vm = new LuaVm(options.module, MEMORY_MAX)
     const { vm } = this
     const { api, main: L } = vm
-    this.sandbox = new Sandbox(vm, host, options.seed, {
+    this.sandbox = new Sandbox(vm, this, options.seed, {
       cjson: pushCjson,
       cmsgpack: pushCmsgpack,
       struct: pushStruct,
@@ -90,6 +90,14 @@ export class Machine {
 
   get usedBytes(): number {
     return this.vm.usedBytes
+  }
+
+  seconds(): number {
+    return this.host.seconds()
+  }
+
+  get ending(): boolean {
+    return this.run?.killed === true
   }
 
   #watch(L: Thread): void {

@@ -8,7 +8,7 @@
  * functions that look behind metatables (rawset, setmetatable, next …) know the stand-ins by their address.
  */
 import type { Bytes } from '../../base/units.js'
-import { GLOBALS, LuaType, type LuaVm, REGISTRY, type Thread } from './lua-vm.js'
+import { FIRST_UPVALUE, GLOBALS, LuaType, type LuaVm, REGISTRY, type Thread } from './lua-vm.js'
 
 export const READ_ONLY = 'Attempt to modify a readonly table'
 /** Pieces that `load` may collect: as much as a script of text may be. */
@@ -26,6 +26,8 @@ const removed = [
 export interface SandboxHost {
   /** Seconds of work, for `os.clock`. */
   seconds(): number
+  /** The script that runs is to end: nothing of its own is called any more. */
+  readonly ending: boolean
 }
 
 export class Sandbox {
@@ -64,6 +66,7 @@ export class Sandbox {
       vm.setField(L, 1, name)
     }
     this.#overrideBase(L)
+    this.#overrideXpcall(L, host)
     this.#overrideTable(L)
     this.#overrideMath(L, seed)
     api.lua_createtable(L, 0, 1)
@@ -212,6 +215,28 @@ export class Sandbox {
       return this.#loaded(M, code, vm.text(M, 2) ?? code)
     })
     vm.define(L, 'load', M => this.#loaded(M, this.#collect(M), vm.text(M, 2) ?? '=(load)'))
+  }
+
+  /**
+   * A script's error handler runs where the error was raised. When that is our own hook, which ends the script, no hook
+   * fires meanwhile: the handler could go on for ever.
+   */
+  #overrideXpcall(L: Thread, host: SandboxHost): void {
+    const { vm } = this
+    const { api } = vm
+    const handler = vm.address(M => {
+      if (host.ending) return 1
+      api.lua_pushvalue(M, FIRST_UPVALUE)
+      api.lua_insert(M, 1)
+      api.lua_call(M, 1, 1)
+      return 1
+    })
+    this.#wrap(L, 1, 'xpcall', (M, original) => {
+      if (api.lua_gettop(M) < 2) return original(M)
+      api.lua_settop(M, 2)
+      api.lua_pushcclosure(M, handler, 1)
+      return original(M)
+    })
   }
 
   #realPointer(L: Thread, index: number): number {
