@@ -25,6 +25,8 @@ import { StreamValue } from './types/stream.js'
 import type { Value } from './value.js'
 
 export interface EngineOptions {
+  /** When the data came from a snapshot: of its keys nothing else is noted. */
+  dataSince: UnixMillis = 0
   readonly databases?: number
   /** Chance, [0, 1). */
   readonly random: () => number
@@ -222,14 +224,24 @@ export class Engine {
     else table.setStampAt(slot, now / 1000)
   }
 
+  /** A key that comes from elsewhere, with what was noted about it there; only what the policy in force looks at is kept. */
+  noteArrival(table: HashTable<Value>, slot: number, now: UnixMillis, idleSeconds?: number, frequency?: number): void {
+    this.noteCreation(table, slot, now)
+    if (this.settings.lfu && frequency !== undefined)
+      table.setStampAt(slot, ((minutesOf(now) << 8) | frequency) >>> 0)
+    if (!this.settings.lfu && idleSeconds !== undefined)
+      table.setStampAt(slot, Math.max(1, Math.floor(now / 1000) - idleSeconds))
+  }
+
   /** Seconds since the last access. */
   idleSeconds(table: HashTable<Value>, slot: number, now: UnixMillis): number {
-    return Math.max(0, Math.floor(now / 1000) - table.stampAt(slot))
+    const stamp = table.stampAt(slot) || this.dataSince / 1000
+    return Math.max(0, Math.floor(now / 1000) - Math.floor(stamp))
   }
 
   /** The access counter, 0 … 255, after what time has taken from it. */
   frequency(table: HashTable<Value>, slot: number, now: UnixMillis): number {
-    const stamp = table.stampAt(slot)
+    const stamp = table.stampAt(slot) || (minutesOf(this.dataSince) << 8) | LFU_INITIAL
     const elapsed = (minutesOf(now) - (stamp >>> 8)) & 0xffff
     const periods = this.settings.lfuDecayTime > 0 ? Math.floor(elapsed / this.settings.lfuDecayTime) : 0
     return Math.max(0, (stamp & 0xff) - periods)

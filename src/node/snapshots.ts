@@ -506,6 +506,7 @@ export class Snapshots {
       engine.database(fresh.index).table = fresh.table
       effects.changed(fresh.index, undefined)
     }
+    engine.dataSince = clock.wall()
     this.lastLoad = { keys: loaded.keys, expired: loaded.expiredKeys }
     effects.dirty = 0
     waiting.allReady()

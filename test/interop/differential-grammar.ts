@@ -51,6 +51,14 @@ export function acceptedDifference(command: readonly string[], ours: Frame, thei
   return undefined
 }
 
+/**
+ * A sketch that SETRANGE or APPEND has damaged: we look at all of it and refuse, Redis looks up to the register it is about to
+ * change and may change it. From there on the two differ.
+ */
+export function isDamagedSketch(command: readonly string[], ours: Frame): boolean {
+  return command[0]?.toUpperCase() === 'PFADD' && textOfError(ours)?.startsWith('INVALIDOBJ') === true
+}
+
 function sameItems(ours: Frame, theirs: Frame): boolean {
   const show = (frame: Frame) =>
     itemsOf(frame)

@@ -11,7 +11,7 @@ import { type Frame, itemsOf, textOf } from '../../src/resp/protocol.js'
 import { EngineDouble, seededRandom } from '../support/engine-double.js'
 import { requireReal } from '../support/real.js'
 import { type RedisProcess, startRedis } from '../support/redis-process.js'
-import { acceptedDifference, commandMaker, isUnordered } from './differential-grammar.js'
+import { acceptedDifference, commandMaker, isDamagedSketch, isUnordered } from './differential-grammar.js'
 
 const SEED = Number(process.env.SEED ?? 1)
 const COUNT = Number(process.env.COUNT ?? 6000)
@@ -53,6 +53,7 @@ async function play(server: RedisProcess, seed: number, resp: 2 | 3): Promise<vo
       history.push(command.map(word => JSON.stringify(word)).join(' '))
       const answer = answerOf(ours, command)
       const expected = theirs[index] as Frame
+      if (isDamagedSketch(command, answer)) return
       const difference = compare(command, answer, expected)
       if (difference !== undefined && acceptedDifference(command, answer, expected) === undefined) fail(difference)
     }

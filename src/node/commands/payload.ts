@@ -44,6 +44,8 @@ export function restoreKey(server: NodeServer, caller: Caller, args: readonly By
   const [, key, ttlText, payload] = args as readonly [Bytes, Bytes, Bytes, Bytes]
   let replace = false
   let absolute = false
+  let idleSeconds: number | undefined
+  let frequency: number | undefined
   for (let at = 4; at < args.length; at++) {
     const word = lower(args[at])
     if (word === 'replace') replace = true
@@ -55,6 +57,8 @@ export function restoreKey(server: NodeServer, caller: Caller, args: readonly By
       if (word === 'freq' && (value < 0 || value > 255)) {
         return reply.error('ERR Invalid FREQ value, must be >= 0 and <= 255')
       }
+      if (word === 'idletime') idleSeconds = value
+      else frequency = value
     } else return reply.error(SYNTAX_ERROR)
   }
   const db = server.engine.database(caller.db)
@@ -80,11 +84,17 @@ export function restoreKey(server: NodeServer, caller: Caller, args: readonly By
     return reply.ok()
   }
   db.load(key, restored.value, expireAt)
+  server.engine.noteArrival(db.table, db.table.slotOf(key), now, idleSeconds, frequency)
   effects.changed(caller.db, key)
   effects.notify('g', 'restore', caller.db, key)
   effects.ready(caller.db, key)
-  effects.propagate(caller.db, ['RESTORE', key, String(expireAt), payload, 'REPLACE', 'ABSTTL'])
+  effects.propagate(caller.db, withAbsoluteTtl(args, expireAt, absolute))
   reply.ok()
+}
+
+/** The same call, with a time to live that means the same whenever a replica hears of it. */
+function withAbsoluteTtl(args: readonly Bytes[], expireAt: number, absolute: boolean): readonly Bytes[] {
+  return expireAt === 0 || absolute ? args : [...args.with(2, String(expireAt)), 'ABSTTL']
 }
 
 /** The value, unless its time is over. */
