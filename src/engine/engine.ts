@@ -25,8 +25,6 @@ import { StreamValue } from './types/stream.js'
 import type { Value } from './value.js'
 
 export interface EngineOptions {
-  /** When the data came from a snapshot: of its keys nothing else is noted. */
-  dataSince: UnixMillis = 0
   readonly databases?: number
   /** Chance, [0, 1). */
   readonly random: () => number
@@ -42,6 +40,8 @@ export interface EngineStats {
 }
 
 export class Engine {
+  /** When the data came from a snapshot: of its keys nothing else is noted. */
+  dataSince: UnixMillis = 0
   readonly databases: Database[]
   readonly settings: EngineSettings = defaultSettings()
   readonly stats: EngineStats = { hits: 0, misses: 0, expired: 0, evicted: 0 }
@@ -227,8 +227,7 @@ export class Engine {
   /** A key that comes from elsewhere, with what was noted about it there; only what the policy in force looks at is kept. */
   noteArrival(table: HashTable<Value>, slot: number, now: UnixMillis, idleSeconds?: number, frequency?: number): void {
     this.noteCreation(table, slot, now)
-    if (this.settings.lfu && frequency !== undefined)
-      table.setStampAt(slot, ((minutesOf(now) << 8) | frequency) >>> 0)
+    if (this.settings.lfu && frequency !== undefined) table.setStampAt(slot, ((minutesOf(now) << 8) | frequency) >>> 0)
     if (!this.settings.lfu && idleSeconds !== undefined)
       table.setStampAt(slot, Math.max(1, Math.floor(now / 1000) - idleSeconds))
   }
