@@ -20,7 +20,7 @@ import { Sandbox, type SandboxHost } from './sandbox.js'
 import { pushStruct } from './struct.js'
 
 /** What one machine may take of memory. Redis has no such bound; without one a script could end the whole process. */
-export const MEMORY_MAX = 512 * 1024 * 1024
+export const MEMORY_MAX = 256 * 1024 * 1024
 /** Instructions of Lua between two questions whether to go on. */
 const HOOK_INSTRUCTIONS = 100_000
 /** Runs between two small steps of Lua's garbage collector. */

@@ -14,6 +14,10 @@ export const READ_ONLY = 'Attempt to modify a readonly table'
 /** Pieces that `load` may collect: as much as a script of text may be. */
 const LOADED_BYTES_MAX = 64 * 1024 * 1024
 
+/** From here on `string.rep` is ours, up to there it may go. */
+const OWN_REP_BYTES = 4096
+const REP_BYTES_MAX = 256 * 1024 * 1024
+
 /** What `math.random` divides by. */
 const RANDOM_MAX = 2147483647
 
@@ -68,6 +72,7 @@ export class Sandbox {
     this.#overrideBase(L)
     this.#overrideXpcall(L, host)
     this.#overrideTable(L)
+    this.#overrideRep(L)
     this.#overrideMath(L, seed)
     api.lua_createtable(L, 0, 1)
     vm.define(L, 'clock', M => {
@@ -301,6 +306,22 @@ export class Sandbox {
     this.#wrap(L, 2, 'insert', (M, original) => {
       if (this.#isProtected(M, 1)) vm.raise(M, READ_ONLY)
       return original(M)
+    })
+    vm.pop(L)
+  }
+
+  /** Lua's own adds byte by byte, and cannot be interrupted: long texts are made here. */
+  #overrideRep(L: Thread): void {
+    const { vm } = this
+    const { api } = vm
+    vm.getField(L, 1, 'string')
+    this.#wrap(L, 2, 'rep', (M, original) => {
+      const count = Math.trunc(api.lua_tonumber(M, 2))
+      const bytes = api.lua_type(M, 1) === LuaType.string ? api.lua_objlen(M, 1) * count : 0
+      if (!(bytes > OWN_REP_BYTES)) return original(M)
+      if (bytes > REP_BYTES_MAX) vm.raise(M, 'not enough memory')
+      vm.push(M, (vm.text(M, 1) ?? '').repeat(count))
+      return 1
     })
     vm.pop(L)
   }
