@@ -20,15 +20,17 @@ export class Alone {
   constructor(private readonly session: Session) {}
 
   /** Lends a connection that may carry writes; undefined: the request was kept or refused. */
-  borrowConfirmed(current: Upstream | undefined, request: Request, decoder: Decoder): Upstream | undefined {
+  borrowConfirmed(request: Request, decoder: Decoder): Upstream | undefined {
     const { session } = this
     const { group } = session
-    const upstream = current ?? group.lent.borrow(session)
+    // One to a master of before will never be confirmed, and closes only after a while.
+    if (this.upstream !== undefined && !group.lent.isOfMaster(this.upstream)) this.abandon()
+    const upstream = this.upstream ?? group.lent.borrow(session)
     if (upstream?.confirmed && !(group.holding && request.call?.writes)) return upstream
     if (upstream === undefined && group.lent.exhausted) {
       session.fail(request, 'ERR max number of connections of their own reached')
     } else group.keep(session, request, decoder)
-    if (upstream !== undefined && upstream !== current) this.upstream = upstream
+    if (upstream !== undefined) this.upstream = upstream
     return undefined
   }
 
@@ -39,9 +41,7 @@ export class Alone {
     request.effect = 'pinned'
     // SCRIPT KILL comes when the instance answers nothing else, not even who it is; elsewhere it does no harm.
     const urgent = call.handling === 'alone' && call.name.includes('|')
-    const upstream = urgent
-      ? (this.upstream ?? group.lent.borrow(session))
-      : this.borrowConfirmed(this.upstream, request, decoder)
+    const upstream = urgent ? (this.upstream ?? group.lent.borrow(session)) : this.borrowConfirmed(request, decoder)
     if (upstream === undefined) {
       if (urgent) group.keep(session, request, decoder)
       return

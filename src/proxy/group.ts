@@ -72,6 +72,7 @@ export class Group implements UpstreamOwner, Lender {
   #askedAt: Millis = 0
   #head: Offset = -1
   #sampleDue = false
+  #drainDue = false
   /** Reads requests that are sent again from the bytes that were kept. */
   readonly #reader = new Decoder({ ...requestLimits, count: 2 ** 31 })
   readonly #stopTicking: () => void
@@ -483,6 +484,8 @@ export class Group implements UpstreamOwner, Lender {
       if (instance !== undefined) instance.lent--
       upstream.lentTo = undefined
       session.onPinnedClosed(upstream, reason, requests)
+      // What it kept waited for this very connection.
+      if (session.kept > 0) this.#drainDue = true
     } else for (const request of requests) this.#lost(request)
     // The master's shared connection is what everybody waits for.
     if (instance !== undefined && instance === this.#master && !ours) instance.lane(upstream.resp, now)
@@ -576,6 +579,10 @@ export class Group implements UpstreamOwner, Lender {
     const now = this.tools.time.update()
     this.#refresh()
     if (this.#kept.length > 0) this.#kept.expire(now)
+    if (this.#drainDue) {
+      this.#drainDue = false
+      this.#kept.drain()
+    }
     this.#retired.closeDone(now)
     this.#closeSilent(now)
     this.#askMasterAgain(now)

@@ -34,6 +34,10 @@ export class Lending {
     return upstream
   }
 
+  isOfMaster(upstream: Upstream): boolean {
+    return this.lender.master !== undefined && this.lender.instanceOf(upstream) === this.lender.master
+  }
+
   /** It comes back in a clean state: nothing watched, queued, subscribed or in flight. */
   giveBack(upstream: Upstream): void {
     const instance = this.lender.instanceOf(upstream)

@@ -61,7 +61,7 @@ export class Transaction {
         return session.finish(request)
       }
       default: {
-        const upstream = session.alone.borrowConfirmed(session.alone.upstream, request, decoder)
+        const upstream = session.alone.borrowConfirmed(request, decoder)
         if (upstream === undefined) return
         session.alone.upstream = undefined
         const transaction = new Transaction(session)
@@ -183,7 +183,7 @@ export class Transaction {
       session.group.keep(session, request, decoder)
       return undefined
     }
-    const upstream = session.alone.borrowConfirmed(session.alone.upstream, request, decoder)
+    const upstream = session.alone.borrowConfirmed(request, decoder)
     if (upstream === undefined) return undefined
     session.alone.upstream = undefined
     this.upstream = upstream
