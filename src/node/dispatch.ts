@@ -233,7 +233,7 @@ export class Dispatcher {
     session.mayBlock = false
     this.#depth++
     for (const { spec, args } of commands) {
-      const refusal = this.server.acl.mayRun(session, spec, args)
+      const refusal = this.server.acl.mayRunQueued(session, spec, args)
       if (refusal === undefined) this.call(session, spec, args)
       else reply.error(refusal)
     }

@@ -297,7 +297,7 @@ export class Scripting implements ScriptHost {
   mayCall(args: readonly Bytes[]): boolean | undefined {
     const spec = this.server.dispatcher.resolve(args) ?? builtinTable.resolve(args)
     if (spec === undefined) return undefined
-    return this.server.acl.mayRun(this.#current?.caller as Session, spec, args) === undefined
+    return this.server.acl.permits(this.#current?.caller as Session, spec, args)
   }
 
   log(level: 'debug' | 'verbose' | 'notice' | 'warning', words: Bytes): void {

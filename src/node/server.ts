@@ -19,6 +19,7 @@ import { type Listener, listen } from '../net/peer.js'
 import { WaitingAcks } from './acks.js'
 import { Acl } from './acl.js'
 import { Clients } from './clients.js'
+import { aclCommands } from './commands/acl.js'
 import { connectionCommands } from './commands/connection.js'
 import { debugCommands } from './commands/debug.js'
 import { payloadCommands } from './commands/payload.js'
@@ -93,6 +94,7 @@ export class NodeServer {
   slowMicros = 10_000
   peakMemory = 0
   readonly startupMemory: number
+  readonly #users: Loaded['users']
   readonly #listeners: Listener[] = []
   readonly #timers: (() => void)[] = []
   #sentByGone = 0
@@ -110,6 +112,7 @@ export class NodeServer {
     this.startedAt = clock.now()
     this.config = loaded.config
     this.configFile = loaded.file
+    this.#users = loaded.users
     this.stopped = new Promise(done => {
       this.#exited = done
     })
@@ -130,6 +133,7 @@ export class NodeServer {
       this,
       [
         connectionCommands,
+        aclCommands,
         serverCommands,
         tableCommands,
         debugCommands,
@@ -156,6 +160,7 @@ export class NodeServer {
     const { config, log } = this
     this.loading = true
     this.recalm()
+    this.acl.loadAtStart(this.#users)
     const master = this.#configuredMaster()
     // A replica from the first moment: nobody may take it for a second master while it reads its file.
     if (master !== undefined) {
@@ -261,7 +266,7 @@ export class NodeServer {
   #refuses(remote: string | undefined): string | undefined {
     if (this.clients.size >= this.config.number('maxclients')) return 'ERR max number of clients reached'
     const { config } = this
-    const open = !config.flag('protected-mode') || config.isExplicit('bind') || config.text('requirepass') !== ''
+    const open = !config.flag('protected-mode') || config.isExplicit('bind') || !this.acl.open
     if (open || remote === undefined || isLoopback(remote)) return undefined
     return 'DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user. Connect from this machine, or set a password, or set protected-mode no.'
   }
@@ -525,6 +530,7 @@ function redact(spec: CommandSpec, args: readonly Bytes[]): readonly Bytes[] {
   const hidden = '(redacted)'
   if (spec.name === 'auth') return args.map((arg, index) => (index === 0 ? arg : hidden))
   if (spec.name === 'hello') return args.map((arg, index) => (index < 3 ? arg : hidden))
+  if (spec.name === 'acl|setuser') return args.map((arg, index) => (index < 2 ? arg : hidden))
   if (spec.name !== 'config|set') return args
   return args.map((arg, index) => (/^(masterauth|masteruser|requirepass)$/i.test(args[index - 1] ?? '') ? hidden : arg))
 }

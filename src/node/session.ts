@@ -78,7 +78,7 @@ export class Session implements Caller, PeerHandler {
   /** Since when more than the soft output limit has been waiting. */
   overSoftLimitSince: Millis | undefined
   closing = false
-  /** The authenticated client with nothing special about it, whose commands need no second look. */
+  /** The authenticated client of an unrestricted user with nothing special about it: its commands need no second look. */
   plain = false
 
   #peer: Peer | undefined
@@ -91,7 +91,7 @@ export class Session implements Caller, PeerHandler {
     now: Millis,
   ) {
     this.createdAt = this.lastActiveAt = now
-    this.authenticated = server.config.text('requirepass') === ''
+    this.authenticated = server.acl.open
     this.limitsChanged()
   }
 
@@ -132,6 +132,7 @@ export class Session implements Caller, PeerHandler {
   refresh(): void {
     this.plain =
       this.authenticated &&
+      this.server.acl.unrestricted(this.user) &&
       this.transaction === undefined &&
       this.replyMode === 'on' &&
       this.replica === undefined &&

@@ -82,15 +82,8 @@ export function applySettings(server: NodeServer): void {
   })
   watch('slowlog-max-len', () => server.slowlog.trim(config.number('slowlog-max-len')))
   watch('loglevel', () => server.setLogLevel(config.text('loglevel')))
-  watch('requirepass', () => {
-    // Who is connected stays what it is, as with Redis; but no password means that everybody is the default user.
-    if (config.text('requirepass') !== '') return
-    for (const session of server.clients) {
-      session.authenticated = true
-      session.limitsChanged()
-      session.refresh()
-    }
-  })
+  // Who is connected stays what it is.
+  watch('requirepass', () => server.acl.setDefaultPassword(config.text('requirepass')))
   watch('proto-max-bulk-len', () => {
     engine.settings.protoMaxBulkLen = config.number('proto-max-bulk-len')
     for (const session of server.clients) session.limitsChanged()

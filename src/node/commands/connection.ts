@@ -43,12 +43,12 @@ export const connectionCommands: NodeCommands = {
   auth(session, args, reply, server) {
     if (args.length > 3) return reply.error(SYNTAX_ERROR)
     const [user, password] = args.length === 3 ? [args[1] as Bytes, args[2] as Bytes] : ['default', args[1] as Bytes]
-    if (args.length === 2 && server.config.text('requirepass') === '') {
+    if (args.length === 2 && server.acl.find('default')?.nopass === true) {
       return reply.error(
         'ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?',
       )
     }
-    if (!server.acl.authenticate(user, password)) return reply.error(WRONG_PASSWORD)
+    if (!server.acl.authenticate(session, user, password, args[0] as Bytes)) return reply.error(WRONG_PASSWORD)
     logIn(session, user)
     reply.ok()
   },
@@ -65,7 +65,7 @@ export const connectionCommands: NodeCommands = {
     session.name = ''
     session.user = 'default'
     session.noEvict = false
-    session.authenticated = server.config.text('requirepass') === ''
+    session.authenticated = server.acl.open
     session.replyMode = 'on'
     reply.resp = 2
     session.limitsChanged()
@@ -198,7 +198,9 @@ function hello(session: Session, args: readonly Bytes[], reply: Encoder, server:
     } else return reply.error(`ERR Syntax error in HELLO option '${args[at]}'`)
   }
   if (login !== undefined) {
-    if (!server.acl.authenticate(login.user, login.password)) return reply.error(WRONG_PASSWORD)
+    if (!server.acl.authenticate(session, login.user, login.password, args[0] as Bytes)) {
+      return reply.error(WRONG_PASSWORD)
+    }
     logIn(session, login.user)
   }
   if (!session.authenticated) {

@@ -1,9 +1,9 @@
 /**
- * Asking the server about itself: INFO, CONFIG, SLOWLOG, LATENCY, MEMORY, ACL, MONITOR and what else has no better place.
+ * Asking the server about itself: INFO, CONFIG, SLOWLOG, LATENCY, MEMORY, MONITOR and what else has no better place.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import type { Bytes } from '../../base/units.js'
-import { builtinTable, findCommand } from '../../command/table.js'
+import { findCommand } from '../../command/table.js'
 import type { Encoder } from '../../resp/encoder.js'
 import { ConfigRefusal } from '../config/config.js'
 import { rewriteConfig } from '../config/rewrite.js'
@@ -140,33 +140,6 @@ export const serverCommands: NodeCommands = {
     reply.integer(server.engine.databases.reduce((sum, { size }) => sum + size, 0))
   },
 
-  // ── ACL: one user
-  'acl|whoami'(session, _args, reply) {
-    reply.bulk(session.user)
-  },
-  'acl|users'(_session, _args, reply) {
-    bulkArray(reply, ['default'])
-  },
-  'acl|list'(_session, _args, reply, server) {
-    bulkArray(reply, [server.acl.describeDefault()])
-  },
-  'acl|cat'(_session, args, reply) {
-    replyCategories(reply, args[2])
-  },
-  'acl|genpass'(_session, args, reply, server) {
-    const bits = args[2] === undefined ? 256 : readInteger(args[2])
-    if (bits === undefined || bits <= 0 || bits > 4096) {
-      return reply.error(
-        'ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096',
-      )
-    }
-    reply.bulk(server.randomHex(Math.ceil(bits / 8)).slice(0, Math.ceil(bits / 4)))
-  },
-  'acl|log'(_session, args, reply) {
-    if (lower(args[2]) === 'reset') reply.ok()
-    else reply.array(0)
-  },
-
   // ── MODULE
   'module|list'(_session, _args, reply) {
     reply.array(0)
@@ -196,7 +169,7 @@ export const serverCommands: NodeCommands = {
     reply.ok()
   },
 
-  ...helps('object', 'config', 'slowlog', 'latency', 'memory', 'acl', 'module'),
+  ...helps('object', 'config', 'slowlog', 'latency', 'memory', 'module'),
 }
 
 function withoutCluster(_session: unknown, _args: readonly Bytes[], reply: Encoder): void {
@@ -221,21 +194,6 @@ function helps(...containers: string[]): NodeCommands {
 /** Written beside it and put in its place: the file is never half of one and half of the other. */
 function rewriteFile(server: NodeServer, file: string): void {
   const temp = `${file}.${process.pid}.tmp`
-  writeFileSync(temp, rewriteConfig(readFileSync(file, 'latin1'), server.config), 'latin1')
+  writeFileSync(temp, rewriteConfig(readFileSync(file, 'latin1'), server.config, server.acl.configLines()), 'latin1')
   renameSync(temp, file)
-}
-
-const categories =
-  'keyspace read write set sortedset list hash string bitmap hyperloglog geo stream pubsub admin fast slow blocking dangerous connection transaction scripting'
-
-function replyCategories(reply: Encoder, category: Bytes | undefined): void {
-  if (category === undefined) return bulkArray(reply, categories.split(' '))
-  if (!categories.split(' ').includes(category.toLowerCase())) {
-    return reply.error(`ERR Unknown category '${category}'`)
-  }
-  bulkArray(reply, commandsOf(`@${category.toLowerCase()}`))
-}
-
-function commandsOf(category: string): string[] {
-  return builtinTable.specs.filter(spec => spec.categories.includes(category)).map(spec => spec.name)
 }

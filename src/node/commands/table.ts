@@ -94,7 +94,7 @@ function flagsOfKey(spec: CommandSpec, call: readonly Bytes[], at: number): read
 
 /** What SET and BITFIELD do to their key depends on what else they are told. */
 function flagsOfCall(spec: CommandSpec, call: readonly Bytes[]): readonly string[] {
-  const words = call.slice(2).map(lower)
+  const words = call.slice(spec.name === 'set' ? 3 : 2).map(lower)
   if (spec.name === 'set') return words.includes('get') ? ['RW', 'access', 'update'] : ['OW', 'update']
   const changes = words.some(word => word === 'set' || word === 'incrby')
   return changes ? ['RW', 'access', 'update'] : ['RO', 'access']

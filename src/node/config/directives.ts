@@ -138,7 +138,7 @@ export const directives = [
 
   // ── Access
   row('requirepass', text, '', 'Password of the default user.', { sensitive: true }),
-  row('aclfile', text, '', 'File of users.', { ...fixed, ...noMeaning }),
+  row('aclfile', text, '', 'File of users.', fixed),
   row('acllog-max-len', int(0, LONG_MAX), '128', 'Entries of ACL LOG.'),
   row('acl-pubsub-default', oneOf('allchannels', 'resetchannels'), 'resetchannels', 'Channels of a new user.'),
   row('enable-protected-configs', protectedAction, off, 'Whether CONFIG SET may change dir and dbfilename.', fixed),

@@ -4,6 +4,7 @@
  */
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { isUserName } from '../../command/acl-rules.js'
 import { splitWords } from '../../resp/decoder.js'
 import { Config } from './config.js'
 import { findDirective } from './directives.js'
@@ -22,6 +23,8 @@ export interface Loaded {
   readonly file: string | undefined
   /** `rename-command`: from the name in the table to the new one; empty removes it. */
   readonly renames: ReadonlyMap<string, string>
+  /** `user` lines: the name and the rules. */
+  readonly users: readonly (readonly string[])[]
   /** One line per directive that is accepted and has no meaning here. */
   readonly warnings: readonly string[]
 }
@@ -47,6 +50,7 @@ export function loadConfig(argv: readonly string[], cwd: string): Loaded {
   const mistakes: string[] = []
   const warnings: string[] = []
   const renames = new Map<string, string>()
+  const users: (readonly string[])[] = []
   const hasFile = argv[0] !== undefined && !argv[0].startsWith('--')
   const file = hasFile ? resolve(cwd, argv[0] as string) : undefined
 
@@ -60,9 +64,17 @@ export function loadConfig(argv: readonly string[], cwd: string): Loaded {
     else if (name === 'include' && words.length === 2) include(words[1] as string, where, depth + 1)
     else if (name === 'rename-command' && words.length === 3) {
       renames.set((words[1] as string).toLowerCase(), (words[2] as string).toLowerCase())
-    } else if (fileOnly.includes(name) && words.length > 1)
+    } else if (name === 'user' && words.length > 1) addUser(words.slice(1), where)
+    else if (fileOnly.includes(name) && words.length > 1)
       warnings.push(`${where}: ${name} is not supported and ignored`)
     else mistakes.push(`${where}: '${name}' is not a directive, or has the wrong number of arguments`)
+  }
+  const addUser = (user: readonly string[], where: string): void => {
+    const [name = ''] = user
+    if (!isUserName(name)) mistakes.push(`${where}: user: names of users have no spaces`)
+    else if (users.some(([other]) => other === name)) {
+      mistakes.push(`${where}: user: Duplicate user found. A user can only be defined once in config files`)
+    } else users.push(user)
   }
   const include = (path: string, where: string, depth: number): void => {
     if (depth > MAX_INCLUDE_DEPTH) {
@@ -79,7 +91,7 @@ export function loadConfig(argv: readonly string[], cwd: string): Loaded {
   if (!isFolder(dir)) mistakes.push(`dir: ${dir} is not a folder`)
   if (mistakes.length > 0) throw new ConfigMistakes(mistakes)
   for (const directive of config.ignored()) warnings.push(`${directive.name} has no effect here: ${directive.doc}`)
-  return { config, file, renames, warnings }
+  return { config, file, renames, users, warnings }
 }
 
 function isFolder(path: string): boolean {
