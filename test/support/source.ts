@@ -10,10 +10,10 @@ export interface SourceFile {
   readonly text: string
 }
 
-/** All TypeScript files below `folder`. */
+/** All TypeScript files of ours below `folder`. */
 export function sourceFiles(folder: string): readonly SourceFile[] {
   return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter(name => name.endsWith('.ts'))
+    .filter(name => name.endsWith('.ts') && !name.includes('node_modules'))
     .sort()
     .map(name => join(root, folder, name))
     .map(path => ({ path: relative(root, path), text: readFileSync(path, 'utf8') }))
