@@ -4,7 +4,18 @@
 import type { Bytes } from '../../base/units.js'
 import type { EngineSettings } from '../settings.js'
 import { Members } from './members.js'
-import { findPair, hasRoom, ITEM_MAX, itemAt, nextItem, nextPair, pairAt, unpackItems, withItems } from './packed.js'
+import {
+  findPair,
+  hasRoom,
+  ITEM_MAX,
+  isItemAt,
+  itemAt,
+  nextItem,
+  nextPair,
+  pairAt,
+  unpackItems,
+  withItems,
+} from './packed.js'
 
 /** Beyond this many fields looking along a text is slower than a table. */
 const PACKED_FIELDS = 128
@@ -93,6 +104,7 @@ export class HashValue {
       return this.#becomeTable().set(field, value)
     if (at >= 0) {
       const old = nextItem(pairs, at)
+      if (isItemAt(pairs, old, value)) return false
       this.#pairs = withItems(pairs, old, nextItem(pairs, old), value)
       return false
     }

@@ -20,6 +20,9 @@ const COUNT_MAX = 255
 /** A text grows no longer than this: beyond it, copying would show. */
 export const PACKED_MAX = 8192
 
+/** Up to this length a loop is faster than a call out of the language. */
+const LOOP_MAX = 24
+
 /** Where every text is put together. Nobody else runs between filling it and reading it. */
 const workbench = Buffer.alloc(PACKED_MAX + 4 * (ITEM_MAX + 1))
 
@@ -37,7 +40,8 @@ export function itemAt(packed: Bytes, at: number): Bytes {
 export function isItemAt(packed: Bytes, at: number, item: Bytes): boolean {
   const { length } = item
   if (packed.charCodeAt(at) !== length) return false
-  for (let index = 0; index < length; index++)
+  // Names of one collection often begin alike and differ at their end.
+  for (let index = length - 1; index >= 0; index--)
     if (packed.charCodeAt(at + 1 + index) !== item.charCodeAt(index)) return false
   return true
 }
@@ -105,9 +109,11 @@ function sizeOf(item: Bytes | undefined): number {
 }
 
 function writeItem(item: Bytes, at: number): number {
-  workbench[at] = item.length
-  writeLatin1(workbench, item, at + 1)
-  return at + 1 + item.length
+  const { length } = item
+  workbench[at] = length
+  if (length > LOOP_MAX) writeLatin1(workbench, item, at + 1)
+  else for (let index = 0; index < length; index++) workbench[at + 1 + index] = item.charCodeAt(index)
+  return at + 1 + length
 }
 
 // ── Pairs: a name and what belongs to it, in turn ───────────────────────────────────────────────────────────────────
@@ -127,24 +133,4 @@ export function pairAt(packed: Bytes, index: number): number {
   let at = 0
   for (let left = index; left > 0; left--) at = nextPair(packed, at)
   return at
-}
-
-// ── Doubles as items ────────────────────────────────────────────────────────────────────────────────────────────────
-
-const double = new Float64Array(1)
-const doubleBytes = Buffer.from(double.buffer)
-
-/** The bytes of a double from the first that is not zero: whole numbers need two or three. */
-export function doubleItem(value: number): Bytes {
-  double[0] = value
-  let start = 0
-  while (start < 8 && doubleBytes[start] === 0) start++
-  return readLatin1(doubleBytes, start, 8)
-}
-
-export function doubleAt(packed: Bytes, at: number): number {
-  const length = packed.charCodeAt(at)
-  double[0] = 0
-  for (let index = 0; index < length; index++) doubleBytes[8 - length + index] = packed.charCodeAt(at + 1 + index)
-  return double[0] as number
 }

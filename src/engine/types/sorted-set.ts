@@ -1,25 +1,13 @@
 /**
  * A sorted set: members by score, and the score of a member.
  *
- * Small ones are one packed text of members and scores in their order, and are looked along. Bigger ones have a tree for
+ * Small ones are one packed text of members and the row of their scores, both in order, and are looked along. Bigger ones have a tree for
  * the order and a table for the scores beside it.
  */
 import type { Bytes } from '../../base/units.js'
 import type { EngineSettings } from '../settings.js'
 import { Members } from './members.js'
-import {
-  doubleAt,
-  doubleItem,
-  findPair,
-  hasRoom,
-  ITEM_MAX,
-  itemAt,
-  nextItem,
-  nextPair,
-  pairAt,
-  unpackItems,
-  withItems,
-} from './packed.js'
+import { hasRoom, ITEM_MAX, isItemAt, itemAt, nextItem, unpackItems, withItems } from './packed.js'
 import { type Before, ScoreTree } from './score-tree.js'
 
 /** Beyond this many members looking along a text is slower than a tree. */
@@ -33,19 +21,19 @@ interface Table {
 export class SortedSetValue {
   readonly type = 'zset'
   encoding: 'listpack' | 'skiplist' = 'listpack'
-  #pairs: Bytes = ''
-  #count = 0
+  #members: Bytes = ''
+  #scores: number[] = []
   /** Once there was too much for one text. */
   #table: Table | undefined
 
   get size(): number {
-    return this.#table === undefined ? this.#count : this.#table.tree.size
+    return this.#table === undefined ? this.#scores.length : this.#table.tree.size
   }
 
   score(member: Bytes): number | undefined {
     if (this.#table !== undefined) return this.#table.scores.get(member)
-    const at = findPair(this.#pairs, member)
-    return at < 0 ? undefined : scoreOf(this.#pairs, at)
+    const rank = this.#rankOf(member)
+    return rank < 0 ? undefined : this.#scores[rank]
   }
 
   /** Adds the member or moves it; answers true when it is new. */
@@ -68,10 +56,11 @@ export class SortedSetValue {
       this.#table.scores.delete(member)
       return this.#table.tree.delete(score, member)
     }
-    const at = findPair(this.#pairs, member)
-    if (at < 0) return false
-    this.#pairs = withItems(this.#pairs, at, nextPair(this.#pairs, at))
-    this.#count--
+    const rank = this.#rankOf(member)
+    if (rank < 0) return false
+    const at = itemStart(this.#members, rank)
+    this.#members = withItems(this.#members, at, nextItem(this.#members, at))
+    this.#scores.splice(rank, 1)
     return true
   }
 
@@ -81,21 +70,22 @@ export class SortedSetValue {
       const score = this.#table.scores.get(member)
       return score === undefined ? undefined : this.#table.tree.rankOf(score, member)
     }
-    const place = findPair(this.#pairs, member)
-    if (place < 0) return undefined
-    let rank = 0
-    for (let at = 0; at < place; at = nextPair(this.#pairs, at)) rank++
-    return rank
+    const rank = this.#rankOf(member)
+    return rank < 0 ? undefined : rank
   }
 
   /** How many entries come before: the rank of the first that does not. */
   countWhile(before: Before): number {
     if (this.#table !== undefined) return this.#table.tree.countWhile(before)
-    const pairs = this.#pairs
-    let count = 0
-    for (let at = 0; at < pairs.length && before(scoreOf(pairs, at), itemAt(pairs, at)); at = nextPair(pairs, at))
-      count++
-    return count
+    let low = 0
+    let high = this.#scores.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      const member = itemAt(this.#members, itemStart(this.#members, middle))
+      if (before(this.#scores[middle] as number, member)) low = middle + 1
+      else high = middle
+    }
+    return low
   }
 
   /** Visits all in order. */
@@ -111,15 +101,19 @@ export class SortedSetValue {
       else tree.forRange(rank, count, visit)
       return
     }
-    const pairs = this.#pairs
-    const taken = Math.min(count, this.#count - rank)
+    const members = this.#members
+    // The visitor may change the set; what it is shown are the members of the moment it began.
+    const taken = Math.min(count, this.#scores.length - rank)
     if (taken <= 0) return
-    let at = pairAt(pairs, reverse ? this.#count - rank - taken : rank)
+    const first = reverse ? this.#scores.length - rank - taken : rank
+    const scores = this.#scores.slice(first, first + taken)
+    let at = itemStart(members, first)
     const backwards: number[] = []
-    for (let left = taken; left > 0; left--, at = nextPair(pairs, at))
+    for (let index = 0; index < taken; index++, at = nextItem(members, at))
       if (reverse) backwards.push(at)
-      else visit(itemAt(pairs, at), scoreOf(pairs, at))
-    for (const place of backwards.reverse()) visit(itemAt(pairs, place), scoreOf(pairs, place))
+      else visit(itemAt(members, at), scores[index] as number)
+    for (let index = backwards.length - 1; index >= 0; index--)
+      visit(itemAt(members, backwards[index] as number), scores[index] as number)
   }
 
   /** Any member, each as likely as the others. There must be one. */
@@ -141,47 +135,63 @@ export class SortedSetValue {
     const twin = new SortedSetValue()
     twin.encoding = this.encoding
     if (this.#table === undefined) {
-      twin.#pairs = this.#pairs
-      twin.#count = this.#count
+      twin.#members = this.#members
+      twin.#scores = this.#scores.slice()
     } else this.forEach((member, score) => twin.set(member, score, settings))
     return twin
   }
 
   /** False when it is too much for one text; nothing is changed then. */
   #setPacked(member: Bytes, score: number, present: boolean): boolean {
-    if (!present && this.#count >= PACKED_MEMBERS) return false
-    if (member.length > ITEM_MAX || !hasRoom(this.#pairs, 2, member.length + 8)) return false
+    if (!present && this.#scores.length >= PACKED_MEMBERS) return false
+    if (member.length > ITEM_MAX || !hasRoom(this.#members, 1, member.length)) return false
     if (present) this.delete(member)
-    const at = placeOf(this.#pairs, score, member)
-    this.#pairs = withItems(this.#pairs, at, at, member, doubleItem(score))
-    this.#count++
+    const rank = this.#placeOf(score, member)
+    const at = rank === this.#scores.length ? this.#members.length : itemStart(this.#members, rank)
+    this.#members = withItems(this.#members, at, at, member)
+    if (rank === this.#scores.length) this.#scores.push(score)
+    else this.#scores.splice(rank, 0, score)
     return true
+  }
+
+  /** The rank of a packed member, or -1. */
+  #rankOf(member: Bytes): number {
+    const members = this.#members
+    let rank = 0
+    for (let at = 0; at < members.length; at = nextItem(members, at), rank++)
+      if (isItemAt(members, at, member)) return rank
+    return -1
+  }
+
+  /** The rank of an entry that is not there yet. */
+  #placeOf(score: number, member: Bytes): number {
+    const scores = this.#scores
+    let low = 0
+    let high = scores.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      const other = scores[middle] as number
+      if (other < score || (other === score && itemAt(this.#members, itemStart(this.#members, middle)) < member))
+        low = middle + 1
+      else high = middle
+    }
+    return low
   }
 
   #becomeTable(): void {
     const table: Table = { tree: new ScoreTree(), scores: new Members<number>() }
-    const pairs = this.#pairs
-    const items = unpackItems(pairs, 0)
-    for (let at = 0, index = 0; at < pairs.length; at = nextPair(pairs, at), index += 2)
-      setInTable(table, items[index] as Bytes, undefined, scoreOf(pairs, at))
+    for (const [rank, member] of unpackItems(this.#members, 0).entries())
+      setInTable(table, member, undefined, this.#scores[rank] as number)
     this.#table = table
-    this.#pairs = ''
+    this.#members = ''
+    this.#scores = []
   }
 }
 
-/** The score of the pair at `at`. */
-function scoreOf(pairs: Bytes, at: number): number {
-  return doubleAt(pairs, nextItem(pairs, at))
-}
-
-/** Where a pair belongs that is not there yet. */
-function placeOf(pairs: Bytes, score: number, member: Bytes): number {
+/** Where the member of that rank begins. */
+function itemStart(members: Bytes, rank: number): number {
   let at = 0
-  while (at < pairs.length) {
-    const other = scoreOf(pairs, at)
-    if (other > score || (other === score && itemAt(pairs, at) > member)) return at
-    at = nextPair(pairs, at)
-  }
+  for (let left = rank; left > 0; left--) at = nextItem(members, at)
   return at
 }
 
