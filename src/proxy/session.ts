@@ -28,6 +28,7 @@ import { withProxySection } from './info.js'
 import type { Instance } from './instance.js'
 import { answerLocally, refusedText } from './local.js'
 import { beginMonitor, isOwnNoise } from './monitor.js'
+import { relay } from './relay.js'
 import { keepBytes, type Request, reread } from './request.js'
 import { Subscription } from './subscription.js'
 import { Transaction } from './transaction.js'
@@ -70,6 +71,8 @@ export class Session implements Asker, PeerHandler {
   transaction: Transaction | undefined = undefined
   subscription: Subscription | undefined = undefined
   monitor: Upstream | undefined = undefined
+  /** What it said of itself as a replica. */
+  readonly announced: Buffer[] = []
   /** For commands that may wait, or that must not stand in a queue. */
   readonly alone = new Alone(this)
 
@@ -118,6 +121,7 @@ export class Session implements Asker, PeerHandler {
     this.floor = 0
     this.ahead = true
     this.replyMode = 'on'
+    this.announced.length = 0
     this.rules = this.entrance.rules
     this.authenticated = options.password === undefined
     if (!this.authenticated) this.#decoder.limits = { ...unauthenticatedLimits }
@@ -401,6 +405,8 @@ export class Session implements Asker, PeerHandler {
         this.monitor = beginMonitor(this, request, decoder)
         if (this.monitor !== undefined) this.complete(request)
         return
+      case 'relay':
+        return relay(this, request, decoder)
       default:
         return this.sendAlone(request, call, decoder)
     }

@@ -89,14 +89,20 @@ export class Transaction {
   take(request: Request, call: Call, decoder: Decoder): boolean {
     if (!this.#multi) {
       const local = call.handling === 'local' || call.handling === 'refused'
-      if (local || call.handling === 'subscribe' || call.handling === 'monitor') return false
+      if (local || call.handling === 'relay' || call.handling === 'subscribe' || call.handling === 'monitor')
+        return false
       request.effect = call.name === 'multi' ? 'multi' : call.name === 'unwatch' ? 'unwatch' : 'watched'
       if (call.name === 'exec' || call.name === 'discard') request.effect = 'none'
       if (request.effect === 'none') this.session.fail(request, `ERR ${call.name.toUpperCase()} without MULTI`)
       else this.dispatch(request, call, decoder)
       return true
     }
-    if (NOT_QUEUED.has(call.name) || this.#isClientReply(call, decoder) || call.handling === 'refused') {
+    if (
+      NOT_QUEUED.has(call.name) ||
+      this.#isClientReply(call, decoder) ||
+      call.handling === 'relay' ||
+      call.handling === 'refused'
+    ) {
       this.#refused = true
       this.session.fail(request, `ERR ${call.name.split('|')[0]?.toUpperCase()} is not allowed in transactions`)
       return true

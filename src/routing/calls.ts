@@ -17,6 +17,7 @@ export type Handling =
   | 'alone' // must not stand in a queue with others (DEBUG, SCRIPT KILL): likewise
   | 'subscribe' // (P|S)SUBSCRIBE and their opposites
   | 'monitor'
+  | 'relay' // SYNC, PSYNC and what precedes them: bytes go to the master as they are from then on
   | 'refused' // would break the group behind the control plane's back
 
 /** Which marks the command raises when it is sent to the master. */
@@ -56,7 +57,8 @@ const LOCAL = new Set(
 const TRANSACTION = new Set(['multi', 'exec', 'discard', 'watch', 'unwatch'])
 const ALONE = new Set(['debug', 'script|kill', 'function|kill', 'function|stats'])
 const SUBSCRIBE = new Set(['subscribe', 'psubscribe', 'ssubscribe', 'unsubscribe', 'punsubscribe', 'sunsubscribe'])
-const REFUSED = new Set('replicaof slaveof failover shutdown psync sync replconf cluster|failover'.split(' '))
+const REFUSED = new Set('replicaof slaveof failover shutdown cluster|failover'.split(' '))
+const RELAYED = new Set(['sync', 'psync', 'replconf'])
 /** Neither read nor write by their flags, and yet they may write anything. */
 const SCRIPTS = new Set(['eval', 'evalsha', 'fcall'])
 /** Reads that see keys they do not declare, or need something a replica may not have. */
@@ -137,6 +139,7 @@ function handlingOf(name: string, spec: CommandSpec | undefined, waitsNever: boo
   if (REFUSED.has(name)) return 'refused'
   if (ALONE.has(name)) return 'alone'
   if (name === 'monitor') return 'monitor'
+  if (RELAYED.has(name)) return 'relay'
   if (spec?.blocking && !waitsNever) return 'blocking'
   return spec?.access === 'read' ? 'read' : 'master'
 }

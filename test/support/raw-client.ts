@@ -12,13 +12,15 @@ export class RawClient {
   readonly #socket: net.Socket
   readonly #decoder = new Decoder()
   #wake: () => void = () => undefined
+  #snapshot: Buffer | undefined
+  #onSnapshot: (bytes: Buffer) => void = () => undefined
   closed = false
 
   private constructor(port: number) {
     this.#socket = net.connect(port, '127.0.0.1')
     this.#socket.setNoDelay(true)
     this.#socket.on('data', chunk => {
-      this.#decoder.feed(chunk)
+      this.#decoder.feed(this.#snapshot === undefined ? chunk : this.#takeSnapshot(chunk))
       for (let frame = this.#decoder.next(); frame !== undefined; frame = this.#decoder.next()) this.frames.push(frame)
       this.#decoder.release()
       this.#wake()
@@ -65,6 +67,25 @@ export class RawClient {
     const replies: Plain[] = []
     for (const _ of commands) replies.push(plain(await this.next()))
     return replies
+  }
+
+  /** The reply to SYNC: `$<length>`, and so many bytes without an end of line. */
+  async nextSnapshot(): Promise<Buffer> {
+    this.#snapshot = Buffer.alloc(0)
+    return new Promise(resolve => (this.#onSnapshot = resolve))
+  }
+
+  /** Answers what came behind it. */
+  #takeSnapshot(chunk: Buffer): Buffer {
+    const all = Buffer.concat([this.#snapshot ?? Buffer.alloc(0), chunk])
+    this.#snapshot = all
+    const header = /^\n*\$(\d+)\r\n/.exec(all.subarray(0, 100_000).toString('latin1'))
+    if (header === null) return Buffer.alloc(0)
+    const [from, to] = [header[0].length, header[0].length + Number(header[1])]
+    if (all.length < to) return Buffer.alloc(0)
+    this.#snapshot = undefined
+    this.#onSnapshot(all.subarray(from, to))
+    return all.subarray(to)
   }
 
   async untilClosed(): Promise<void> {

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { ProxyUnderTest } from '../support/proxy.js'
-import { RawClient } from '../support/raw-client.js'
+import { plain, RawClient } from '../support/raw-client.js'
 import { requireReal } from '../support/real.js'
 import { type RedisNode, startGroup, until } from '../support/redis-group.js'
 
@@ -107,6 +107,17 @@ redis.describe('the proxy before a real group', () => {
         ['GET', 'in3'],
       ),
     ).toEqual(['OK', 'QUEUED', 'QUEUED', ['OK', 'OK'], 'x', 'OK', null])
+  })
+
+  test('SYNC makes the client a replica of the master', async () => {
+    const [writer, client] = [await open(), await open()]
+    expect(await client.pipeline(['REPLCONF', 'capa', 'psync2'], ['SET', 'before', 'sync'])).toEqual(['OK', 'OK'])
+    client.write('SYNC\r\n')
+    const snapshot = await client.nextSnapshot()
+    expect(snapshot.subarray(0, 5).toString()).toBe('REDIS')
+    await writer.call('SET', 'after', 'sync')
+    await until('the stream brings it', async () => JSON.stringify(plain(await client.next())).includes('after'))
+    expect(await writer.call('GET', 'after')).toBe('sync')
   })
 
   test('WATCH sees the writes of others', async () => {
