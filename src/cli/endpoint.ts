@@ -129,6 +129,7 @@ export class Endpoint {
           boundMs: config.consistency.boundMs,
           waitMs: config.consistency.waitMs,
           holdTimeoutMs: config.hold.timeoutMs,
+          holdBytes: config.hold.bytes,
         },
       },
     })

@@ -98,7 +98,7 @@ export class Group implements UpstreamOwner, Lender {
       () => this.#inFlight,
       () => this.#kept.drain(),
     )
-    this.#kept = new Kept(clock, this.#gate, tools.requests, options.holdTimeoutMs, (session, request) =>
+    this.#kept = new Kept(clock, this.#gate, tools.requests, options, (session, request) =>
       this.dispatch(session, request, request.call as Call, reread(this.#reader, request)),
     )
     this.#reads = new Reads(this, this.#keys, tools, this.#reader)

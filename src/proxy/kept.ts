@@ -3,24 +3,25 @@
  *
  * They are sent in the order of their arrival as soon as they may be, and fail when the hold's time is over. A session of
  * which something is kept dispatches nothing further, so what is here is bounded by the commands in flight when a master
- * was lost plus one per session.
+ * was lost plus one per session; and by bytes: what does not fit is refused at once.
  */
 import type { Clock } from '../base/clock.js'
 import { Fifo } from '../base/fifo.js'
 import type { Millis } from '../base/units.js'
-import { HOLD_EXPIRED } from '../routing/errors.js'
+import { HOLD_EXPIRED, HOLD_FULL } from '../routing/errors.js'
 import type { Asker } from './asker.js'
 import type { Gate } from './gate.js'
 import type { Request, RequestPool } from './request.js'
 
 export class Kept {
   readonly #queue = new Fifo<Request>(64)
+  #bytes = 0
 
   constructor(
     private readonly clock: Clock,
     private readonly gate: Gate,
     private readonly requests: RequestPool,
-    private readonly holdTimeoutMs: Millis,
+    private readonly bounds: { readonly holdTimeoutMs: Millis; readonly holdBytes: number },
     /** Sends a request where it belongs now; it may come back by `add`. */
     private readonly dispatch: (session: Asker, request: Request) => void,
   ) {}
@@ -33,18 +34,19 @@ export class Kept {
   add(session: Asker, request: Request): void {
     request.state = 'kept'
     if (request.keptAt === 0) {
+      if (this.#bytes + sizeOf(request) > this.bounds.holdBytes) return session.fail(request, HOLD_FULL)
       request.keptAt = this.clock.now()
       this.gate.noteKept()
     }
     session.kept++
     session.lastBecause = 'held'
-    this.#queue.push(request)
+    this.#push(request)
   }
 
   /** Sends what is here, as far as it may be sent. */
   drain(): void {
     for (let left = this.#queue.length; left > 0; left--) {
-      const request = this.#queue.shift() as Request
+      const request = this.#shift()
       const session = request.session as Asker
       session.kept--
       if (session.closed) this.requests.give(request)
@@ -70,16 +72,31 @@ export class Kept {
   /** Refuses those that have waited for too long. */
   expire(now: Millis): void {
     for (let left = this.#queue.length; left > 0; left--) {
-      const request = this.#queue.shift() as Request
+      const request = this.#shift()
       const session = request.session as Asker
       if (session.closed) {
         session.kept--
         this.requests.give(request)
-      } else if (now - request.keptAt > this.holdTimeoutMs) {
+      } else if (now - request.keptAt > this.bounds.holdTimeoutMs) {
         session.kept--
         session.fail(request, HOLD_EXPIRED)
         if (session.kept === 0) session.proceed()
-      } else this.#queue.push(request)
+      } else this.#push(request)
     }
   }
+
+  #push(request: Request): void {
+    this.#bytes += sizeOf(request)
+    this.#queue.push(request)
+  }
+
+  #shift(): Request {
+    const request = this.#queue.shift() as Request
+    this.#bytes -= sizeOf(request)
+    return request
+  }
+}
+
+function sizeOf(request: Request): number {
+  return request.end - request.start
 }

@@ -24,6 +24,8 @@ export interface WorkerOptions {
 
   /** How long a command waits for a writable master before it is refused with MASTERDOWN. */
   readonly holdTimeoutMs: Millis
+  /** Bytes of commands that wait for a writable master at most; further ones are refused with MASTERDOWN at once. */
+  readonly holdBytes: number
   readonly connectTimeoutMs: Millis
   /** A replica that leaves a read unanswered for so long loses its connection, and the reads go elsewhere. */
   readonly readTimeoutMs: Millis
@@ -57,6 +59,7 @@ export const defaultWorkerOptions: WorkerOptions = {
   waitMs: 2,
   slots: 2 ** 18,
   holdTimeoutMs: 3000,
+  holdBytes: 64 * 1024 * 1024,
   connectTimeoutMs: 1000,
   readTimeoutMs: 250,
   settleMs: 100,

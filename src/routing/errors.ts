@@ -48,6 +48,8 @@ export function errorCode(text: Bytes): string {
 
 /** Nothing was sent, and no master became writable in time. */
 export const HOLD_EXPIRED = 'MASTERDOWN No master became writable in time, the command was not executed'
+/** The same for a command that does not fit among those that wait. */
+export const HOLD_FULL = 'MASTERDOWN Too much waits for a writable master already, the command was not executed'
 
 /** It was sent, and nobody will ever say what became of it. */
 export const UNKNOWN_RESULT = 'UNKNOWNRESULT The connection to the instance was lost before it answered'

@@ -265,6 +265,22 @@ redis.describe('a planned switch', () => {
     expect(proxy.events.some(event => event.name === '-hold-expired')).toBe(true)
   })
 
+  test('what does not fit among the held commands is refused at once, and the others are executed', async () => {
+    const { proxy, open } = await scene(0, { holdBytes: 1000 })
+    const clients = [await open(), await open(), await open()]
+    await clients[0]?.call('SET', 'n', '1')
+    await proxy.worker.hold({ group: 'main', timeoutMs: 2000 })
+    for (const [index, client] of clients.entries()) client.send(['SET', `k${index}`, 'x'.repeat(400)])
+    const answers = clients.map(client => client.next())
+    // Whichever came last is told at once; the other two wait for the release.
+    const refusal = { type: 'error', value: expect.stringMatching(/^MASTERDOWN Too much/) }
+    expect(await Promise.race(answers)).toMatchObject(refusal)
+    await proxy.worker.release('main')
+    const all = await Promise.all(answers)
+    expect(all.filter(answer => answer.type !== 'error')).toHaveLength(2)
+    expect(await clients[0]?.call('EXISTS', 'k0', 'k1', 'k2')).toBe(2)
+  })
+
   test('a hold waits for what is in flight, and says when it lasts too long', async () => {
     const { proxy, open } = await scene(0)
     const client = await open()
