@@ -7,6 +7,7 @@
  */
 import { expect, onTestFinished } from 'vitest'
 import { digestOf, digestOfKey } from '../../src/engine/digest.js'
+import { SortedSetValue } from '../../src/engine/types/sorted-set.js'
 import { type Frame, itemsOf, textOf } from '../../src/resp/protocol.js'
 import { EngineDouble, seededRandom } from '../support/engine-double.js'
 import { requireReal } from '../support/real.js'
@@ -58,12 +59,19 @@ async function play(server: RedisProcess, seed: number, resp: 2 | 3): Promise<vo
       if (difference !== undefined && acceptedDifference(command, answer, expected) === undefined) fail(difference)
     }
     const digest = digestOf(ours.engine.databases)
-    if (digest !== textOf(theirs[BATCH])) fail(await explain(server, ours))
+    if (digest === textOf(theirs[BATCH])) continue
+    const difference = await explain(server, ours)
+    if (difference !== undefined) fail(difference)
+    return
   }
 }
 
-/** Which key makes the digests differ. */
-async function explain(server: RedisProcess, ours: EngineDouble): Promise<string> {
+/**
+ * Which key makes the digests differ. Stored distances may do so in their last bit, which is the mathematical library's:
+ * that ends the episode, as later ranges may differ by it.
+ */
+async function explain(server: RedisProcess, ours: EngineDouble): Promise<string | undefined> {
+  let distances = 0
   for (const db of ours.engine.databases) {
     const [, listed] = await server.call([
       ['SELECT', String(db.index)],
@@ -73,10 +81,28 @@ async function explain(server: RedisProcess, ours: EngineDouble): Promise<string
     for (const name of names) {
       const [value] = await server.call([['DEBUG', 'DIGEST-VALUE', name]])
       const theirs = textOf(itemsOf(value)[0])
-      if (theirs !== digestOfKey(db, name)) return `the data differ at ${JSON.stringify(name)} of database ${db.index}`
+      if (theirs === digestOfKey(db, name)) continue
+      const [entries] = await server.call([['ZRANGE', name, '0', '-1', 'WITHSCORES']])
+      const held = db.get(name)
+      if (held instanceof SortedSetValue && sameButLastBits(held, entries)) distances++
+      else return `the data differ at ${JSON.stringify(name)} of database ${db.index}`
     }
   }
-  return 'the data differ, but no key does'
+  return distances > 0 ? undefined : 'the data differ, but no key does'
+}
+
+function sameButLastBits(ours: SortedSetValue, theirs: Frame | undefined): boolean {
+  const expected = itemsOf(theirs)
+    .flatMap(item => ('items' in item ? item.items : [item]))
+    .map(item => ('value' in item ? item.value : undefined))
+  let same = expected.length === ours.size * 2
+  let at = 0
+  ours.forEach((member, score) => {
+    const other = Number(expected[at + 1])
+    same &&= expected[at] === member && Math.abs(score - other) <= Math.abs(score) * 4 * Number.EPSILON
+    at += 2
+  })
+  return same
 }
 
 function answerOf(ours: EngineDouble, command: readonly string[]): Frame {
