@@ -270,7 +270,7 @@ function changed(selector: Selector, specs: readonly CommandSpec[], value: 0 | 1
 }
 
 function find(table: CommandTable, name: Bytes): CommandSpec {
-  const spec = name.split('|').length > 2 ? undefined : table.byFullName(name)
+  const spec = table.byFullName(name)
   if (spec === undefined) throw new RuleError(refused.unknown)
   return spec
 }

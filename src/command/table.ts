@@ -40,7 +40,8 @@ export class CommandTable {
 
   /** By full name, `xinfo|stream`. */
   byFullName(name: string): CommandSpec | undefined {
-    const [container, subcommand] = name.toLowerCase().split('|')
+    const [container, subcommand, more] = name.toLowerCase().split('|')
+    if (more !== undefined) return undefined
     const spec = this.#byName.get(container as string)
     return subcommand === undefined ? spec : spec?.subcommands?.get(subcommand)
   }

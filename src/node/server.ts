@@ -472,12 +472,15 @@ export class NodeServer {
   }
 
   feedMonitors(session: Session, spec: CommandSpec, args: readonly Bytes[]): void {
-    if (spec.flags.has('skip_monitor') || spec.flags.has('admin')) return
+    // Scripts are skipped only so that they can be shown before what they call, as they are here anyway.
+    if (spec.flags.has('admin') || (spec.flags.has('skip_monitor') && spec.group !== 'scripting')) return
     const now: UnixMillis = this.clock.wall()
     const stamp = `${Math.floor(now / 1000)}.${String(Math.floor((now % 1000) * 1000)).padStart(6, '0')}`
     const words = redact(spec, args).map(quote).join(' ')
     const line = `${stamp} [${session.db} ${session.address}] ${words}`
     for (const monitor of this.monitors) {
+      // It stops watching with that.
+      if (monitor === session && spec.name === 'reset') continue
       monitor.out.simple(line)
       monitor.peer.flushSoon()
     }

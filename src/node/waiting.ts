@@ -64,8 +64,10 @@ export class WaitingClients {
   /** Ends the waiting with an error: CLIENT UNBLOCK … ERROR, or a change of role. */
   fail(session: Session, error: Bytes): void {
     const before = session.out.length
-    this.#answer(session, () => {
+    this.#answer(session, (_blocked, { id }) => {
       session.out.error(error)
+      const { failed } = this.server.stats
+      failed[id] = (failed[id] as number) + 1
       this.server.dispatcher.countFailure(session, before)
     })
   }
@@ -98,9 +100,9 @@ export class WaitingClients {
     this.#release(session)
   }
 
-  #answer(session: Session, write: (blocked: Blocked) => void): void {
+  #answer(session: Session, write: (blocked: Blocked, spec: CommandSpec) => void): void {
     if (session.parked?.on !== 'keys') return
-    write(session.parked.blocked)
+    write(session.parked.blocked, session.parked.spec)
     this.#release(session)
   }
 

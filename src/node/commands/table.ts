@@ -83,6 +83,9 @@ function findKeys(
 }
 
 function flagsOfKey(spec: CommandSpec, call: readonly Bytes[], at: number): readonly string[] {
+  // Where these two have their further keys, no specification says.
+  if (spec.name === 'sort' && at > 1) return ['OW', 'update']
+  if (spec.name === 'migrate') return ['RW', 'access', 'delete']
   for (const keySpec of spec.keySpecs) {
     const positions: number[] = []
     collect(keySpec, call, positions)
@@ -102,8 +105,7 @@ function flagsOfCall(spec: CommandSpec, call: readonly Bytes[]): readonly string
 
 /** COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN glob]; undefined when it is none of these. */
 function listed(args: readonly Bytes[]): string[] | undefined {
-  const names = [...builtinTable].map(spec => spec.name)
-  if (args.length === 2) return names
+  if (args.length === 2) return builtinTable.specs.map(({ name }) => name)
   if (args.length !== 5 || lower(args[2]) !== 'filterby') return undefined
   const value = args[4] as Bytes
   switch (lower(args[3])) {
