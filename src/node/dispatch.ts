@@ -165,6 +165,7 @@ export class Dispatcher {
       stats.failed[spec.id] = (stats.failed[spec.id] as number) + 1
       if (!this.server.scripting.takeCountedError()) this.#countError(reply, before)
     }
+    this.server.latency.count(spec, micros)
     if (micros >= this.server.slowMicros) this.server.noteSlow(session, spec, args, micros)
   }
 

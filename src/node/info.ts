@@ -21,7 +21,7 @@ const sections: Readonly<Record<string, Section>> = {
   modules: () => [],
   commandstats: commandStatsSection,
   errorstats: errorStatsSection,
-  latencystats: () => [],
+  latencystats: latencyStatsSection,
   cluster: () => ['cluster_enabled:0'],
   keyspace: keyspaceSection,
 }
@@ -79,6 +79,19 @@ function serverSection(server: NodeServer): Line[] {
       ? []
       : [`shutdown_in_milliseconds:${Math.max(0, Math.round(server.shutdownUntil - server.clock.now()))}`]),
   ]
+}
+
+function latencyStatsSection(server: NodeServer): Line[] {
+  const percents = server.config
+    .text('latency-tracking-info-percentiles')
+    .split(' ')
+    .filter(word => word !== '')
+  return builtinTable.specs.flatMap(spec => {
+    const histogram = server.latency.histogramOf(spec)
+    if (histogram === undefined || percents.length === 0) return []
+    const figures = percents.map(percent => `p${percent}=${histogram.percentile(Number(percent)).toFixed(3)}`)
+    return [`latency_percentiles_usec_${spec.name}:${figures.join(',')}`]
+  })
 }
 
 function clientsSection(server: NodeServer): Line[] {

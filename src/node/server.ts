@@ -22,6 +22,7 @@ import { Clients } from './clients.js'
 import { aclCommands } from './commands/acl.js'
 import { connectionCommands } from './commands/connection.js'
 import { debugCommands } from './commands/debug.js'
+import { latencyCommands } from './commands/latency.js'
 import { payloadCommands } from './commands/payload.js'
 import { persistenceCommands } from './commands/persistence.js'
 import { pubsubCommands } from './commands/pubsub.js'
@@ -37,6 +38,7 @@ import { Effects } from './effects.js'
 import { Failover } from './failover.js'
 import { newReplid, ReplicaFeed } from './feed.js'
 import { Follower } from './follower.js'
+import { Latency } from './latency.js'
 import type { LogLevel, NodeLog } from './log.js'
 import { NodeMetrics } from './metrics.js'
 import { Pauses } from './pause.js'
@@ -67,6 +69,7 @@ export class NodeServer {
   readonly configFile: string | undefined
   readonly stats = new Stats()
   readonly slowlog = new Slowlog()
+  readonly latency = new Latency(() => Math.floor(this.clock.wall() / 1000))
   readonly effects: Effects
   readonly engine: Engine
   readonly clients: Clients
@@ -135,6 +138,7 @@ export class NodeServer {
         connectionCommands,
         aclCommands,
         serverCommands,
+        latencyCommands,
         tableCommands,
         debugCommands,
         payloadCommands,
@@ -488,7 +492,9 @@ export class NodeServer {
 
   /** Removes keys whose time is over, and tells our replicas; answers how many. */
   expire(slots: number): number {
+    const startedAt = this.clock.now()
     const removed = this.engine.expireCycle(this.clock.wall(), slots)
+    this.latency.note('expire-cycle', this.clock.now() - startedAt)
     if (removed > 0) this.effects.flushSingly()
     return removed
   }

@@ -80,6 +80,13 @@ export function applySettings(server: NodeServer): void {
     const micros = config.number('slowlog-log-slower-than')
     server.slowMicros = micros < 0 ? Number.POSITIVE_INFINITY : micros
   })
+  watch('latency-monitor-threshold', () => {
+    const millis = config.number('latency-monitor-threshold')
+    server.latency.threshold = millis === 0 ? Number.POSITIVE_INFINITY : millis
+  })
+  watch('latency-tracking', () => {
+    server.latency.tracking = config.flag('latency-tracking')
+  })
   watch('slowlog-max-len', () => server.slowlog.trim(config.number('slowlog-max-len')))
   watch('loglevel', () => server.setLogLevel(config.text('loglevel')))
   // Who is connected stays what it is.

@@ -1,5 +1,5 @@
 /**
- * Asking the server about itself: INFO, CONFIG, SLOWLOG, LATENCY, MEMORY, MONITOR and what else has no better place.
+ * Asking the server about itself: INFO, CONFIG, SLOWLOG, MEMORY, MONITOR and what else has no better place.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import type { Bytes } from '../../base/units.js'
@@ -74,6 +74,7 @@ export const serverCommands: NodeCommands = {
   },
   'config|resetstat'(_session, _args, reply, server) {
     server.stats.reset()
+    server.latency.resetHistograms()
     Object.assign(server.engine.stats, { hits: 0, misses: 0, expired: 0, evicted: 0 })
     reply.ok()
   },
@@ -100,26 +101,6 @@ export const serverCommands: NodeCommands = {
   'slowlog|reset'(_session, _args, reply, server) {
     server.slowlog.clear()
     reply.ok()
-  },
-
-  // ── LATENCY: nothing is monitored yet, and the answers say so
-  'latency|latest'(_session, _args, reply) {
-    reply.array(0)
-  },
-  'latency|history'(_session, _args, reply) {
-    reply.array(0)
-  },
-  'latency|reset'(_session, _args, reply) {
-    reply.integer(0)
-  },
-  'latency|histogram'(_session, _args, reply) {
-    reply.map(0)
-  },
-  'latency|graph'(_session, args, reply) {
-    reply.error(`ERR No samples available for event '${args[2]}'`)
-  },
-  'latency|doctor'(_session, _args, reply) {
-    reply.verbatim('txt', 'The latency monitor of this server keeps no samples.\n')
   },
 
   // ── MEMORY
