@@ -45,7 +45,7 @@ async function play(server: RedisProcess, seed: number, resp: 2 | 3): Promise<vo
   const fail = (what: string) =>
     expect.fail(`${what}\nSEED=${SEED}, episode ${seed} in RESP${resp}, after:\n${history.slice(-30).join('\n')}`)
 
-  await server.call([['HELLO', String(resp)], ['FLUSHALL']])
+  await server.call([['HELLO', String(resp)], ['SELECT', '0'], ['FLUSHALL']])
   for (let done = 0; done < EPISODE; done += BATCH) {
     const commands = Array.from({ length: BATCH }, make)
     const theirs = await server.call([...commands, ['DEBUG', 'DIGEST']])
