@@ -81,7 +81,10 @@ function describeMembers(observer: Observer, now: Millis): readonly MemberDescri
   return group.instances.filter(isMember).map(instance => {
     const { id, address, role, offset, runId, replid, version, priority, zone, seed, master } = instance
     const isMaster = id === masterId
-    const lag = isMaster ? undefined : observer.lagOf(instance)
+    const known = observer.lagOf(instance)
+    const lag = isMaster ? undefined : known
+    // Workers sample the head with every flush of writes; what the master was last asked itself may be older.
+    const newest = isMaster && offset !== undefined && known !== undefined ? offset + known.bytes : offset
     return {
       id,
       host: address.host,
@@ -89,7 +92,7 @@ function describeMembers(observer: Observer, now: Millis): readonly MemberDescri
       role,
       state: healthOf(instance, judgeOptions, now).health,
       isMaster,
-      offset,
+      offset: newest,
       lagBytes: lag?.bytes,
       lagMs: lag && Math.round(lag.ms * 10) / 10,
       linkUp: master?.up,
