@@ -2,9 +2,9 @@
  * DEBUG: for tests. Refused unless `enable-debug-command` says otherwise.
  */
 import type { Bytes } from '../../base/units.js'
+import { digestOf, digestOfKey } from '../../engine/digest.js'
 import { encodingOf } from '../../engine/value.js'
 import type { Encoder } from '../../resp/encoder.js'
-import { dataDigest, keyDigest } from '../digest.js'
 import type { NodeCommands } from '../dispatch.js'
 import type { NodeServer } from '../server.js'
 import type { Session } from '../session.js'
@@ -22,13 +22,13 @@ const subcommands: Readonly<Record<string, DebugHandler>> = {
   },
 
   digest(_session, _args, reply, server) {
-    reply.simple(dataDigest(server.engine.databases))
+    reply.simple(digestOf(server.engine.databases))
   },
 
   'digest-value'(session, args, reply, server) {
     const db = server.engine.database(session.db)
     reply.array(args.length - 2)
-    for (const key of args.slice(2)) reply.simple(keyDigest(db, key))
+    for (const key of args.slice(2)) reply.simple(digestOfKey(db, key))
   },
 
   'set-active-expire'(_session, args, reply, server) {
