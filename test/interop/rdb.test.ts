@@ -7,9 +7,9 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Database } from '../../src/engine/database.js'
+import { digestOf } from '../../src/engine/digest.js'
 import { defaultSettings } from '../../src/engine/settings.js'
 import { HashValue } from '../../src/engine/types/hash.js'
-import { dataDigest } from '../../src/node/digest.js'
 import { dump, restore } from '../../src/persistence/dump.js'
 import { type LoadedSnapshot, SnapshotLoader } from '../../src/persistence/load.js'
 import { Snapshot } from '../../src/persistence/snapshot.js'
@@ -80,7 +80,7 @@ redis.describe('snapshots and the real server', () => {
 
       const loaded = load(theirs)
       expect(loaded.replication).toBeUndefined()
-      expect(dataDigest(loaded.databases)).toBe(before)
+      expect(digestOf(loaded.databases)).toBe(before)
       expect(loaded.aux.get('redis-ver')).toBe('7.0.15')
 
       const ours = snapshotBytes(loaded.databases, { functions: loaded.functions })
@@ -159,7 +159,7 @@ redis.describe('snapshots and the real server', () => {
     const big = new HashValue()
     for (let index = 0; index < 5000; index++) big.set(`field ${index}`, String(index), defaultSettings())
     databases[1]?.load('big', big)
-    const before = dataDigest(databases)
+    const before = digestOf(databases)
     const snapshot = Snapshot.begin(databases, defaultSettings(), snapshotDefaults)
     const chunks: Buffer[] = []
     for (let index = 0; !snapshot.slice(700); index = (index + 4001) % 6000) {
@@ -171,7 +171,7 @@ redis.describe('snapshots and the real server', () => {
     writeFileSync(join(dir, 'dump.rdb'), Buffer.concat([...chunks, snapshot.take()]))
     await run(['FLUSHALL'], ['DEBUG', 'RELOAD', 'NOSAVE'])
     expect(await digest()).toBe(before)
-    expect(dataDigest(databases)).not.toBe(before)
+    expect(digestOf(databases)).not.toBe(before)
   })
 
   test('expired keys are left out on a master and kept on a replica', async () => {
