@@ -33,7 +33,7 @@ export interface PeerOptions {
   readonly maxQueuedBytes?: number
 }
 
-/** A block below this size is copied by the kernel in one go; larger ones are cheaper to give away. */
+/** What one read brings at most. */
 const SHARED_READ_BYTES = 64 * 1024
 
 /** One per process: reads are handled to the end before the next one begins. */
