@@ -36,6 +36,9 @@ export interface PeerOptions {
 /** What one read brings at most. */
 const SHARED_READ_BYTES = 64 * 1024
 
+/** Beyond this the machinery of streams costs little beside the copy into the kernel, and its back-pressure is used. */
+const DIRECT_WRITE_BYTES = 16 * 1024
+
 /** One per process: reads are handled to the end before the next one begins. */
 const sharedRead = Buffer.allocUnsafeSlow(SHARED_READ_BYTES)
 
@@ -113,8 +116,8 @@ export class Peer implements Flushable {
   /** Answers whether the memory of `bytes` is free again. */
   #send(bytes: Buffer): boolean {
     const socket = this.#socket
-    // What went through the stream leaves before what goes around it.
-    if (socket.writableLength === 0) {
+    // What went through the stream leaves before what goes around it; large writes gain nothing by going around it.
+    if (socket.writableLength === 0 && bytes.length <= DIRECT_WRITE_BYTES) {
       switch (writeDirectly(socket as net.Socket, bytes, failed => this.#sent(bytes.length, failed))) {
         case 'written':
           return true
