@@ -4,7 +4,7 @@
  *
  * SEED repeats the choices of a run; COUNT (default 1) makes each run that much longer.
  */
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { Instance } from '../../src/proxy/instance.js'
 import { ReadIndex } from '../../src/proxy/read-index.js'
 import { Reads } from '../../src/proxy/reads.js'
@@ -23,7 +23,11 @@ const redis = requireReal('redis-server')
 const CLIENTS = 16
 const KEYS = 8
 const RUN_MS = 1000 * Number(process.env.COUNT ?? 1)
-const MUTANT_RUN_MS = 3000
+/** A planted bug is looked for in rounds, so that none of them has much to check; on a machine with nothing else to do one is enough. */
+const ROUND_MS = 500
+const ROUNDS_MAX = 50
+/** While bugs are planted the third replica is this far behind: much more than any level allows. */
+const FAR_BEHIND_MS = 60
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
 const BOUND_MS = 15
 /** What `bounded` may be off by: how often replicas are asked, and how late a busy machine hears it. */
@@ -108,7 +112,7 @@ redis.describe('what clients saw', () => {
         connection.close()
       }
     })
-    const watch = check === undefined ? undefined : setInterval(() => (state.found = check(history).length > 0), 100)
+    const watch = check === undefined ? undefined : setInterval(() => (state.found = check(history).length > 0), 50)
     await Promise.all(clients)
     clearInterval(watch)
     return history
@@ -120,18 +124,26 @@ redis.describe('what clients saw', () => {
   }
 
   for (const [level, check] of levels) {
-    test(`${level} keeps its promise`, async () => {
-      const ofReplicas = share(
-        () => proxy.count('lagrange_commands_total', { command: 'get', target: 'replica' }),
-        () => proxy.count('lagrange_commands_total', { command: 'get' }),
-      )
-      const history = await run(level, RUN_MS)
-      const violations = check(history)
-      expect(violations.slice(0, 3), again).toEqual([])
-      expect(history.length).toBeGreaterThan(CLIENTS * 10)
-      expect(ofReplicas(), `share of reads at replicas, ${history.length} operations`).toBeGreaterThan(0)
-      if (process.env.COUNT !== undefined) console.log(level, history.length, 'at replicas', ofReplicas().toFixed(2))
-    })
+    test(
+      `${level} keeps its promise`,
+      async () => {
+        const ofReplicas = share(
+          () => proxy.count('lagrange_commands_total', { command: 'get', target: 'replica' }),
+          () => proxy.count('lagrange_commands_total', { command: 'get' }),
+        )
+        const history = [...(await run(level, RUN_MS))]
+        // A busy machine may take a while until a replica is near enough to be asked.
+        for (let round = 0; round < ROUNDS_MAX && !(history.length > CLIENTS * 10 && ofReplicas() > 0); round++) {
+          history.push(...(await run(level, ROUND_MS)))
+        }
+        const violations = check(history)
+        expect(violations.slice(0, 3), again).toEqual([])
+        expect(history.length).toBeGreaterThan(CLIENTS * 10)
+        expect(ofReplicas(), `share of reads at replicas, ${history.length} operations`).toBeGreaterThan(0)
+        if (process.env.COUNT !== undefined) console.log(level, history.length, 'at replicas', ofReplicas().toFixed(2))
+      },
+      RUN_MS + ROUNDS_MAX * ROUND_MS + 30_000,
+    )
   }
 
   const planted: readonly (readonly [bug: string, level: string, plant: () => void])[] = [
@@ -198,14 +210,14 @@ redis.describe('what clients saw', () => {
       },
     ],
     [
-      'a strong read uses the answer before',
+      'a strong read uses an answer to earlier ones',
       'strong',
       () => {
         const answer = ReadIndex.prototype.answer
-        let before: number | undefined
+        const earlier: (number | undefined)[] = []
         vi.spyOn(ReadIndex.prototype, 'answer').mockImplementation(function (this: ReadIndex, batch, offset) {
-          answer.call(this, batch, before)
-          before = offset
+          earlier.push(offset)
+          answer.call(this, batch, earlier.length > 8 ? earlier.shift() : offset)
         })
       },
     ],
@@ -223,10 +235,20 @@ redis.describe('what clients saw', () => {
 
   for (const [bug, level, plant] of planted) {
     test(`a planted bug is seen: ${bug}`, async () => {
+      const [behind] = links.slice(-1) as [DelayLink]
+      const { delayMs } = behind
+      behind.delayMs = FAR_BEHIND_MS
+      onTestFinished(() => void (behind.delayMs = delayMs))
       plant()
       const check = checkOf.get(level) as Check
-      const history = await run(level, MUTANT_RUN_MS, check)
-      expect(check(history).length, `${history.length} operations, ${again}`).toBeGreaterThan(0)
-    })
+      let operations = 0
+      let violations = 0
+      for (let round = 0; round < ROUNDS_MAX && violations === 0; round++) {
+        const history = await run(level, ROUND_MS, check)
+        operations += history.length
+        violations = check(history).length
+      }
+      expect(violations, `${operations} operations, ${again}`).toBeGreaterThan(0)
+    }, 60_000)
   }
 })
