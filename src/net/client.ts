@@ -8,6 +8,7 @@ import type { Bytes, Millis } from '../base/units.js'
 import { Decoder } from '../resp/decoder.js'
 import { type Frame, ProtocolError, replyLimits } from '../resp/protocol.js'
 import { connect, type Peer } from './peer.js'
+import type { TlsClient } from './tls.js'
 
 /** The connection failed, was closed, or did not answer in time. `reason` is a short name (`ECONNREFUSED`, `timeout`, `eof`). */
 export class ConnectionError extends Error {
@@ -29,6 +30,8 @@ export class ReplyError extends Error {
 export interface Credentials {
   readonly username?: string | undefined
   readonly password?: string | undefined
+  /** How the connection is secured; undefined: not at all. */
+  readonly tls?: TlsClient | undefined
 }
 
 export interface ClientOptions extends Credentials {
@@ -81,7 +84,7 @@ export class Client {
           this.#closed(reason)
         },
       },
-      { early: true, timeoutMs: options.connectTimeoutMs },
+      { early: true, timeoutMs: options.connectTimeoutMs, tls: options.tls },
     )
     this.#introduce()
   }

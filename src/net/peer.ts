@@ -10,9 +10,13 @@
  */
 import net from 'node:net'
 import type { Duplex } from 'node:stream'
+import tls from 'node:tls'
+import type { Address } from '../base/address.js'
 import { Encoder } from '../resp/encoder.js'
 import { writeDirectly } from './direct-write.js'
+import { type Arrival, arrivalOf, Lobby, type LobbyOptions } from './lobby.js'
 import { readNow } from './read-now.js'
+import type { TlsClient } from './tls.js'
 import { type Flushable, turn } from './turn.js'
 
 export interface PeerHandler {
@@ -31,6 +35,8 @@ export interface PeerOptions {
   readonly early?: boolean
   /** At this many unsent bytes the peer is destroyed with reason `output-limit`. */
   readonly maxQueuedBytes?: number
+  /** Probes an idle connection after so long; undefined: never. */
+  readonly keepAliveMs?: number | undefined
 }
 
 /** What one read brings at most. */
@@ -56,9 +62,18 @@ export class Peer implements Flushable {
   #wantsDrain = false
   /** Bytes that libuv holds for us because the kernel did not take them yet. */
   #queuedDirectly = 0
+  /** Writes up to this size go around the stream; what must be encrypted never does. */
+  readonly #directBytes: number
+  /** Whose connection it is, when that is not for the socket to say. */
+  readonly #from: Address | undefined
+  /** The name in the other end's certificate, if it showed a good one. */
+  readonly certificate: string | undefined
 
-  constructor(socket: Duplex, handler: PeerHandler, options: PeerOptions = {}) {
+  constructor(socket: Duplex, handler: PeerHandler, options: PeerOptions = {}, arrival?: Arrival) {
     this.#socket = socket
+    this.#directBytes = socket instanceof tls.TLSSocket ? -1 : DIRECT_WRITE_BYTES
+    this.#from = arrival?.from
+    this.certificate = arrival?.certificate
     this.handler = handler
     this.early = options.early ?? false
     this.maxQueuedBytes = options.maxQueuedBytes ?? Number.POSITIVE_INFINITY
@@ -78,11 +93,15 @@ export class Peer implements Flushable {
   }
 
   get remoteHost(): string {
-    return (this.#socket as net.Socket).remoteAddress ?? ''
+    return this.#from?.host ?? (this.#socket as net.Socket).remoteAddress ?? ''
   }
 
   get remotePort(): number {
-    return (this.#socket as net.Socket).remotePort ?? 0
+    return this.#from?.port ?? (this.#socket as net.Socket).remotePort ?? 0
+  }
+
+  get secure(): boolean {
+    return this.#directBytes < 0
   }
 
   get localHost(): string {
@@ -117,7 +136,7 @@ export class Peer implements Flushable {
   #send(bytes: Buffer): boolean {
     const socket = this.#socket
     // What went through the stream leaves before what goes around it; large writes gain nothing by going around it.
-    if (socket.writableLength === 0 && bytes.length <= DIRECT_WRITE_BYTES) {
+    if (socket.writableLength === 0 && bytes.length <= this.#directBytes) {
       switch (writeDirectly(socket as net.Socket, bytes, failed => this.#sent(bytes.length, failed))) {
         case 'written':
           return true
@@ -182,7 +201,7 @@ export class Peer implements Flushable {
 
   /** Takes what has arrived while the event loop is kept waiting; to be called only by who keeps it. */
   poll(): void {
-    if (this.#closed || this.#ending) return
+    if (this.#closed || this.#ending || this.secure) return
     const chunk = readNow(this.#socket as net.Socket)
     if (chunk !== undefined) this.receive(chunk)
   }
@@ -206,7 +225,7 @@ export class Peer implements Flushable {
 export interface Listener {
   readonly host: string
   readonly port: number
-  /** What a worker is handed; undefined for a TLS or unix listener that cannot be shared. */
+  /** What a worker is handed. */
   readonly server: net.Server
   /** Stops accepting; open peers stay. */
   close(): Promise<void>
@@ -218,18 +237,26 @@ export interface Listener {
  */
 export function listen(
   where: { readonly host: string; readonly port: number } | { readonly path: string } | { readonly server: net.Server },
-  accept: (adopt: (handler: PeerHandler, options?: PeerOptions) => Peer, socket: net.Socket) => void,
+  accept: (adopt: (handler: PeerHandler, options?: PeerOptions) => Peer, socket: net.Socket, arrival: Arrival) => void,
+  options: LobbyOptions = {},
 ): Promise<Listener> {
   const server = net.createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: false })
-  server.on('connection', socket => {
+  const arrived = (arrival: Arrival): void => {
+    const { socket } = arrival
     let adopted = false
     const take = (handler: PeerHandler, options?: PeerOptions): Peer => {
       adopted = true
-      return adopt(socket, handler, options)
+      return adopt(socket, handler, options, arrival)
     }
-    accept(take, socket)
+    accept(take, socket, arrival)
     if (!adopted) socket.destroy()
-  })
+  }
+  if (options.tls === undefined && options.proxyProtocol === undefined) {
+    server.on('connection', socket => arrived(arrivalOf(socket)))
+  } else {
+    const lobby = new Lobby(options)
+    server.on('connection', socket => lobby.enter(socket, arrived))
+  }
   return new Promise((resolve, reject) => {
     server.once('error', reject)
     const listening = (): void => {
@@ -254,41 +281,65 @@ export function listen(
  * is taken out of the paused socket and put into a new one that has the option. `_handle` is private to Node: this is the
  * only place that touches it, a test pins it, and without it the plain way of reading is used.
  */
-export function adopt(accepted: net.Socket, handler: PeerHandler, options?: PeerOptions): Peer {
+export function adopt(accepted: net.Socket, handler: PeerHandler, options?: PeerOptions, arrival?: Arrival): Peer {
+  if (options?.keepAliveMs !== undefined) accepted.setKeepAlive(true, options.keepAliveMs)
+  const peer = takeHandle(accepted, handler, options, arrival) ?? plain(accepted, handler, options, arrival)
+  const rest = arrival?.rest
+  // Once the caller has its peer, and before anything more is read.
+  if (rest !== undefined) process.nextTick(() => peer.receive(rest))
+  return peer
+}
+
+function takeHandle(
+  accepted: net.Socket,
+  handler: PeerHandler,
+  options?: PeerOptions,
+  arrival?: Arrival,
+): Peer | undefined {
+  if (arrival?.secure === true) return undefined
   const withHandle = accepted as net.Socket & { _handle?: { useUserBuffer?: unknown } | null }
   const handle = withHandle._handle
-  if (typeof handle?.useUserBuffer !== 'function') return plain(accepted, handler, options)
+  if (typeof handle?.useUserBuffer !== 'function') return undefined
   withHandle._handle = null
   // The empty shell is what the server counts: gone, so that closing the server does not wait for it.
   accepted.destroy()
   let peer: Peer | undefined
   const socket = new net.Socket({ handle, ...readInto(chunk => peer?.receive(chunk)) } as net.SocketConstructorOpts)
   socket.setNoDelay(true)
-  peer = new Peer(socket, handler, options)
+  peer = new Peer(socket, handler, options, arrival)
   return peer
 }
 
 /** A peer over any stream (TLS, a fallback socket): reads arrive in buffers of their own. */
-export function plain(socket: Duplex, handler: PeerHandler, options?: PeerOptions): Peer {
-  const peer = new Peer(socket, handler, options)
+export function plain(socket: Duplex, handler: PeerHandler, options?: PeerOptions, arrival?: Arrival): Peer {
+  const peer = new Peer(socket, handler, options, arrival)
   socket.on('data', (chunk: Buffer) => peer.receive(chunk))
   socket.resume()
   return peer
 }
 
-/** Opens a connection. The handler's `onClose` tells when it fails, too; `onOpen` when it stands. */
+/**
+ * Opens a connection; a host that begins with a slash is the path of a unix socket. The handler's `onClose` tells when it
+ * fails, too; `onOpen` when it stands, with TLS after the handshake.
+ */
 export function connect(
   to: { readonly host: string; readonly port: number } | { readonly path: string },
   handler: PeerHandler & { onOpen?(): void },
-  options: PeerOptions & { readonly timeoutMs?: number } = {},
+  options: PeerOptions & { readonly timeoutMs?: number; readonly tls?: TlsClient | undefined } = {},
 ): Peer {
   let peer: Peer | undefined
-  const socket = net.connect({ ...to, noDelay: true, ...readInto(chunk => peer?.receive(chunk)) } as net.NetConnectOpts)
+  const where = 'host' in to && to.host.startsWith('/') ? { path: to.host } : to
+  const reading = readInto(chunk => peer?.receive(chunk))
+  const socket =
+    options.tls === undefined
+      ? net.connect({ ...where, noDelay: true, ...reading } as net.NetConnectOpts)
+      : tls.connect({ ...where, ...options.tls.settings('host' in to ? to.host : ''), ...reading })
+  if (options.tls !== undefined) socket.setNoDelay(true)
   peer = new Peer(socket, handler, options)
   const opened = peer
   const timer =
     options.timeoutMs === undefined ? undefined : setTimeout(() => opened.destroy('connect-timeout'), options.timeoutMs)
-  socket.once('connect', () => {
+  socket.once(options.tls === undefined ? 'connect' : 'secureConnect', () => {
     clearTimeout(timer)
     if (!opened.closed) handler.onOpen?.()
   })
