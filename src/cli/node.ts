@@ -79,8 +79,8 @@ function listenToSignals(server: NodeServer): () => void {
   }
   process.on('SIGTERM', terminate)
   process.on('SIGINT', interrupt)
-  // Whoever closes the terminal or the pipe of our log does not end us.
-  process.on('SIGHUP', () => undefined)
+  // Whoever closes the terminal or the pipe of our log does not end us; certificates may have been renewed.
+  process.on('SIGHUP', () => void server.doors.reload())
   return () => {
     process.off('SIGTERM', terminate)
     process.off('SIGINT', interrupt)

@@ -33,6 +33,8 @@ export interface TlsServerOptions extends TlsMaterial {
 export interface TlsClientOptions extends TlsMaterial {
   /** The name its certificate must bear; undefined: the host we connect to. */
   readonly serverName?: string | undefined
+  /** Any certificate of a trusted authority will do, whatever its name: so Redis' replicas check their masters. */
+  readonly ignoreName?: boolean | undefined
   /** The bytes are encrypted, and nobody knows for whom: any certificate will do. */
   readonly insecure?: boolean | undefined
 }
@@ -134,14 +136,15 @@ export class TlsClient {
 
   /** What `tls.connect` needs besides the address. */
   settings(host: string): tls.ConnectionOptions {
-    const { serverName, insecure } = this.options
+    const { serverName, ignoreName, insecure } = this.options
     const name = serverName ?? host
     return {
       secureContext: this.#context,
       // Names only: an address in SNI is against the rules, and checked against the certificate all the same.
       ...(/^[\d.]+$|:|^\//.test(name) ? {} : { servername: name }),
       rejectUnauthorized: insecure !== true,
-      checkServerIdentity: (_host, certificate) => tls.checkServerIdentity(name, certificate),
+      checkServerIdentity: (_host, certificate) =>
+        ignoreName === true ? undefined : tls.checkServerIdentity(name, certificate),
     }
   }
 }

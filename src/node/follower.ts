@@ -212,7 +212,7 @@ export class Follower {
           this.handle({ type: 'closed' })
         },
       },
-      { early: true },
+      { early: true, tls: this.server.doors.link },
     )
   }
 
@@ -412,7 +412,7 @@ export class Follower {
       timeoutMs: config.number('repl-timeout') * 1000,
       user: text(config.text('masteruser')),
       password: text(config.text('masterauth')),
-      announcePort: announcePort > 0 ? announcePort : this.server.port,
+      announcePort: announcePort > 0 ? announcePort : this.server.doors.replicationPort,
       announceAddress: text(config.text('replica-announce-ip')),
       failover: this.takeover,
     }

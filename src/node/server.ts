@@ -8,14 +8,13 @@
  * It decides little itself. What several of its parts ask for (role, loading, what time it is) is answered here.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { chmodSync, existsSync, unlinkSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Address } from '../base/address.js'
 import { type Clock, every } from '../base/clock.js'
 import type { Bytes, Millis, UnixMillis } from '../base/units.js'
 import type { CommandSpec } from '../command/table.js'
 import { Engine } from '../engine/engine.js'
-import { type Listener, listen } from '../net/peer.js'
+import type { listen } from '../net/peer.js'
 import { WaitingAcks } from './acks.js'
 import { Acl } from './acl.js'
 import { Clients } from './clients.js'
@@ -34,6 +33,7 @@ import { transactionCommands } from './commands/transactions.js'
 import type { Config } from './config/config.js'
 import type { Loaded } from './config/load.js'
 import { Dispatcher } from './dispatch.js'
+import { Doors } from './doors.js'
 import { Effects } from './effects.js'
 import { Failover } from './failover.js'
 import { newReplid, ReplicaFeed } from './feed.js'
@@ -86,6 +86,7 @@ export class NodeServer {
   readonly failover: Failover
   readonly snapshots: Snapshots
   readonly shutdown: Shutdown
+  readonly doors = new Doors(this)
   readonly dispatcher: Dispatcher
   readonly metrics: NodeMetrics
   /** Our link to a master; undefined while we are one. */
@@ -98,7 +99,6 @@ export class NodeServer {
   peakMemory = 0
   readonly startupMemory: number
   readonly #users: Loaded['users']
-  readonly #listeners: Listener[] = []
   readonly #timers: (() => void)[] = []
   #sentByGone = 0
   #exited: (code: number) => void = () => undefined
@@ -171,7 +171,7 @@ export class NodeServer {
       this.follower = new Follower(this, master, false)
       this.#roleChanged()
     }
-    await this.#listen()
+    await this.doors.open(this.#accept)
     // Only now: who starts us and reads our log must not take a taken port for a start.
     log.notice(`Lagrange node ${this.lagrangeVersion} is starting. PID: ${process.pid}`)
     const metricsPort = config.number('metrics-port')
@@ -192,31 +192,6 @@ export class NodeServer {
     return host === undefined || port === undefined ? undefined : { host, port: Number(port) }
   }
 
-  async #listen(): Promise<void> {
-    const { config } = this
-    const port = config.number('port')
-    if (port > 0) {
-      for (const name of config.text('bind').split(' ')) {
-        const optional = name.startsWith('-')
-        const host = bindAddress(optional ? name.slice(1) : name)
-        try {
-          this.#listeners.push(await listen({ host, port }, this.#accept))
-        } catch (error) {
-          if (optional && this.#listeners.length > 0) continue
-          this.log.warning(`Failed listening on port ${port} (TCP), aborting: ${(error as Error).message}`)
-          throw error
-        }
-      }
-    }
-    const path = config.text('unixsocket')
-    if (path === '') return
-    const where = resolve(this.cwd, path)
-    if (existsSync(where)) unlinkSync(where)
-    this.#listeners.push(await listen({ path: where }, this.#accept))
-    const permissions = config.number('unixsocketperm')
-    if (permissions !== 0) chmodSync(where, permissions)
-  }
-
   #startTimers(): void {
     const { clock } = this
     this.#timers.push(every(clock, 100, () => this.#tick()))
@@ -231,11 +206,9 @@ export class NodeServer {
     this.metrics.close()
     this.snapshots.stop()
     // Whoever hears that we are gone must not be able to come back.
-    const closed = this.#listeners.map(listener => listener.close())
+    const closed = this.doors.close()
     for (const session of [...this.clients]) session.peer.destroy('shutdown')
-    await Promise.all(closed)
-    const path = this.config.text('unixsocket')
-    if (path !== '' && existsSync(resolve(this.cwd, path))) unlinkSync(resolve(this.cwd, path))
+    await closed
     this.log.warning('Redis-compatible node is now ready to exit, bye bye...')
     this.#exited(code)
   }
@@ -247,31 +220,30 @@ export class NodeServer {
   }
 
   get port(): number {
-    return this.#listeners.find(listener => listener.port > 0)?.port ?? this.config.number('port')
+    return this.doors.port
   }
 
   // ── Connections ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-  readonly #accept: Parameters<typeof listen>[1] = (adopt, socket) => {
+  readonly #accept: Parameters<typeof listen>[1] = (adopt, socket, { from }) => {
     this.stats.connectionsReceived++
-    const refusal = this.#refuses(socket.remoteAddress)
+    const refusal = this.#refuses(from.host)
     if (refusal !== undefined) {
       this.stats.connectionsRejected++
       socket.end(`-${refusal}\r\n`)
       return
     }
     const session = new Session(this, this.clients.nextId(), this.clock.now())
-    session.attach(adopt(session))
+    const keepAliveMs = this.config.number('tcp-keepalive') * 1000
+    session.attach(adopt(session, keepAliveMs === 0 ? {} : { keepAliveMs }))
     this.clients.add(session)
     this.clients.limitOutput(session)
     this.log.verbose(`Accepted ${session.address}`)
   }
 
-  #refuses(remote: string | undefined): string | undefined {
+  #refuses(remote: string): string | undefined {
     if (this.clients.size >= this.config.number('maxclients')) return 'ERR max number of clients reached'
-    const { config } = this
-    const open = !config.flag('protected-mode') || config.isExplicit('bind') || !this.acl.open
-    if (open || remote === undefined || isLoopback(remote)) return undefined
+    if (!this.config.flag('protected-mode') || !this.acl.open || isLoopback(remote)) return undefined
     return 'DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user. Connect from this machine, or set a password, or set protected-mode no.'
   }
 
@@ -521,12 +493,6 @@ export class NodeServer {
     this.expire(EXPIRE_SLOTS)
     this.dispatcher.settle()
   }
-}
-
-/** `*` and `::*` are Redis' words for every address of a family. */
-function bindAddress(name: string): string {
-  if (name === '*' || name === '') return '0.0.0.0'
-  return name === '::*' ? '::' : name
 }
 
 function isLoopback(address: string): boolean {

@@ -5,6 +5,7 @@ import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { EngineSettings } from '../engine/settings.js'
 import type { DirectiveName } from './config/directives.js'
+import { tlsDirectives } from './doors.js'
 import type { NodeServer } from './server.js'
 
 type SettingOf<Type> = {
@@ -109,6 +110,8 @@ export function applySettings(server: NodeServer): void {
     })
   }
 
+  // Nothing is read before the node starts, when all of them are known.
+  for (const name of tlsDirectives) config.watch(name, () => (server.doors.opened ? server.doors.reload() : undefined))
   config.watch('dir', value => {
     const path = resolve(server.cwd, String(value))
     try {

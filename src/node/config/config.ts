@@ -119,7 +119,8 @@ export class Config {
     for (const [index, [directive]] of chosen.entries()) {
       const value = this.#values.get(directive.name) as Value
       // A folder or a certificate may have changed behind an equal name; everything else that is equal needs no act.
-      if (value === before[index] && directive.type.kind !== 'dir') continue
+      const file = directive.type.kind === 'dir' || directive.name.startsWith('tls-')
+      if (value === before[index] && !file) continue
       const reason = this.#applies.get(directive.name)?.(value)
       if (reason === undefined) continue
       this.#restore(chosen, before, index)
