@@ -74,12 +74,41 @@ export function denialOf(user: User, spec: CommandSpec, args: readonly Bytes[]):
 }
 
 /** Whether a selector permits the call and, besides, the reading of any key: what SORT's BY and GET need. */
-export function mayReadAnyKey(user: User, spec: CommandSpec, args: readonly Bytes[]): boolean {
+function mayReadAnyKey(user: User, spec: CommandSpec, args: readonly Bytes[]): boolean {
   const call = new Call(spec, args)
   return user.selectors.some(selector => {
     const everywhere = selector.allKeys || selector.keys.some(({ pattern, read }) => read && pattern === '*')
     return everywhere && obstacleOf(selector, call) === undefined
   })
+}
+
+/** What the client is told of a denial, in Redis' words. */
+export function refusalText({ reason }: Denial, spec: CommandSpec): Bytes {
+  if (reason === 'command') return `NOPERM this user has no permissions to run the '${spec.name}' command`
+  return `NOPERM this user has no permissions to access one of the ${reason}s used as arguments`
+}
+
+/** BY and GET of SORT read keys that stand nowhere in the call. Answers why that is refused. */
+export function refusalOfSort(user: User, spec: CommandSpec, args: readonly Bytes[]): Bytes | undefined {
+  if ((spec.name !== 'sort' && spec.name !== 'sort_ro') || mayReadAnyKey(user, spec, args)) return undefined
+  const option = readingOption(args)
+  return option && `ERR ${option} option of SORT denied due to insufficient ACL permissions.`
+}
+
+/** The first of BY and GET that reads other keys. BY without a star sorts nothing and reads nothing. */
+function readingOption(args: readonly Bytes[]): 'BY' | 'GET' | undefined {
+  for (let at = 2; at < args.length; at++) {
+    const word = (args[at] as Bytes).toLowerCase()
+    const value = args[at + 1]
+    if (word === 'limit') at += 2
+    else if (word === 'store') at += 1
+    else if (word === 'get' && value !== undefined) return 'GET'
+    else if (word === 'by' && value !== undefined) {
+      if (value.includes('*')) return 'BY'
+      at += 1
+    }
+  }
+  return undefined
 }
 
 /** Nothing that this user might call needs a look. */

@@ -9,10 +9,19 @@ import { timingSafeEqual } from 'node:crypto'
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Bytes } from '../base/units.js'
-import { type Denial, denialOf, isUnrestricted, mayHear, mayReadAnyKey, type User } from '../command/acl.js'
+import {
+  type Denial,
+  denialOf,
+  isUnrestricted,
+  mayHear,
+  refusalOfSort,
+  refusalText,
+  type User,
+} from '../command/acl.js'
+import { usersOf } from '../command/acl-file.js'
+import { AclLog } from '../command/acl-log.js'
 import { applyRules, describeUser, isUserName, newUser, openUser, type RuleContext } from '../command/acl-rules.js'
 import { builtinTable, type CommandSpec } from '../command/table.js'
-import { AclLog } from './acl-log.js'
 import type { NodeServer } from './server.js'
 import type { Session } from './session.js'
 
@@ -68,7 +77,7 @@ export class Acl {
     const denial = this.#denial(session, spec, args)
     if (denial === undefined) return this.#refusesSort(session, spec, args)
     this.#note(session, denial.reason, denial.object, session.user)
-    return refusals[denial.reason](spec)
+    return refusalText(denial, spec)
   }
 
   /** The same question for what had been queued and is run now. */
@@ -90,13 +99,9 @@ export class Acl {
     return user === undefined ? { reason: 'command', object: spec.name } : denialOf(user, spec, args)
   }
 
-  /** BY and GET read keys that stand nowhere in the call. */
   #refusesSort(session: Session, spec: CommandSpec, args: readonly Bytes[]): Bytes | undefined {
-    if (spec.name !== 'sort' && spec.name !== 'sort_ro') return undefined
     const user = this.#users.get(session.user)
-    if (user === undefined || mayReadAnyKey(user, spec, args)) return undefined
-    const option = readingOption(args)
-    return option && `ERR ${option} option of SORT denied due to insufficient ACL permissions.`
+    return user && refusalOfSort(user, spec, args)
   }
 
   #note(session: Session, reason: 'command' | 'key' | 'channel' | 'auth', object: Bytes, username: Bytes): void {
@@ -243,12 +248,6 @@ export function ruleContext(hash: (password: Bytes) => string, pubsubDefault: st
   return { table: builtinTable, hash, allChannels: pubsubDefault === 'allchannels' }
 }
 
-const refusals: Readonly<Record<Denial['reason'], (spec: CommandSpec) => Bytes>> = {
-  command: spec => `NOPERM this user has no permissions to run the '${spec.name}' command`,
-  key: () => 'NOPERM this user has no permissions to access one of the keys used as arguments',
-  channel: () => 'NOPERM this user has no permissions to access one of the channels used as arguments',
-}
-
 const reasons: Readonly<Record<Denial['reason'], string>> = {
   command: 'no permission to execute the command or subcommand',
   key: 'no permission to touch the specified keys',
@@ -261,47 +260,4 @@ function hearsOnlyWhatItMay(session: Session, user: User): boolean {
     [...pattern].every(name => mayHear(user, name, true)) &&
     [...channel, ...shard].every(name => mayHear(user, name, false))
   )
-}
-
-/** The first of BY and GET that reads other keys. BY without a star sorts nothing and reads nothing. */
-function readingOption(args: readonly Bytes[]): 'BY' | 'GET' | undefined {
-  for (let at = 2; at < args.length; at++) {
-    const word = (args[at] as Bytes).toLowerCase()
-    const value = args[at + 1]
-    if (word === 'limit') at += 2
-    else if (word === 'store') at += 1
-    else if (word === 'get' && value !== undefined) return 'GET'
-    else if (word === 'by' && value !== undefined) {
-      if (value.includes('*')) return 'BY'
-      at += 1
-    }
-  }
-  return undefined
-}
-
-/** All lines of a file of users; what is wrong with any of them is told, one after the other. */
-function usersOf(text: string, file: string, context: RuleContext): { users: User[]; errors: string } {
-  const users = new Map<Bytes, User>()
-  let errors = ''
-  for (const [index, raw] of text.split('\n').entries()) {
-    const line = raw.trim()
-    if (line === '') continue
-    const where = `${file}:${index + 1}`
-    const [keyword, name, ...rules] = line.split(' ')
-    if (keyword !== 'user' || name === undefined) {
-      errors += `${where} should start with user keyword followed by the username. `
-    } else if (!isUserName(name)) errors += `'${where}: username '${name}' contains invalid characters. `
-    else if (users.has(name)) errors += `WARNING: Duplicate user '${name}' found on line ${index + 1}. `
-    else {
-      const made = applyRules(newUser(name, context), rules, context)
-      users.set(name, 'user' in made ? made.user : newUser(name, context))
-      if ('error' in made) errors += `${where}: ${whatIsWrong(made)}. `
-    }
-  }
-  return { users: [...users.values()], errors }
-}
-
-/** A rule may hold a password; the names of unknown commands may be told. */
-function whatIsWrong({ rule, because }: { readonly rule: Bytes; readonly because: Bytes }): Bytes {
-  return /^[+-]/.test(rule) ? `Error in applying operation '${rule}': ${because}` : because
 }
