@@ -74,7 +74,7 @@ export function denialOf(user: User, spec: CommandSpec, args: readonly Bytes[]):
 }
 
 /** Whether a selector permits the call and, besides, the reading of any key: what SORT's BY and GET need. */
-function mayReadAnyKey(user: User, spec: CommandSpec, args: readonly Bytes[]): boolean {
+export function mayReadAnyKey(user: User, spec: CommandSpec, args: readonly Bytes[]): boolean {
   const call = new Call(spec, args)
   return user.selectors.some(selector => {
     const everywhere = selector.allKeys || selector.keys.some(({ pattern, read }) => read && pattern === '*')
