@@ -190,7 +190,7 @@ export class Engine {
     if (db.get(key) instanceof StreamValue) this.host.ready(db.index, key)
     db.table.delete(key)
     this.host.propagate(db.index, [lazy ? 'UNLINK' : 'DEL', key])
-    this.host.changed(db.index, key)
+    this.host.changed(db.index, key, true)
   }
 
   // ── Eviction ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -25,8 +25,11 @@ export interface EngineHost {
    * call belong together (the node wraps them in MULTI/EXEC). `args` may be kept.
    */
   propagate(db: number, args: readonly (Bytes | Buffer)[]): void
-  /** The value of a key changed, appeared or went: for WATCH and client-side caching. `key` undefined: the whole database. */
-  changed(db: number, key: Bytes | undefined): void
+  /**
+   * The value of a key changed, appeared or went: for WATCH and client-side caching. `key` undefined: the whole database.
+   * `byItself`: nobody asked for it, the key expired or was evicted.
+   */
+  changed(db: number, key: Bytes | undefined, byItself?: boolean): void
   /** Something arrived at a key that blocked clients may wait for; `key` undefined: perhaps at any of this database. */
   ready(db: number, key: Bytes | undefined): void
   notify(type: NotifyClass, event: string, db: number, key: Bytes): void

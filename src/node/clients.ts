@@ -3,6 +3,7 @@
  * looked at from time to time.
  */
 import type { Bytes, Millis } from '../base/units.js'
+import { redirectOf } from './commands/tracking.js'
 import { type OutputClass, type OutputLimit, outputLimitsOf } from './config/values.js'
 import type { NodeServer } from './server.js'
 import type { Session } from './session.js'
@@ -135,7 +136,7 @@ export class Clients {
       ['events', queued > 0 ? 'rw' : 'r'],
       ['cmd', session.lastCommand],
       ['user', session.user],
-      ['redir', -1],
+      ['redir', redirectOf(session)],
       ['resp', session.out.resp],
     ]
     return fields.map(([name, value]) => `${name}=${value}`).join(' ')
@@ -149,6 +150,9 @@ function flagsOf(session: Session): string {
   if (session.subscriptionCount > 0) flags += 'P'
   if (session.transaction !== undefined) flags += 'x'
   if (session.parked !== undefined) flags += 'b'
+  if (session.tracking !== undefined) flags += 't'
+  if (session.tracking?.brokenRedirect === true) flags += 'R'
+  if (session.tracking?.options.bcast === true) flags += 'B'
   if (session.watchBroken) flags += 'd'
   if (session.closing) flags += 'c'
   if (session.noEvict) flags += 'e'

@@ -90,6 +90,11 @@ export class Dispatcher {
   }
 
   #processSpecial(session: Session, spec: CommandSpec, args: readonly Bytes[]): void {
+    this.#admit(session, spec, args)
+    if (session.tracking?.caching === true) this.server.tracking.afterCommand(session, spec)
+  }
+
+  #admit(session: Session, spec: CommandSpec, args: readonly Bytes[]): void {
     const { server } = this
     const refusal = allows(server, session, spec, this.gateOf(spec), args)
     if (refusal !== undefined) return this.reject(session, spec, refusal)
@@ -102,7 +107,10 @@ export class Dispatcher {
       this.#applyReplyMode(session, before)
       return
     }
+    if (!session.hearsInvalidations && session.tracking === undefined) return this.#callAndSettle(session, spec, args)
+    const outer = server.tracking.enter(session)
     this.#callAndSettle(session, spec, args)
+    server.tracking.leave(outer)
   }
 
   #callAndSettle(session: Session, spec: CommandSpec, args: readonly Bytes[]): void {
@@ -128,6 +136,7 @@ export class Dispatcher {
       const blocked = server.engine.execute(spec, args, session, reply, server.clock.wall())
       if (blocked !== undefined) server.waiting.park(session, blocked, spec)
     }
+    if (session.tracking !== undefined && reads(spec)) server.tracking.remember(session, spec, args)
     this.#count(session, spec, args, performance.now() - startedAt, before)
     this.#applyReplyMode(session, before)
   }
@@ -266,6 +275,11 @@ export class Dispatcher {
     }
     this.#settling = false
   }
+}
+
+/** Of scripts the commands they call count. */
+function reads(spec: CommandSpec): boolean {
+  return spec.access === 'read' && spec.group !== 'scripting'
 }
 
 /** Executed at once even inside MULTI. */

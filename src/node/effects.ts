@@ -1,6 +1,6 @@
 /**
- * What follows from executing a command, as the engine reports it: bytes for the replication stream, watched keys that
- * changed, clients whose key is ready, notifications, and keys that a snapshot must save before they change.
+ * What follows from executing a command, as the engine reports it: bytes for the replication stream, watched or
+ * cached keys that changed, clients whose key is ready, notifications, and keys that a snapshot must save before they change.
  *
  * Everything is called on the hot path, so each report first asks whether anybody wants it.
  */
@@ -56,9 +56,10 @@ export class Effects implements EngineHost {
     if (this.recording && this.server.role === 'master') this.#unit.push({ db, args })
   }
 
-  changed(db: number, key: Bytes | undefined): void {
-    const { watches } = this.server
+  changed(db: number, key: Bytes | undefined, byItself = false): void {
+    const { watches, tracking } = this.server
     if (!watches.none) watches.touch(db, key)
+    if (!tracking.none) tracking.changed(key, byItself)
   }
 
   ready(db: number, key: Bytes | undefined): void {

@@ -108,7 +108,7 @@ function clientsSection(server: NodeServer): Line[] {
     `client_recent_max_input_buffer:${biggestInput}`,
     `client_recent_max_output_buffer:${biggestOutput}`,
     `blocked_clients:${server.blockedClients}`,
-    'tracking_clients:0',
+    `tracking_clients:${server.tracking.counts.clients}`,
     `clients_in_timeout_table:${server.waiting.count}`,
   ]
 }
@@ -239,9 +239,9 @@ function statsSection(server: NodeServer): Line[] {
     'active_defrag_key_misses:0',
     'total_active_defrag_time:0',
     'current_active_defrag_time:0',
-    'tracking_total_keys:0',
-    'tracking_total_items:0',
-    'tracking_total_prefixes:0',
+    `tracking_total_keys:${server.tracking.counts.keys}`,
+    `tracking_total_items:${server.tracking.counts.items}`,
+    `tracking_total_prefixes:${server.tracking.counts.prefixes}`,
     `unexpected_error_replies:${stats.unexpectedErrorReplies}`,
     `total_error_replies:${stats.totalErrors}`,
     'dump_payload_sanitizations:0',

@@ -30,7 +30,7 @@ import { replyLimits } from '../resp/protocol.js'
 import { Gates, isDenyOom, isStale, isWrite } from './gates.js'
 import { ScriptClient } from './script-client.js'
 import type { NodeServer } from './server.js'
-import type { Session } from './session.js'
+import { Session } from './session.js'
 
 /** Who runs a script: a session, or our master. */
 export type ScriptCaller = Caller & { readonly user?: string }
@@ -272,10 +272,18 @@ export class Scripting implements ScriptHost {
     stats.calls[spec.id] = (stats.calls[spec.id] as number) + 1
     stats.micros[spec.id] = (stats.micros[spec.id] as number) + micros
     if (micros >= server.slowMicros) server.noteSlow(client, spec, args, micros)
+    if (!server.tracking.none && spec.access === 'read') this.#rememberKeys()
     const { failure } = reply
     if (failure === undefined) return
     stats.failed[spec.id] = (stats.failed[spec.id] as number) + 1
     this.countError(codeOf(failure))
+  }
+
+  /** A script that has read anything has read all the keys it declares. */
+  #rememberKeys(): void {
+    const { caller, args } = this.#current as Current
+    const spec = this.server.dispatcher.resolve(args)
+    if (caller instanceof Session && spec !== undefined) this.server.tracking.remember(caller, spec, args)
   }
 
   /** Commands of connections and the server write encoded replies: they are read back. */

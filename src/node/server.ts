@@ -29,6 +29,7 @@ import { replicationCommands } from './commands/replication.js'
 import { scriptingCommands } from './commands/scripting.js'
 import { serverCommands } from './commands/server.js'
 import { tableCommands } from './commands/table.js'
+import { trackingCommands } from './commands/tracking.js'
 import { transactionCommands } from './commands/transactions.js'
 import type { Config } from './config/config.js'
 import type { Loaded } from './config/load.js'
@@ -50,6 +51,7 @@ import { Shutdown } from './shutdown.js'
 import { Slowlog } from './slowlog.js'
 import { Snapshots } from './snapshots.js'
 import { Stats } from './stats.js'
+import { Tracking } from './tracking.js'
 import { WaitingClients } from './waiting.js'
 import { Watches } from './watch.js'
 
@@ -79,6 +81,7 @@ export class NodeServer {
   readonly watches: Watches
   readonly waiting: WaitingClients
   readonly acks: WaitingAcks
+  readonly tracking = new Tracking(this)
   readonly pause: Pauses
   readonly acl: Acl
   readonly scripting: Scripting
@@ -139,6 +142,7 @@ export class NodeServer {
         aclCommands,
         serverCommands,
         latencyCommands,
+        trackingCommands,
         tableCommands,
         debugCommands,
         payloadCommands,
@@ -259,6 +263,7 @@ export class NodeServer {
     this.pubsub.forget(session)
     this.monitors.delete(session)
     this.repl.gone(session)
+    this.tracking.disable(session)
     this.shutdown.acknowledged()
     this.recalm()
   }
@@ -484,6 +489,7 @@ export class NodeServer {
     this.snapshots.tick()
     this.failover.tick()
     this.dispatcher.settle()
+    this.tracking.tick()
   }
 
   #expire(): void {

@@ -18,6 +18,7 @@ import { ProtocolError, requestLimits, unauthenticatedLimits } from '../resp/pro
 import type { AttachedReplica } from './feed.js'
 import type { Kind } from './pubsub.js'
 import type { NodeServer } from './server.js'
+import type { ClientTracking } from './tracking.js'
 
 export interface QueuedCommand {
   readonly spec: CommandSpec
@@ -68,6 +69,10 @@ export class Session implements Caller, PeerHandler {
     pattern: new Set(),
     shard: new Set(),
   }
+  /** Client-side caching is on. */
+  tracking: ClientTracking | undefined
+  /** May be told of changed keys, its own or those of a client that redirects to it. */
+  hearsInvalidations = false
   parked: Parked | undefined
   /** Ends the waiting of a parked session; set together with `parked`. */
   cancelTimeout: (() => void) | undefined
@@ -137,6 +142,8 @@ export class Session implements Caller, PeerHandler {
       this.replyMode === 'on' &&
       this.replica === undefined &&
       !this.monitoring &&
+      this.tracking === undefined &&
+      !this.hearsInvalidations &&
       this.subscriptionCount === 0
   }
 

@@ -88,6 +88,7 @@ export function applySettings(server: NodeServer): void {
   watch('latency-tracking', () => {
     server.latency.tracking = config.flag('latency-tracking')
   })
+  watch('tracking-table-max-keys', () => server.tracking.setMaxKeys(config.number('tracking-table-max-keys')))
   watch('slowlog-max-len', () => server.slowlog.trim(config.number('slowlog-max-len')))
   watch('loglevel', () => server.setLogLevel(config.text('loglevel')))
   // Who is connected stays what it is.

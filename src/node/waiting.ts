@@ -91,12 +91,17 @@ export class WaitingClients {
   #serveOne(session: Session, now: UnixMillis): void {
     if (session.parked?.on !== 'keys') return
     const { blocked, spec, since } = session.parked
+    const { clock, dispatcher, tracking } = this.server
     const before = session.out.length
-    const startedAt = this.server.clock.now()
-    if (!blocked.retry(session.out, now)) return
-    this.server.dispatcher.countBlocked(session, spec, startedAt - since, this.server.clock.now() - startedAt, before)
+    const startedAt = clock.now()
+    // What it changes by being served it hears after the reply.
+    const outer = tracking.enter(session)
+    const served = blocked.retry(session.out, now)
+    tracking.leave(outer)
+    if (!served) return
+    dispatcher.countBlocked(session, spec, startedAt - since, clock.now() - startedAt, before)
     // Each client's effects are a unit of their own in the stream.
-    this.server.dispatcher.endUnit(session)
+    dispatcher.endUnit(session)
     this.#release(session)
   }
 

@@ -60,6 +60,8 @@ export const connectionCommands: NodeCommands = {
     server.discardTransaction(session)
     server.pubsub.forget(session)
     server.monitors.delete(session)
+    server.tracking.disable(session)
+    session.hearsInvalidations = false
     session.monitoring = false
     session.db = 0
     session.name = ''
@@ -133,28 +135,6 @@ export const connectionCommands: NodeCommands = {
     if (mode !== 'on' && mode !== 'off') return reply.error(SYNTAX_ERROR)
     session.noEvict = mode === 'on'
     reply.ok()
-  },
-  'client|getredir'(_session, _args, reply) {
-    reply.integer(-1)
-  },
-  'client|trackinginfo'(_session, _args, reply) {
-    reply.map(3)
-    reply.bulk('flags')
-    reply.set(1)
-    reply.bulk('off')
-    reply.bulk('redirect')
-    reply.integer(-1)
-    reply.bulk('prefixes')
-    reply.array(0)
-  },
-  'client|tracking'(_session, args, reply) {
-    if (lower(args[2]) === 'off') reply.ok()
-    else reply.error('ERR client-side caching is not supported by this server yet')
-  },
-  'client|caching'(_session, _args, reply) {
-    reply.error(
-      'ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled',
-    )
   },
   'client|help'(_session, _args, reply) {
     const spec = findCommand('client')
