@@ -9,16 +9,25 @@ import type { EngineHost, NotifyClass } from '../engine/host.js'
 import type { PropagatedCommand } from '../replication/stream.js'
 import type { NodeServer } from './server.js'
 
+/** Bits. */
+export type Audience = number
+
+export const Audience = { nobody: 0, file: 1, replicas: 2, everybody: 3 } as const
+
+interface UnitCommand extends PropagatedCommand {
+  readonly to: Audience
+}
+
 export class Effects implements EngineHost {
-  /** Somebody reads the stream, or may: there is a backlog. */
-  recording = false
-  /** What runs comes from our master, whose own bytes go on to those who follow us. */
-  verbatim = false
-  /** A script wants what it does now to be known to nobody else (`redis.set_repl`). */
-  muted = false
+  /** Who may hear of what runs now: a script may want less (`redis.set_repl`), and our master's own bytes go on to replicas. */
+  audience: Audience = Audience.everybody
+  /** Who would hear: there is a backlog, there is an AOF. */
+  #hearers: Audience = Audience.nobody
+  /** Something in the present unit is not for all who hear. */
+  #mixed = false
   /** Writes since the last save. */
   dirty = 0
-  #unit: PropagatedCommand[] = []
+  #unit: UnitCommand[] = []
   #events = ''
 
   constructor(private readonly server: NodeServer) {}
@@ -33,27 +42,54 @@ export class Effects implements EngineHost {
     this.#events = flags.replace('A', 'g$lshzxetd')
   }
 
+  /** To be called when the backlog or the AOF begins or ends. */
+  refresh(): void {
+    const { repl, aof } = this.server
+    this.#hearers =
+      (repl.log.backlog === undefined ? Audience.nobody : Audience.replicas) |
+      (aof.recording ? Audience.file : Audience.nobody)
+  }
+
   flush(): void {
     const unit = this.#unit
     this.#unit = []
-    this.server.repl.propagate(unit)
+    this.#hand(unit)
+    this.#mixed = false
   }
 
   /** The present unit is no unit: each of its commands stands alone, as with keys whose time is over. */
   flushSingly(): void {
     const unit = this.#unit
     this.#unit = []
-    for (const command of unit) this.server.repl.propagate([command])
+    for (const command of unit) this.#hand([command])
+    this.#mixed = false
+  }
+
+  /** To the file first: what a replica has must not be lost here. */
+  #hand(unit: readonly UnitCommand[]): void {
+    const { aof, repl } = this.server
+    if (aof.recording) aof.append(this.#for(Audience.file, unit))
+    repl.propagate(this.#for(Audience.replicas, unit))
+  }
+
+  #for(hearer: Audience, unit: readonly UnitCommand[]): readonly UnitCommand[] {
+    return this.#mixed ? unit.filter(({ to }) => (to & hearer) !== 0) : unit
   }
 
   propagate(db: number, args: readonly (Bytes | Buffer)[]): void {
     this.dirty++
-    if (this.recording && !this.verbatim && !this.muted) this.#unit.push({ db, args })
+    this.#add(db, args, this.#hearers & this.audience)
   }
 
   /** PUBLISH: in the stream, though it changes no data. */
   message(db: number, args: readonly Bytes[]): void {
-    if (this.recording && this.server.role === 'master') this.#unit.push({ db, args })
+    if (this.server.role === 'master') this.#add(db, args, this.#hearers & Audience.replicas)
+  }
+
+  #add(db: number, args: readonly (Bytes | Buffer)[], to: Audience): void {
+    if (to === Audience.nobody) return
+    if (to !== this.#hearers) this.#mixed = true
+    this.#unit.push({ db, args, to })
   }
 
   changed(db: number, key: Bytes | undefined, byItself = false): void {

@@ -52,7 +52,7 @@ export class ReplicaFeed implements Flushable {
 
   /** What one unit did. Writes to a writable replica stay where they are: the stream is its master's. */
   propagate(unit: readonly PropagatedCommand[]): void {
-    if (this.log.backlog === undefined || this.server.role === 'replica') return
+    if (unit.length === 0 || this.log.backlog === undefined || this.server.role === 'replica') return
     this.stream.write(unit)
     this.#commit()
   }
@@ -60,6 +60,7 @@ export class ReplicaFeed implements Flushable {
   /** Bytes of our own master, exactly as they came. */
   forward(bytes: Uint8Array): void {
     this.log.append(bytes)
+    if (this.server.aof.recording) this.server.aof.offsetMoved()
     if (this.replicas.size > 0) this.#flushSoon()
   }
 
@@ -79,6 +80,7 @@ export class ReplicaFeed implements Flushable {
   #commit(): void {
     this.log.append(this.stream.view())
     this.stream.reset()
+    if (this.server.aof.recording) this.server.aof.offsetMoved()
     if (this.replicas.size > 0) this.#flushSoon()
   }
 
@@ -176,8 +178,14 @@ export class ReplicaFeed implements Flushable {
     if (this.log.backlog !== undefined) return
     this.log.open(newReplid())
     this.stream.forgetDb()
-    this.server.effects.recording = true
+    this.server.effects.refresh()
     this.server.log.notice(`Keeping a backlog from now on, under history ${this.log.history.replid}`)
+  }
+
+  /** The database that the stream has selected by now. */
+  get streamDb(): number {
+    const { follower } = this.server
+    return follower === undefined ? (this.stream.selectedDb ?? 0) : follower.db
   }
 
   get replid2(): string {
@@ -254,7 +262,7 @@ export class ReplicaFeed implements Flushable {
       case 'release-backlog':
         server.log.notice('No replica for repl-backlog-ttl: the backlog is given up')
         this.log.close(newReplid())
-        server.effects.recording = false
+        server.effects.refresh()
         return
       case 'abandon-snapshot':
         return server.snapshots.abandon()

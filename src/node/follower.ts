@@ -11,7 +11,6 @@ import { type Address, formatAddress } from '../base/address.js'
 import { unreachable } from '../base/invariant.js'
 import type { Bytes, Millis } from '../base/units.js'
 import { type CommandSpec, checkArity } from '../command/table.js'
-import type { Caller } from '../engine/host.js'
 import { connect, type Peer } from '../net/peer.js'
 import type { Cursor } from '../replication/history.js'
 import {
@@ -26,19 +25,12 @@ import {
 } from '../replication/link.js'
 import { PayloadReader } from '../replication/payload.js'
 import { Decoder } from '../resp/decoder.js'
-import { Encoder, encodeCommand } from '../resp/encoder.js'
+import { encodeCommand } from '../resp/encoder.js'
 import { ProtocolError, requestLimits } from '../resp/protocol.js'
-import { restoreKey } from './commands/payload.js'
-import { runFromMaster } from './commands/scripting.js'
+import { Applier } from './apply.js'
+import { Audience } from './effects.js'
+import type { IncomingSnapshot } from './loading.js'
 import type { NodeServer } from './server.js'
-import type { IncomingSnapshot } from './snapshots.js'
-
-/** Our master as the engine sees it: what it sends is applied as it is, and answered to nobody. */
-class MasterCaller implements Caller {
-  db = 0
-  readonly origin = 'master'
-  readonly mayBlock = false
-}
 
 interface StreamedCommand {
   readonly spec: CommandSpec
@@ -56,9 +48,8 @@ export class Follower {
   #decoder = new Decoder({ ...requestLimits })
   #payload: PayloadReader | undefined
   #incoming: IncomingSnapshot | undefined
-  readonly #caller = new MasterCaller()
-  /** Replies to the master's commands end here. */
-  readonly #nowhere = new Encoder(2, 1024)
+  /** Our master as the engine sees it. */
+  readonly #caller: Applier
   #transaction: StreamedCommand[] | undefined
   /** Bytes of the stream that belong to the open transaction. */
   #held: Buffer[] = []
@@ -79,6 +70,7 @@ export class Follower {
     this.link = beginLink(now)
     this.downSince = this.lastIoAt = now
     this.#cursorLost = !mayContinue
+    this.#caller = new Applier(server)
     if (mayContinue) this.#caller.db = server.repl.stream.selectedDb ?? 0
   }
 
@@ -160,23 +152,24 @@ export class Follower {
         return this.#closePeer(effect.reason)
       case 'receive-snapshot':
         this.#payload = new PayloadReader(effect.form)
-        this.#incoming = server.snapshots.receive(effect.form)
+        this.#incoming = server.loads.receive(effect.form)
         return
       case 'adopt-history':
         // Those who follow us hold bytes of another history.
         server.repl.dropAll()
         server.repl.log.restart(effect.start ?? { replid: server.newReplid(), offset: 1 })
-        server.effects.recording = true
+        server.effects.refresh()
         this.#cursorLost = effect.start === undefined
         return
       case 'switch-history':
         server.log.notice(`Master replication ID changed to ${effect.replid}`)
         server.repl.dropAll()
         server.repl.log.history.switchTo(effect.replid)
+        server.aof.offsetMoved()
         return
       case 'apply-stream':
         server.repl.log.keep()
-        server.effects.recording = true
+        server.effects.refresh()
         this.#transaction = undefined
         this.#held = []
         return
@@ -320,11 +313,18 @@ export class Follower {
     }
     if (name === 'exec') return this.#exec(raw)
     this.#run(spec, args)
+    this.#endUnit()
     this.#forward(raw)
+  }
+
+  /** One command, or what stood between MULTI and EXEC. */
+  #endUnit(): void {
+    if (this.server.effects.any) this.server.effects.flush()
   }
 
   #exec(raw: Buffer): void {
     for (const { spec, args } of this.#transaction ?? []) this.#run(spec, args)
+    this.#endUnit()
     this.#transaction = undefined
     const held = this.#held
     this.#held = []
@@ -361,24 +361,20 @@ export class Follower {
     }
   }
 
+  /** Those who follow us get our master's own bytes; an AOF of ours is told what came of them. */
   #execute(spec: CommandSpec, args: readonly Bytes[]): void {
-    const { server } = this
-    server.effects.verbatim = true
-    if (server.engine.handles(spec)) {
-      server.engine.execute(spec, args, this.#caller, this.#nowhere, server.clock.wall())
-    } else if (spec.group === 'scripting') runFromMaster(spec.name, this.#caller, args, this.#nowhere, server)
-    else if (spec.name === 'restore') restoreKey(server, this.#caller, args, this.#nowhere)
-    else this.#nowhere.error(`ERR '${spec.name}' in the stream is nothing we can apply`)
-    server.effects.verbatim = false
-    if (this.#nowhere.length > 0 && this.#nowhere.byteAt(0) === 0x2d) this.#complain(spec, args)
-    this.#nowhere.reset()
+    const { effects } = this.server
+    const { audience } = effects
+    effects.audience = Audience.file
+    const error = this.#caller.run(spec, args)
+    effects.audience = audience
+    if (error !== undefined) this.#complain(spec, args, error)
   }
 
   /** An error in the stream means that our data and the master's have parted, or that we do not know a command. */
-  #complain(spec: CommandSpec, args: readonly Bytes[]): void {
+  #complain(spec: CommandSpec, args: readonly Bytes[], error: Bytes): void {
     const { server } = this
     server.stats.unexpectedErrorReplies++
-    const error = this.#nowhere.view().toString('latin1', 1).trim()
     server.log.warning(
       `== CRITICAL == This replica is sending an error to its master: '${error}' after processing the command '${spec.name}' (${args.length} arguments)`,
     )

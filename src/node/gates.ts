@@ -109,8 +109,8 @@ export function allows(
   if ((all.every & bit.stale) === 0 && server.masterDown()) {
     return "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
   }
-  if (server.scripting.busy && !mayRunWhileBusy(spec, gate, args)) return server.scripting.busyError
   if ((all.every & bit.loading) === 0 && server.loading) return 'LOADING Redis is loading the dataset in memory'
+  if (server.scripting.busy && !mayRunWhileBusy(spec, gate, args)) return server.scripting.busyError
   if (session.replica !== undefined && session.type === 'replica' && (gate & (bit.write | bit.read)) !== 0) {
     return "ERR Replica can't interact with the keyspace"
   }

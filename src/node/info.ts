@@ -154,7 +154,7 @@ function memorySection(server: NodeServer): Line[] {
     `mem_clients_slaves:0`,
     `mem_clients_normal:0`,
     'mem_cluster_links:0',
-    'mem_aof_buffer:0',
+    `mem_aof_buffer:${server.aof.writer?.bufferedBytes ?? 0}`,
     'mem_allocator:v8',
     'active_defrag_running:0',
     'lazyfree_pending_objects:0',
@@ -163,10 +163,10 @@ function memorySection(server: NodeServer): Line[] {
 }
 
 function persistenceSection(server: NodeServer): Line[] {
-  const { snapshots } = server
+  const { snapshots, loads, aof } = server
   return [
     `loading:${server.loading ? 1 : 0}`,
-    `async_loading:${snapshots.loadingAside ? 1 : 0}`,
+    `async_loading:${loads.loadingAside ? 1 : 0}`,
     'current_cow_peak:0',
     'current_cow_size:0',
     'current_cow_size_age:0',
@@ -181,20 +181,32 @@ function persistenceSection(server: NodeServer): Line[] {
     `rdb_current_bgsave_time_sec:${snapshots.currentSaveSeconds}`,
     `rdb_saves:${snapshots.saves}`,
     'rdb_last_cow_size:0',
-    `rdb_last_load_keys_expired:${snapshots.lastLoad.expired}`,
-    `rdb_last_load_keys_loaded:${snapshots.lastLoad.keys}`,
-    'aof_enabled:0',
-    'aof_rewrite_in_progress:0',
-    'aof_rewrite_scheduled:0',
-    'aof_last_rewrite_time_sec:-1',
-    'aof_current_rewrite_time_sec:-1',
-    'aof_last_bgrewrite_status:ok',
-    'aof_rewrites:0',
-    'aof_rewrites_consecutive_failures:0',
-    'aof_last_write_status:ok',
+    `rdb_last_load_keys_expired:${loads.lastLoad.expired}`,
+    `rdb_last_load_keys_loaded:${loads.lastLoad.keys}`,
+    `aof_enabled:${aof.enabled ? 1 : 0}`,
+    `aof_rewrite_in_progress:${snapshots.rewriting ? 1 : 0}`,
+    `aof_rewrite_scheduled:${aof.scheduled ? 1 : 0}`,
+    `aof_last_rewrite_time_sec:${aof.lastRewriteSeconds}`,
+    `aof_current_rewrite_time_sec:${snapshots.currentRewriteSeconds}`,
+    `aof_last_bgrewrite_status:${aof.lastRewriteFailed ? 'err' : 'ok'}`,
+    `aof_rewrites:${aof.rewrites}`,
+    `aof_rewrites_consecutive_failures:${aof.failures}`,
+    `aof_last_write_status:${aof.error === undefined ? 'ok' : 'err'}`,
     'aof_last_cow_size:0',
     'module_fork_in_progress:0',
     'module_fork_last_cow_size:0',
+    ...(aof.enabled ? appendOnlyLines(server) : []),
+  ]
+}
+
+function appendOnlyLines({ aof }: NodeServer): Line[] {
+  return [
+    `aof_current_size:${aof.bytes}`,
+    `aof_base_size:${aof.bytesAtRewrite}`,
+    'aof_pending_rewrite:0',
+    `aof_buffer_length:${aof.writer?.bufferedBytes ?? 0}`,
+    `aof_pending_bio_fsync:${aof.writer?.fsyncPending === true ? 1 : 0}`,
+    `aof_delayed_fsync:${aof.writer?.delayedFsyncs ?? 0}`,
   ]
 }
 

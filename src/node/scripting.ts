@@ -27,6 +27,7 @@ import type { ScriptFlags } from '../engine/scripting/shebang.js'
 import { Decoder } from '../resp/decoder.js'
 import type { Encoder } from '../resp/encoder.js'
 import { replyLimits } from '../resp/protocol.js'
+import { Audience } from './effects.js'
 import { Gates, isDenyOom, isStale, isWrite } from './gates.js'
 import { ScriptClient } from './script-client.js'
 import type { NodeServer } from './server.js'
@@ -253,7 +254,8 @@ export class Scripting implements ScriptHost {
     const { caller, now } = this.#current as Current
     const client = this.#scriptClient()
     if (server.monitors.size > 0) server.feedMonitors(client, spec, args)
-    server.effects.muted = !run.replicate.replicas
+    const { audience } = server.effects
+    server.effects.audience = audience & audienceOf(run)
     const startedAt = performance.now()
     if (!this.allowEverything && spec.blocking && isBlocking(spec, args)) {
       reply.error(`ERR ${spec.name} command is not allowed with BLOCK option from scripts`)
@@ -266,7 +268,7 @@ export class Scripting implements ScriptHost {
       client.db = engineCaller.db
     } else this.#executeNodeCommand(spec, args, run, reply)
     const micros = (performance.now() - startedAt) * 1000
-    server.effects.muted = false
+    server.effects.audience = audience
     const { stats } = server
     stats.totalCommands++
     stats.calls[spec.id] = (stats.calls[spec.id] as number) + 1
@@ -400,6 +402,11 @@ export class Scripting implements ScriptHost {
   abort(): void {
     if (this.#current !== undefined) this.#kill = 'Script killed by SHUTDOWN NOSAVE.'
   }
+}
+
+/** `redis.set_repl`: who is to hear of what the script does. */
+function audienceOf({ replicate }: ScriptRun): Audience {
+  return (replicate.file ? Audience.file : 0) | (replicate.replicas ? Audience.replicas : 0)
 }
 
 function whyUnknown(args: readonly Bytes[]): Bytes {

@@ -17,6 +17,7 @@ import { Engine } from '../engine/engine.js'
 import type { listen } from '../net/peer.js'
 import { WaitingAcks } from './acks.js'
 import { Acl } from './acl.js'
+import { AppendOnly } from './aof/append-only.js'
 import { Clients } from './clients.js'
 import { aclCommands } from './commands/acl.js'
 import { connectionCommands } from './commands/connection.js'
@@ -40,6 +41,7 @@ import { Failover } from './failover.js'
 import { newReplid, ReplicaFeed } from './feed.js'
 import { Follower } from './follower.js'
 import { Latency } from './latency.js'
+import { Loading } from './loading.js'
 import type { LogLevel, NodeLog } from './log.js'
 import { NodeMetrics } from './metrics.js'
 import { Pauses } from './pause.js'
@@ -88,6 +90,8 @@ export class NodeServer {
   readonly repl: ReplicaFeed
   readonly failover: Failover
   readonly snapshots: Snapshots
+  readonly loads: Loading
+  readonly aof: AppendOnly
   readonly shutdown: Shutdown
   readonly doors = new Doors(this)
   readonly dispatcher: Dispatcher
@@ -95,8 +99,6 @@ export class NodeServer {
   /** Our link to a master; undefined while we are one. */
   follower: Follower | undefined
   loading = false
-  /** Why writes are refused: the last snapshot could not be written. */
-  diskError: string | undefined
   /** Commands slower than this are remembered. */
   slowMicros = 10_000
   peakMemory = 0
@@ -133,6 +135,8 @@ export class NodeServer {
     this.scripting = new Scripting(this)
     this.repl = new ReplicaFeed(this)
     this.snapshots = new Snapshots(this)
+    this.loads = new Loading(this)
+    this.aof = new AppendOnly(this)
     this.failover = new Failover(this)
     this.shutdown = new Shutdown(this)
     this.dispatcher = new Dispatcher(
@@ -181,12 +185,12 @@ export class NodeServer {
     const metricsPort = config.number('metrics-port')
     if (metricsPort > 0) await this.metrics.listen('127.0.0.1', metricsPort)
     this.#startTimers()
-    await this.snapshots.loadAtStart()
+    await this.loads.loadAtStart()
     this.loading = false
     this.recalm()
     if (master !== undefined) {
       this.follower = undefined
-      this.follow(master, this.snapshots.restored)
+      this.follow(master, this.loads.restored)
     }
     log.notice('Ready to accept connections')
   }
@@ -209,11 +213,13 @@ export class NodeServer {
     this.follower?.stop('shutdown')
     this.metrics.close()
     this.snapshots.stop()
+    this.aof.close()
     // Whoever hears that we are gone must not be able to come back.
     const closed = this.doors.close()
     for (const session of [...this.clients]) session.peer.destroy('shutdown')
     await closed
-    this.log.warning('Redis-compatible node is now ready to exit, bye bye...')
+    // A start that failed ends with what was wrong.
+    if (code === 0) this.log.warning('Redis-compatible node is now ready to exit, bye bye...')
     this.#exited(code)
   }
 
@@ -312,7 +318,7 @@ export class NodeServer {
     this.acks.failAll(DEMOTED)
     if (wasMaster && mayContinue) this.repl.log.keep()
     this.follower = new Follower(this, master, mayContinue, takeover)
-    this.effects.recording = this.repl.log.backlog !== undefined
+    this.effects.refresh()
     this.config.put('replicaof', `${master.host} ${master.port}`)
     this.#roleChanged()
     this.follower.handle({ type: 'tick' })
@@ -330,7 +336,8 @@ export class NodeServer {
     repl.log.history.promote(newReplid())
     repl.stream.forgetDb()
     repl.replicas.becameMaster(this.clock.now())
-    this.effects.recording = true
+    this.effects.refresh()
+    this.aof.offsetMoved()
     this.config.put('replicaof', '')
     this.#roleChanged()
   }
@@ -365,6 +372,11 @@ export class NodeServer {
       this.monitors.size === 0 &&
       config.number('maxmemory') === 0 &&
       config.number('min-replicas-to-write') === 0
+  }
+
+  /** Why writes are refused: what was acknowledged before could not be written to the disk. */
+  get diskError(): string | undefined {
+    return this.snapshots.diskError ?? this.aof.error
   }
 
   masterDown(): boolean {
@@ -487,6 +499,7 @@ export class NodeServer {
     this.repl.tick()
     this.clients.tick(now)
     this.snapshots.tick()
+    this.aof.tick()
     this.failover.tick()
     this.dispatcher.settle()
     this.tracking.tick()

@@ -202,6 +202,8 @@ export class Session implements Caller, PeerHandler {
   }
 
   onFlush(): void {
+    // What these replies acknowledge is written first, whoever asks for the flush.
+    if (this.server.aof.due) this.server.aof.flush()
     if (!this.authenticated && this.out.length > UNAUTHENTICATED_OUTPUT_BYTES) this.peer.destroy('output-limit')
   }
 

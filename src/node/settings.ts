@@ -100,7 +100,17 @@ export function applySettings(server: NodeServer): void {
   // What cannot be had at run time is refused rather than accepted without effect.
   for (const name of ['port', 'bind', 'tls-port'] as const)
     onlyAtStart(name, 'Unable to listen on this port. Check server logs.')
-  onlyAtStart('appendonly', 'the append-only file is not supported by this server yet')
+  let started = false
+  config.watch('appendonly', value => {
+    if (!started) {
+      started = true
+      return undefined
+    }
+    if (value === true) return server.aof.enable()
+    server.aof.disable()
+    return undefined
+  })
+  watch('aof-disable-auto-gc', () => server.aof.folder.forgetHistory())
 
   function onlyAtStart(name: DirectiveName, refusal: string): void {
     let started = false

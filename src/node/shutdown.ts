@@ -89,6 +89,14 @@ export class Shutdown {
       server.log.notice(`${replicas.length - behind} of ${replicas.length} replicas are in sync when shutting down.`)
     }
     const { save, force } = this.#flags
+    const unwritten = this.#finishAof()
+    if (unwritten !== undefined) {
+      server.log.warning(unwritten)
+      if (!force) {
+        server.log.warning(`Errors trying to shut down: ${unwritten}`)
+        return this.#giveUp()
+      }
+    }
     if (save ?? server.config.text('save') !== '') {
       server.log.notice('Saving the final RDB snapshot before exiting.')
       server.snapshots.stop()
@@ -100,6 +108,16 @@ export class Shutdown {
     }
     this.#stopping = true
     void server.stop(0)
+  }
+
+  /** Everything that was acknowledged is on the disk. Answers why that cannot be said. */
+  #finishAof(): string | undefined {
+    const { aof, log } = this.server
+    if (!aof.enabled) return undefined
+    if (aof.waiting) return "Writing initial AOF, can't exit"
+    log.notice('Calling fsync() on the AOF file.')
+    const failure = aof.flushAll()
+    return failure === undefined ? undefined : `Can't write the AOF to the disk, can't exit: ${failure}`
   }
 
   #giveUp(): void {

@@ -1,56 +1,24 @@
 /**
- * Snapshots, acting: saved to the file, sent to replicas, received from a master, loaded at start.
+ * Snapshots, acting: saved to the file, sent to replicas, written as the base of an AOF. (Loading them: loading.ts.)
  *
  * One is under way at a time. It is cut in the turn that asks for it and written in slices between which everybody else
  * is served, so that nobody waits longer than a slice takes; `beforeChange` saves what changes meanwhile.
  *
  *     BGSAVE, save points ─▶ temp file ─▶ dbfilename
+ *     BGREWRITEAOF        ─▶ temp file, which aof/append-only.ts puts in its place
  *     replicas, by length ─▶ temp file without a name ─▶ each socket at its own pace
  *     replicas, diskless  ─▶ all their sockets at the pace of the slowest
  */
-import {
-  closeSync,
-  createReadStream,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, fsyncSync, openSync, renameSync, writeSync } from 'node:fs'
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Bytes, Millis, UnixMillis } from '../base/units.js'
-import { CorruptError } from '../persistence/encoding/corrupt.js'
-import { type LoadedSnapshot, SnapshotLoader } from '../persistence/load.js'
 import { Snapshot, type SnapshotOptions } from '../persistence/snapshot.js'
-import { formatPreamble, type SnapshotForm } from '../replication/payload.js'
+import { formatPreamble } from '../replication/payload.js'
 import type { SnapshotFilter } from '../replication/replconf.js'
 import type { SnapshotTarget } from '../replication/replicas.js'
 import type { NodeServer } from './server.js'
 import type { Session } from './session.js'
-
-/** A snapshot that our master is sending. */
-export interface IncomingSnapshot {
-  /** Answers false when the bytes are no snapshot: nothing more of it is wanted. */
-  write(bytes: Buffer): boolean
-  /** All bytes have come: puts the new data in place, or says why not. */
-  load(): LoadOutcome
-  abandon(): void
-}
-
-export interface LoadOutcome {
-  readonly refused: 'corrupt-snapshot' | 'snapshot-refused' | undefined
-  /** The database that the stream has selected. */
-  readonly db: number
-}
-
-/** DEBUG RELOAD [NOSAVE] [NOFLUSH] [MERGE]. */
-export interface ReloadOptions {
-  readonly save: boolean
-  readonly flush: boolean
-  readonly merge: boolean
-}
 
 /** Work between two looks at the clients: a millisecond or so. */
 const SLICE_BYTES = 128 * 1024
@@ -58,26 +26,37 @@ const READ_BYTES = 256 * 1024
 /** So much may wait in the sockets of replicas before the walk pauses. */
 const WINDOW_BYTES = 1024 * 1024
 const WINDOW_POLL_MS = 5
+/** Between two looks at whether a delay that tests have asked for is still wanted. */
+const LINGER_MS = 20
 /** After a failed save, the next attempt by a save point waits. */
 const RETRY_MS = 5000
 
+/** A walk that is under way. */
+interface Work {
+  readonly snapshot: Snapshot
+  readonly purpose: 'save' | 'aof' | SnapshotTarget
+  readonly since: Millis
+  /** Nobody wants it any more: it ends at its next step, and puts nothing in place. */
+  abandoned: boolean
+}
+
+/** What the snapshot is for, where that shows in its bytes. */
+type Shape = Partial<Pick<SnapshotOptions, 'filter' | 'isAofBase' | 'form' | 'timestamp'>>
+
 export class Snapshots {
-  #current:
-    | { readonly snapshot: Snapshot; readonly purpose: 'save' | SnapshotTarget; readonly since: Millis }
-    | undefined
+  #current: Work | undefined
   /** The finished file of the last snapshot for replicas, and how many still read it. */
   #file: { readonly handle: FileHandle; readonly bytes: number; readers: number } | undefined
   #nextTemp = 0
-  #abandoned = false
-  /** Something was restored that a master may be asked to continue. */
-  restored = false
   lastSaveAt: UnixMillis
   lastTryAt: Millis = Number.NEGATIVE_INFINITY
   lastSaveFailed = false
   lastSaveSeconds = -1
   saves = 0
-  lastLoad = { keys: 0, expired: 0 }
-  readonly loadingAside = false
+  /** Why writes are refused: the last save failed (`stop-writes-on-bgsave-error`). */
+  diskError: string | undefined
+  /** BGSAVE SCHEDULE while something else is written. */
+  scheduled = false
   expirySuspended = false
 
   constructor(private readonly server: NodeServer) {
@@ -88,9 +67,14 @@ export class Snapshots {
     return this.#current !== undefined
   }
 
-  /** A save to the file, as INFO counts it. */
+  /** A save to the file or a copy for replicas, as INFO counts them. */
   get saving(): boolean {
-    return this.#current !== undefined
+    return this.#current !== undefined && this.#current.purpose !== 'aof'
+  }
+
+  /** The base of an AOF is being written. */
+  get rewriting(): boolean {
+    return this.#current?.purpose === 'aof'
   }
 
   get walking(): boolean {
@@ -98,6 +82,14 @@ export class Snapshots {
   }
 
   get currentSaveSeconds(): number {
+    return this.saving ? this.#currentSeconds() : -1
+  }
+
+  get currentRewriteSeconds(): number {
+    return this.rewriting ? this.#currentSeconds() : -1
+  }
+
+  #currentSeconds(): number {
     return this.#current === undefined ? -1 : Math.floor((this.server.clock.now() - this.#current.since) / 1000)
   }
 
@@ -117,17 +109,7 @@ export class Snapshots {
     const startedAt = this.server.clock.now()
     const { dirty } = this.server.effects
     try {
-      const snapshot = this.#begin('everything')
-      const file = openSync(temp, 'w')
-      try {
-        for (let done = false; !done; ) {
-          done = snapshot.slice(SLICE_BYTES)
-          writeAll(file, snapshot.take())
-        }
-        fsyncSync(file)
-      } finally {
-        closeSync(file)
-      }
+      this.#writeNow(temp, {})
       renameSync(temp, this.path)
     } catch (error) {
       this.#saved(startedAt, dirty, reasonOf(error))
@@ -137,48 +119,99 @@ export class Snapshots {
     return undefined
   }
 
+  /** The base of an AOF, while everybody waits: at start. Throws. */
+  writeBaseNow(path: string, shape: Required<Pick<Shape, 'form' | 'timestamp'>>): void {
+    const temp = this.#tempPath()
+    this.#writeNow(temp, { ...shape, isAofBase: true })
+    renameSync(temp, path)
+  }
+
+  #writeNow(path: string, shape: Shape): void {
+    const file = openSync(path, 'w')
+    const snapshot = this.#begin(shape)
+    try {
+      for (let done = false; !done; ) {
+        done = snapshot.slice(SLICE_BYTES)
+        writeAll(file, snapshot.take())
+      }
+      fsyncSync(file)
+    } finally {
+      snapshot.abandon()
+      closeSync(file)
+    }
+  }
+
   /** BGSAVE: cut now, written while others are served. */
   saveInBackground(): void {
     const { server } = this
     const { dirty } = server.effects
     const startedAt = server.clock.now()
-    const snapshot = this.#begin('everything')
-    this.#current = { snapshot, purpose: 'save', since: startedAt }
+    this.scheduled = false
+    const work = this.#work('save', this.#begin())
     server.log.notice('Background saving started')
-    void this.#writeTo(snapshot, this.#tempPath()).then(
-      () => this.#ended(() => this.#saved(startedAt, dirty, undefined)),
-      error => this.#ended(() => this.#saved(startedAt, dirty, reasonOf(error))),
+    void this.#writeTo(work, this.#tempPath(), this.path).then(
+      () => this.#ended(work, () => this.#saved(startedAt, dirty, undefined)),
+      error => this.#ended(work, () => this.#saved(startedAt, dirty, reasonOf(error))),
     )
   }
 
-  async #writeTo(snapshot: Snapshot, temp: string): Promise<void> {
+  /**
+   * The base of an AOF: cut now, written beside everything else, on the disk under the name `path` when the promise
+   * resolves. Rejects when it cannot be written, or was abandoned; then nothing of it is left.
+   */
+  async writeBase(path: string, shape: Required<Pick<Shape, 'form' | 'timestamp'>>): Promise<void> {
+    const work = this.#work('aof', this.#begin({ ...shape, isAofBase: true }))
+    try {
+      await this.#writeTo(work, path, path)
+    } finally {
+      this.#ended(work, () => undefined)
+    }
+  }
+
+  /** The AOF is turned off, or its base is not wanted any more. */
+  abandonBase(): void {
+    if (this.#current?.purpose === 'aof') this.#abandon(this.#current)
+  }
+
+  async #writeTo(work: Work, temp: string, path: string): Promise<void> {
     const handle = await open(temp, 'w')
     try {
-      await this.#write(snapshot, handle)
+      await this.#write(work, handle)
       await handle.sync()
+      if (work.abandoned) throw new Error('abandoned')
     } catch (error) {
       await unlink(temp).catch(() => undefined)
       throw error
     } finally {
       await handle.close()
     }
-    await rename(temp, this.path)
+    if (temp !== path) await rename(temp, path)
   }
 
-  async #write(snapshot: Snapshot, handle: FileHandle): Promise<void> {
+  async #write(work: Work, handle: FileHandle): Promise<void> {
+    const { snapshot } = work
     for (let done = false; !done; ) {
       const before = snapshot.keys
       done = snapshot.slice(this.#sliceBytes())
-      await handle.writeFile(snapshot.take())
-      await this.#linger('rdb-key-save-delay', snapshot.keys - before)
-      if (this.#abandoned) throw new Error('abandoned')
+      const bytes = snapshot.take()
+      await handle.writeFile(bytes)
+      snapshot.recycle(bytes)
+      await this.#linger(work, snapshot.keys - before)
+      if (work.abandoned) throw new Error('abandoned')
     }
   }
 
-  /** For tests of what happens meanwhile: so many microseconds per key. */
-  #linger(directive: 'key-load-delay' | 'rdb-key-save-delay', keys: number): Promise<void> {
-    const micros = this.server.config.number(directive) * keys
-    return micros > 0 && !this.#abandoned ? this.#pause(micros / 1000) : nextTurn()
+  /** For tests of what happens meanwhile: so many microseconds per key. A new value counts at once. */
+  async #linger(work: Work, keys: number): Promise<void> {
+    await nextTurn()
+    let waitedMs = 0
+    for (;;) {
+      const delayMs = (this.server.config.number('rdb-key-save-delay') * keys) / 1000
+      if (work.abandoned || waitedMs >= delayMs) return
+      const partMs = Math.min(LINGER_MS, delayMs - waitedMs)
+      await this.#pause(partMs)
+      waitedMs += partMs
+    }
   }
 
   #sliceBytes(): number {
@@ -189,7 +222,7 @@ export class Snapshots {
     const { server } = this
     this.lastTryAt = server.clock.now()
     this.lastSaveFailed = failure !== undefined
-    server.diskError = undefined
+    this.diskError = undefined
     if (failure === undefined) {
       this.saves++
       this.lastSaveAt = server.clock.wall()
@@ -199,7 +232,7 @@ export class Snapshots {
     } else {
       server.log.warning(`Cannot save the data to ${this.path}: ${failure}`)
       const strict = server.config.flag('stop-writes-on-bgsave-error') && server.config.text('save') !== ''
-      if (strict) server.diskError = DISK_ERROR
+      if (strict) this.diskError = DISK_ERROR
     }
     server.recalm()
   }
@@ -210,20 +243,18 @@ export class Snapshots {
     const { server } = this
     // A replica that begins here has selected no database.
     server.repl.stream.forgetDb()
-    const snapshot = this.#begin(filter)
-    this.#current = { snapshot, purpose: target, since: server.clock.now() }
+    const work = this.#work(target, this.#begin({ filter }))
     server.log.notice(
       target === 'disk' ? 'Snapshot for replicas: to a file' : `Background RDB transfer started by pid ${process.pid}`,
     )
     server.repl.perform(server.repl.replicas.cut(server.clock.now()))
-    const work = target === 'disk' ? this.#writeForReplicas(snapshot) : this.#sendToReplicas(snapshot)
-    void work.then(
+    void (target === 'disk' ? this.#writeForReplicas(work) : this.#sendToReplicas(work)).then(
       () =>
-        this.#ended(() =>
+        this.#ended(work, () =>
           server.repl.perform(server.repl.replicas.snapshotDone({ busy: this.busy }, server.clock.now())),
         ),
       error =>
-        this.#ended(() => {
+        this.#ended(work, () => {
           server.log.warning(`Snapshot for replicas failed: ${reasonOf(error)}`)
           server.repl.perform(server.repl.replicas.snapshotFailed({ busy: this.busy }, server.clock.now()))
         }),
@@ -231,17 +262,17 @@ export class Snapshots {
   }
 
   /** Into a file that has lost its name already: it is gone with its last reader, whatever happens to us. */
-  async #writeForReplicas(snapshot: Snapshot): Promise<void> {
+  async #writeForReplicas(work: Work): Promise<void> {
     const temp = this.#tempPath()
     const handle = await open(temp, 'w+')
     await unlink(temp)
     try {
-      await this.#write(snapshot, handle)
+      await this.#write(work, handle)
     } catch (error) {
       await handle.close()
       throw error
     }
-    this.#file = { handle, bytes: snapshot.totalBytes, readers: 0 }
+    this.#file = { handle, bytes: work.snapshot.totalBytes, readers: 0 }
   }
 
   /** The file of the last snapshot to one replica, at its own pace. */
@@ -276,8 +307,9 @@ export class Snapshots {
     repl.perform(repl.replicas.bulkSent(session.id, clock.now()))
   }
 
-  async #sendToReplicas(snapshot: Snapshot): Promise<void> {
+  async #sendToReplicas(work: Work): Promise<void> {
     const { repl } = this.server
+    const { snapshot } = work
     const mark = this.server.randomHex(20)
     const preamble = Buffer.from(formatPreamble({ kind: 'eof', mark }))
     for (const session of this.#readers()) session.peer.writeThrough(preamble)
@@ -286,9 +318,9 @@ export class Snapshots {
       done = snapshot.slice(this.#sliceBytes())
       const bytes = snapshot.take()
       for (const session of this.#readers()) session.peer.writeThrough(bytes)
-      await this.#linger('rdb-key-save-delay', snapshot.keys - before)
-      await this.#roomForAll()
-      if (this.#abandoned || repl.replicas.snapshotReaders().length === 0) throw new Error('no replica is left')
+      await this.#linger(work, snapshot.keys - before)
+      await this.#roomForAll(work)
+      if (work.abandoned || repl.replicas.snapshotReaders().length === 0) throw new Error('no replica is left')
     }
     const end = Buffer.from(mark)
     for (const session of this.#readers()) session.peer.writeThrough(end)
@@ -298,7 +330,7 @@ export class Snapshots {
   }
 
   /** Until no replica has more than a window of unsent bytes; whose socket moves has made progress. */
-  async #roomForAll(): Promise<void> {
+  async #roomForAll(work: Work): Promise<void> {
     const { repl, clock } = this.server
     for (;;) {
       let full = false
@@ -306,7 +338,7 @@ export class Snapshots {
         if (session.peer.queuedBytes <= WINDOW_BYTES) repl.replicas.progressed(session.id, clock.now())
         else full = true
       }
-      if (!full || this.#abandoned) return
+      if (!full || work.abandoned) return
       await this.#pause(WINDOW_POLL_MS)
     }
   }
@@ -319,197 +351,56 @@ export class Snapshots {
       .filter(session => session !== undefined)
   }
 
-  /** Nobody reads it any more. */
+  /** No replica reads it any more. */
   abandon(): void {
-    if (this.#current === undefined || this.#current.purpose === 'save') return
+    const work = this.#current
+    if (work === undefined || work.purpose === 'save' || work.purpose === 'aof') return
     this.server.log.notice('Diskless rdb transfer, last replica dropped, killing fork child: the snapshot is given up')
-    this.#current.snapshot.abandon()
-    this.#abandoned = true
+    this.#abandon(work)
   }
 
+  /** Whatever is under way is given up. */
   stop(): void {
-    this.#current?.snapshot.abandon()
-    this.#abandoned = true
+    if (this.#current !== undefined) this.#abandon(this.#current)
   }
 
-  #begin(filter: SnapshotFilter): Snapshot {
+  #abandon(work: Work): void {
+    work.snapshot.abandon()
+    work.abandoned = true
+  }
+
+  #work(purpose: Work['purpose'], snapshot: Snapshot): Work {
+    const work: Work = { snapshot, purpose, since: this.server.clock.now(), abandoned: false }
+    this.#current = work
+    this.server.stats.forks++
+    return work
+  }
+
+  #begin(shape: Shape = {}): Snapshot {
     const { server } = this
-    const { config, repl, engine, follower } = server
+    const { config, repl, engine } = server
     const { history, backlog } = repl.log
-    this.#abandoned = false
-    const streamDb = follower === undefined ? (repl.stream.selectedDb ?? 0) : follower.db
     const options: SnapshotOptions = {
       redisVersion: server.version,
       now: server.clock.wall(),
       usedMemory: server.usedMemory(),
-      replication: backlog === undefined ? undefined : { replid: history.replid, offset: history.offset, streamDb },
+      replication:
+        backlog === undefined ? undefined : { replid: history.replid, offset: history.offset, streamDb: repl.streamDb },
       isAofBase: false,
       functions: server.scripting.libraries.sources,
-      filter,
+      filter: 'everything',
       compression: config.flag('rdbcompression'),
       checksum: config.flag('rdbchecksum'),
+      ...shape,
     }
     return Snapshot.begin(engine.databases, engine.settings, options)
   }
 
-  #ended(then: () => void): void {
-    this.#current = undefined
+  #ended(work: Work, then: () => void): void {
+    work.snapshot.abandon()
+    if (this.#current === work) this.#current = undefined
     then()
     this.server.dispatcher.settle()
-  }
-
-  // ── Loading ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** The file of the last run, if there is one. Throws when it cannot be used: better no start than an empty one. */
-  async loadAtStart(): Promise<void> {
-    const { server, path } = this
-    if (this.server.config.text('dbfilename') === '' || !existsSync(path)) return
-    const startedAt = server.clock.now()
-    server.log.notice(`Loading RDB from ${path}`)
-    const role = server.config.text('replicaof') === '' ? 'master' : 'replica'
-    // Expired keys too: who continues our stream has them, and must be told that they are gone.
-    const loaded = await this.#read(path, this.#loader('replica'))
-    this.#install(loaded)
-    if (loaded.replication !== undefined) {
-      server.repl.log.restore(loaded.replication, role, server.newReplid())
-      if (role === 'replica') server.repl.stream.continueIn(Math.max(0, loaded.replication.streamDb))
-      server.effects.recording = true
-      this.restored = true
-    }
-    const expired = role === 'master' ? server.expire(Number.POSITIVE_INFINITY) : 0
-    this.lastLoad = { keys: loaded.keys - expired, expired }
-    const seconds = ((server.clock.now() - startedAt) / 1000).toFixed(3)
-    server.log.notice(`Done loading RDB, keys loaded: ${loaded.keys - expired}, keys expired: ${expired}.`)
-    server.log.notice(`DB loaded from disk: ${seconds} seconds`)
-  }
-
-  async #read(path: string, loader: SnapshotLoader): Promise<LoadedSnapshot> {
-    try {
-      const { config } = this.server
-      const slow = config.number('key-load-delay') > 0
-      const highWaterMark = slow ? config.number('loading-process-events-interval-bytes') : READ_BYTES
-      for await (const chunk of createReadStream(path, { highWaterMark })) {
-        const before = loader.keys
-        loader.feed(chunk as Buffer)
-        await this.#linger('key-load-delay', loader.keys - before)
-      }
-      return loader.finish()
-    } catch (error) {
-      throw new Error(`cannot load ${path}: ${reasonOf(error)}`)
-    }
-  }
-
-  /** DEBUG RELOAD: the file replaces the data, or is added to it. Answers why not. */
-  reload({ save, flush, merge }: ReloadOptions): string | undefined {
-    const failure = save ? this.save() : undefined
-    if (failure !== undefined) return failure
-    try {
-      const loader = this.#loader(this.server.role)
-      loader.feed(readFileSync(this.path))
-      const loaded = loader.finish()
-      if (flush) this.#install(loaded)
-      else return this.#addTo(loaded, merge)
-    } catch (error) {
-      return reasonOf(error)
-    }
-    return undefined
-  }
-
-  /** What our master sends is built aside; the data in use stays until all of it is there and right. */
-  receive(form: SnapshotForm): IncomingSnapshot {
-    const { server } = this
-    const size = form.kind === 'length' ? `${form.bytes} bytes` : 'streamed, with EOF'
-    server.log.notice(`MASTER <-> REPLICA sync: receiving ${size} from master`)
-    let loader: SnapshotLoader | undefined = this.#loader('replica')
-    const refuse = (error: unknown): void => {
-      if (!(error instanceof CorruptError)) throw error
-      loader = undefined
-      server.log.warning(`Internal error in RDB: ${error.message}. The present data is kept.`)
-    }
-    return {
-      write(bytes) {
-        try {
-          loader?.feed(bytes)
-        } catch (error) {
-          refuse(error)
-        }
-        return loader !== undefined
-      },
-      load: () => {
-        server.log.notice('MASTER <-> REPLICA sync: Loading DB in memory')
-        let loaded: LoadedSnapshot | undefined
-        try {
-          loaded = loader?.finish()
-        } catch (error) {
-          refuse(error)
-        }
-        if (loaded === undefined) return { refused: 'corrupt-snapshot', db: 0 }
-        if (loaded.keys === 0 && server.config.flag('refuse-empty-master') && this.#keys() > 0) {
-          server.log.warning('The master has no data and we have some: refused (refuse-empty-master)')
-          return { refused: 'snapshot-refused', db: 0 }
-        }
-        this.#install(loaded)
-        server.log.notice('MASTER <-> REPLICA sync: Finished with success')
-        return { refused: undefined, db: Math.max(0, loaded.replication?.streamDb ?? 0) }
-      },
-      abandon() {
-        loader = undefined
-      },
-    }
-  }
-
-  #keys(): number {
-    return this.server.engine.databases.reduce((sum, { size }) => sum + size, 0)
-  }
-
-  #loader(role: 'master' | 'replica'): SnapshotLoader {
-    const { engine, config, clock } = this.server
-    return new SnapshotLoader(engine.settings, {
-      seeds: engine.databases.map(({ seed }) => seed),
-      role,
-      now: clock.wall(),
-      verifyChecksum: config.flag('rdbchecksum'),
-    })
-  }
-
-  /** Keys and libraries that are there already are an error, or replaced (`merge`). */
-  #addTo({ databases, functions }: LoadedSnapshot, merge: boolean): string | undefined {
-    const { engine, effects, waiting, scripting, clock } = this.server
-    for (const { index, table } of databases) {
-      const present = engine.database(index)
-      for (let slot = 0; !merge && slot < table.slotEnd; slot++) {
-        const key = table.keyAt(slot)
-        if (key !== undefined && present.get(key) !== undefined) return `the key '${key}' is there already`
-      }
-    }
-    const failed = scripting.libraries.restore(functions, merge ? 'replace' : 'append', clock.now())
-    if (failed !== undefined) return failed.error
-    for (const { index, table } of databases) {
-      for (let slot = 0; slot < table.slotEnd; slot++) {
-        const key = table.keyAt(slot)
-        if (key === undefined) continue
-        effects.beforeChange(index, key)
-        engine.database(index).load(key, table.valueAt(slot), table.expireAt(slot))
-      }
-      effects.changed(index, undefined)
-    }
-    waiting.allReady()
-    return undefined
-  }
-
-  /** Throws CorruptError, with nothing changed, when the code of its functions cannot be loaded. */
-  #install(loaded: LoadedSnapshot): void {
-    const { engine, effects, waiting, scripting, clock } = this.server
-    const failed = scripting.libraries.replaceAll(loaded.functions, clock.now())
-    if (failed !== undefined) throw new CorruptError('bad-function', failed.error)
-    for (const fresh of loaded.databases) {
-      engine.database(fresh.index).table = fresh.table
-      effects.changed(fresh.index, undefined)
-    }
-    engine.dataSince = clock.wall()
-    this.lastLoad = { keys: loaded.keys, expired: loaded.expiredKeys }
-    effects.dirty = 0
-    waiting.allReady()
   }
 
   // ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -518,6 +409,7 @@ export class Snapshots {
   tick(): void {
     if (this.busy || this.server.loading) return
     const { config, clock, effects } = this.server
+    if (this.scheduled) return this.saveInBackground()
     const words = config.text('save').split(' ')
     const idleSeconds = (clock.wall() - this.lastSaveAt) / 1000
     if (this.lastSaveFailed && clock.now() - this.lastTryAt < RETRY_MS) return

@@ -23,9 +23,9 @@ import type { Database } from '../engine/database.js'
 import type { HashTable } from '../engine/hash-table.js'
 import type { EngineSettings } from '../engine/settings.js'
 import type { Value } from '../engine/value.js'
-import { Opcode, RDB_VERSION } from './rdb/format.js'
 import { RdbOutput } from './rdb/output.js'
-import { isBig, type Steps, stepsOf, typeCodeOf, writeEntry } from './rdb/value-writer.js'
+import { isBig, type Steps } from './rdb/value-writer.js'
+import { formOf, type SnapshotForm } from './snapshot-form.js'
 
 /** What the snapshot says about the replication stream at its cut. */
 export interface SnapshotReplication {
@@ -50,6 +50,10 @@ export interface SnapshotOptions {
   /** `rdbcompression`, `rdbchecksum`. */
   readonly compression: boolean
   readonly checksum: boolean
+  /** An RDB unless stated, or the commands that make the same data: the base of an AOF may be either. */
+  readonly form?: 'rdb' | 'commands'
+  /** `aof-timestamp-enabled`: commands begin by saying when they were written. */
+  readonly timestamp?: boolean
 }
 
 /** What a slot costs that turns out to be free, in bytes of the budget. */
@@ -63,8 +67,7 @@ export class Snapshot {
   readonly #early: RdbOutput
   readonly #walks: Walk[]
   readonly #databases: readonly Database[]
-  readonly #settings: EngineSettings
-  readonly #checksum: boolean
+  readonly #form: SnapshotForm
   /** The database that a reader of the bytes so far has selected. */
   #selected = -1
   #walkIndex = 0
@@ -79,13 +82,12 @@ export class Snapshot {
 
   private constructor(databases: readonly Database[], settings: EngineSettings, options: SnapshotOptions) {
     this.#databases = databases
-    this.#settings = settings
-    this.#checksum = options.checksum
+    this.#form = formOf(settings, options)
     this.#out = new RdbOutput(options.compression)
     this.#early = new RdbOutput(options.compression)
     const cut = options.filter === 'everything' ? databases.filter(({ size }) => size > 0) : []
     this.#walks = cut.map(database => new Walk(database))
-    this.#header(options)
+    this.#form.header(this.#out)
   }
 
   /** Everything is written, the checksum included; what is left is to take it. */
@@ -139,37 +141,11 @@ export class Snapshot {
     }
   }
 
-  /** Nobody wants the snapshot any more. */
+  /** Nobody wants the snapshot any more; without effect when it is done. */
   abandon(): void {
     for (; this.#walkIndex < this.#walks.length; this.#walkIndex++) (this.#walks[this.#walkIndex] as Walk).finish()
     this.#big = undefined
     this.#done = true
-  }
-
-  #header(options: SnapshotOptions): void {
-    const out = this.#out
-    out.latin1(`REDIS${String(RDB_VERSION).padStart(4, '0')}`)
-    this.#aux('redis-ver', options.redisVersion)
-    this.#aux('redis-bits', '64')
-    this.#aux('ctime', String(Math.floor(options.now / 1000)))
-    this.#aux('used-mem', String(Math.round(options.usedMemory)))
-    if (options.replication !== undefined) {
-      this.#aux('repl-stream-db', String(options.replication.streamDb))
-      this.#aux('repl-id', options.replication.replid)
-      this.#aux('repl-offset', String(options.replication.offset))
-    }
-    this.#aux('aof-base', options.isAofBase ? '1' : '0')
-    if (options.filter === 'nothing') return
-    for (const code of options.functions) {
-      out.byte(Opcode.function)
-      out.string(code)
-    }
-  }
-
-  #aux(name: Bytes, value: Bytes): void {
-    this.#out.byte(Opcode.aux)
-    this.#out.string(name)
-    this.#out.string(value)
   }
 
   /** One step of the walk; answers what it costs beyond the bytes written. */
@@ -192,9 +168,7 @@ export class Snapshot {
   }
 
   #end(): number {
-    this.#out.byte(Opcode.eof)
-    if (this.#checksum) this.#out.checksum()
-    else this.#out.uint64(0)
+    this.#form.end(this.#out)
     this.#done = true
     return 0
   }
@@ -218,17 +192,13 @@ export class Snapshot {
   }
 
   #write(out: RdbOutput, walk: Walk, slot: number, key: Bytes, value: Value): void {
-    this.#expiry(out, walk.table.expireAt(slot))
-    writeEntry(out, key, value, this.#settings)
+    this.#form.entry(out, key, value, walk.table.expireAt(slot))
     this.#keys++
   }
 
   #beginBig(walk: Walk, slot: number, key: Bytes, value: Value): void {
-    this.#expiry(this.#out, walk.table.expireAt(slot))
-    this.#out.byte(typeCodeOf(value))
-    this.#out.string(key)
     this.#keys++
-    const steps = stepsOf(this.#out, value, this.#settings)
+    const steps = this.#form.bigEntry(this.#out, key, value, walk.table.expireAt(slot))
     if (steps !== undefined) this.#big = { walk, slot, steps }
   }
 
@@ -243,22 +213,11 @@ export class Snapshot {
     if (this.#early.pending > 0) this.#out.raw(this.#early.take())
   }
 
-  #expiry(out: RdbOutput, expireAt: UnixMillis): void {
-    if (expireAt === 0) return
-    out.byte(Opcode.expireMs)
-    out.uint64(expireAt)
-  }
-
   #select(out: RdbOutput, walk: Walk): void {
     if (this.#selected === walk.db) return
     this.#selected = walk.db
-    out.byte(Opcode.selectDb)
-    out.length(walk.db)
-    if (walk.announced) return
+    this.#form.select(out, walk.db, walk.announced ? undefined : walk)
     walk.announced = true
-    out.byte(Opcode.resizeDb)
-    out.length(walk.keys)
-    out.length(walk.volatileKeys)
   }
 }
 

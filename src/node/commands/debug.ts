@@ -66,9 +66,22 @@ const subcommands: Readonly<Record<string, DebugHandler>> = {
     const unknown = [...words].some(word => !['nosave', 'noflush', 'merge'].includes(word))
     if (unknown) return reply.error('ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.')
     const options = { save: !words.has('nosave'), flush: !words.has('noflush'), merge: words.has('merge') }
-    const failure = server.snapshots.reload(options)
+    const failure = server.loads.reload(options)
     if (failure === undefined) reply.ok()
     else reply.error(`ERR Error trying to load the RDB dump, check server logs: ${failure}`)
+  },
+
+  loadaof(_session, _args, reply, server) {
+    const failure = server.loads.reloadAof()
+    if (failure === undefined) reply.ok()
+    else reply.error(`ERR Error trying to load the AOF files, check server logs: ${failure}`)
+  },
+
+  'aof-flush-sleep'(_session, args, reply, server) {
+    const micros = readInteger(args[2])
+    if (micros === undefined) return reply.error(NOT_AN_INTEGER)
+    server.aof.flushSleepMicros = micros
+    reply.ok()
   },
 
   log(_session, args, reply, server) {
@@ -102,7 +115,6 @@ const subcommands: Readonly<Record<string, DebugHandler>> = {
   'stringmatch-len': accept,
   'set-skip-checksum-validation': accept,
   'config-rewrite-force-all': accept,
-  'aof-flush-sleep': accept,
   'dict-resizing': accept,
 
   help(_session, _args, reply) {

@@ -6,6 +6,8 @@ import type { ShutdownFlags } from '../shutdown.js'
 import { lower, SYNTAX_ERROR } from './words.js'
 
 const IN_PROGRESS = 'ERR Background save already in progress'
+const REWRITING =
+  "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible."
 
 export const persistenceCommands: NodeCommands = {
   save(_session, _args, reply, server) {
@@ -17,7 +19,12 @@ export const persistenceCommands: NodeCommands = {
   bgsave(_session, args, reply, server) {
     const scheduled = lower(args[1]) === 'schedule'
     if (args.length > 1 && !(args.length === 2 && scheduled)) return reply.error(SYNTAX_ERROR)
-    if (server.snapshots.busy) return reply.error(IN_PROGRESS)
+    if (server.snapshots.saving) return reply.error(IN_PROGRESS)
+    if (server.snapshots.busy) {
+      if (!scheduled) return reply.error(REWRITING)
+      server.snapshots.scheduled = true
+      return reply.simple('Background saving scheduled')
+    }
     server.snapshots.saveInBackground()
     reply.simple('Background saving started')
   },
@@ -26,8 +33,19 @@ export const persistenceCommands: NodeCommands = {
     reply.integer(Math.floor(server.snapshots.lastSaveAt / 1000))
   },
 
-  bgrewriteaof(_session, _args, reply) {
-    reply.error('ERR the append-only file is not supported by this server yet')
+  bgrewriteaof(_session, _args, reply, server) {
+    switch (server.aof.requestRewrite()) {
+      case 'started':
+        return reply.simple('Background append only file rewriting started')
+      case 'scheduled':
+        return reply.simple('Background append only file rewriting scheduled')
+      case 'running':
+        return reply.error('ERR Background append only file rewriting already in progress')
+      case 'failed':
+        return reply.error(
+          "ERR Can't execute an AOF background rewriting. Please check the server logs for more information.",
+        )
+    }
   },
 
   shutdown(session, args, reply, server) {

@@ -247,7 +247,15 @@ export const directives = [
   }),
   row('sanitize-dump-payload', oneOf('no', 'yes', 'clients'), off, 'Deep checks of loaded payloads.', noMeaning),
   row('stop-writes-on-bgsave-error', bool, on, 'Refuse writes while snapshots fail.'),
-  row('appendonly', bool, off, 'Keep an append-only file.', { notWhileLoading: true, ...noMeaning }),
+  row('appendonly', bool, off, 'Keep an append-only file: what was acknowledged is on the disk (see appendfsync).', {
+    notWhileLoading: true,
+  }),
+  row(
+    'aof-adopt-rdb',
+    bool,
+    off,
+    'Ours: with appendonly yes and no AOF yet, begin with the snapshot file rather than empty, as Redis would.',
+  ),
   row('appendfilename', { kind: 'filename', mayBeEmpty: false }, 'appendonly.aof', 'Base name of the AOF.', fixed),
   row('appenddirname', { kind: 'filename', mayBeEmpty: false }, 'appendonlydir', 'Folder of the AOF.', fixed),
   row('appendfsync', oneOf('everysec', 'always', 'no'), 'everysec', 'When the AOF is synced to disk.'),

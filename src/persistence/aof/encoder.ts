@@ -4,13 +4,28 @@
  * A stream has one selected database. A SELECT goes in front whenever a command belongs to another one, and anew where a
  * reader begins who has selected none: behind the cut of a snapshot, at the beginning of a file. Commands that belong
  * together travel inside MULTI and EXEC, so that no reader ever sees half of them.
+ *
+ * Lines that begin with # are notes between units; servers skip those they do not know.
+ *
+ *     #TS:1700000000          the time of what follows
+ *     #REPL:4711:0:8de1787b…  where our data stands in the replication stream, which database it has selected, its history
+ *     #REPL:4740              the same, when only the offset has changed
  */
-import type { Bytes, UnixMillis } from '../../base/units.js'
+import type { Bytes, Offset, UnixMillis } from '../../base/units.js'
 import { Encoder } from '../../resp/encoder.js'
 
 export interface PropagatedCommand {
   readonly db: number
   readonly args: readonly (Bytes | Buffer)[]
+}
+
+/** A place in the replication stream. */
+export interface StreamPlace {
+  readonly replid: string
+  /** Bytes of that history that the data holds. */
+  readonly offset: Offset
+  /** The database that the stream has selected there. */
+  readonly streamDb: number
 }
 
 const MULTI = Buffer.from('*1\r\n$5\r\nMULTI\r\n')
@@ -22,6 +37,8 @@ export class CommandEncoder {
   protected readonly out: Encoder
   #db = NONE
   #second = 0
+  /** Lineage and database that were noted last. */
+  #noted = ''
 
   constructor(out: Encoder = new Encoder(2, 4096)) {
     this.out = out
@@ -54,6 +71,13 @@ export class CommandEncoder {
     if (second <= this.#second) return
     this.#second = second
     this.out.raw(Buffer.from(`#TS:${second}\r\n`))
+  }
+
+  /** Whoever reads this far holds the replication stream up to `place`. */
+  place({ replid, offset, streamDb }: StreamPlace): void {
+    const lineage = `:${streamDb}:${replid}`
+    this.out.raw(Buffer.from(`#REPL:${offset}${lineage === this.#noted ? '' : lineage}\r\n`))
+    this.#noted = lineage
   }
 
   /** The next command says its database again: here somebody begins to read. */

@@ -70,6 +70,8 @@ export function decideFailure(policy: FsyncPolicy, writtenBefore: number, canCut
 }
 
 export interface RewriteFacts {
+  /** One was asked for, or is owed, and could not begin yet. */
+  readonly scheduled: boolean
   /** Size of base and increments now, and after the last rewrite (or at the start). */
   readonly bytes: number
   readonly bytesAtRewrite: number
@@ -88,19 +90,25 @@ const DELAY_MS_MAX = 3_600_000
 
 export type RewriteDecision =
   | { readonly rewrite: true; readonly because: 'grown'; readonly percent: number }
-  | { readonly rewrite: false; readonly because: 'off' | 'busy' | 'small' | 'not-grown' | 'failing' }
+  | { readonly rewrite: true; readonly because: 'scheduled' }
+  | { readonly rewrite: false; readonly because: 'off' | 'busy' | 'small' | 'not-grown' }
+  /** Tried often enough for now; so long to go. */
+  | { readonly rewrite: false; readonly because: 'failing'; readonly forMs: Millis }
 
-/** Whether the AOF has grown enough to be written anew. */
+/** Whether the AOF is to be written anew: it has grown enough, or a rewrite is owed. */
 export function decideRewrite(facts: RewriteFacts, now: Millis): RewriteDecision {
-  if (facts.growthPercent === 0) return { rewrite: false, because: 'off' }
+  if (!facts.scheduled && facts.growthPercent === 0) return { rewrite: false, because: 'off' }
   if (facts.busy) return { rewrite: false, because: 'busy' }
-  if (facts.bytes < facts.bytesMin) return { rewrite: false, because: 'small' }
   const percent = Math.floor((facts.bytes * 100) / Math.max(1, facts.bytesAtRewrite)) - 100
-  if (percent < facts.growthPercent) return { rewrite: false, because: 'not-grown' }
+  if (!facts.scheduled) {
+    if (facts.bytes < facts.bytesMin) return { rewrite: false, because: 'small' }
+    if (percent < facts.growthPercent) return { rewrite: false, because: 'not-grown' }
+  }
   // A disk that is full does not become emptier by trying every tenth of a second.
   if (facts.failures >= FAILURES_BEFORE_DELAY) {
     const delay = Math.min(DELAY_MS_MAX, DELAY_MS_FIRST * 2 ** (facts.failures - FAILURES_BEFORE_DELAY))
-    if (now - facts.failedAt < delay) return { rewrite: false, because: 'failing' }
+    const forMs = facts.failedAt + delay - now
+    if (forMs > 0) return { rewrite: false, because: 'failing', forMs }
   }
-  return { rewrite: true, because: 'grown', percent }
+  return facts.scheduled ? { rewrite: true, because: 'scheduled' } : { rewrite: true, because: 'grown', percent }
 }

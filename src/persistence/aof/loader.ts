@@ -15,6 +15,7 @@ import { Decoder } from '../../resp/decoder.js'
 import { ProtocolError, requestLimits } from '../../resp/protocol.js'
 import { CorruptError } from '../encoding/corrupt.js'
 import { type LoadedSnapshot, SnapshotLoader } from '../load.js'
+import type { StreamPlace } from './encoder.js'
 
 export type AofUnit =
   | { readonly kind: 'snapshot'; readonly loaded: LoadedSnapshot }
@@ -40,6 +41,7 @@ export interface AofLoadOptions {
 const STAR = 0x2a
 const HASH = 0x23
 const MAGIC = 'REDIS'
+const PLACE = '#REPL:'
 const ZEROS = Buffer.alloc(64 * 1024)
 
 export class AofLoader {
@@ -55,6 +57,8 @@ export class AofLoader {
   /** Behind the last whole unit. */
   #validBytes = 0
   #transaction: Bytes[][] | undefined
+  #place: StreamPlace | undefined
+  #lineage: { readonly replid: string; readonly streamDb: number } | undefined
   /** Zeros at the end of the commands that were fed: perhaps part of a value, perhaps nothing. */
   #zeros = 0
   #fed = 0
@@ -67,6 +71,11 @@ export class AofLoader {
   /** Bytes understood so far. */
   get offset(): number {
     return this.#snapshotBytes + this.#decoder.consumed
+  }
+
+  /** Where the data of the file stands in the replication stream; undefined: what was read last says nothing of it. */
+  get place(): StreamPlace | undefined {
+    return this.#place
   }
 
   /** `chunk` may be memory that is used again after `release`. */
@@ -133,6 +142,7 @@ export class AofLoader {
     this.#part = 'commands'
     this.#snapshot = undefined
     this.#loaded = snapshot.preamble()
+    this.#place = this.#loaded.replication
     this.#snapshotBytes = this.#validBytes = snapshot.bytes
     if (snapshot.rest > 0) this.#feedCommands(bytes.subarray(bytes.length - snapshot.rest))
   }
@@ -171,14 +181,16 @@ export class AofLoader {
 
   #unit(commands: readonly (readonly Bytes[])[]): AofUnit {
     this.#validBytes = this.offset
+    this.#place = undefined
     return { kind: 'commands', commands, end: this.#validBytes }
   }
 
   #nextCommand(): Bytes[] | undefined {
     const decoder = this.#decoder
     while (decoder.peekByte() === HASH) {
-      // An annotation, such as the time of what follows.
-      if (decoder.nextLine() === undefined) return undefined
+      const note = decoder.nextLine()
+      if (note === undefined) return undefined
+      if (note.startsWith(PLACE)) this.#notePlace(note.slice(PLACE.length).split(':'))
       if (this.#transaction === undefined) this.#validBytes = this.offset
     }
     const first = decoder.peekByte()
@@ -187,6 +199,14 @@ export class AofLoader {
     if (!decoder.nextRequest()) return undefined
     this.#checkLineEnds()
     return decoder.args()
+  }
+
+  /** `#REPL:<offset>[:<database>:<replid>]`, see encoder.ts. What is left out is as in the note before. */
+  #notePlace([offsetText, dbText, replid]: readonly string[]): void {
+    if (replid !== undefined && /^[0-9a-f]{40}$/.test(replid)) this.#lineage = { replid, streamDb: Number(dbText) }
+    const offset = Number(offsetText)
+    this.#place =
+      this.#lineage === undefined || !Number.isSafeInteger(offset) ? undefined : { ...this.#lineage, offset }
   }
 
   /** The decoder trusts lengths; a file is old enough to have been damaged. */

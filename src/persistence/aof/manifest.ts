@@ -52,16 +52,22 @@ export function withIncrement(manifest: Manifest, prefix: string): Manifest {
 
 /**
  * A rewrite is whole: its file is the base, and everything that was there before `since` (the increment that began at its
- * cut) is history.
+ * cut; undefined: nothing is appended any more) is history, the newest first.
  */
-export function withBase(manifest: Manifest, prefix: string, format: 'rdb' | 'aof', since: AofFile): Manifest {
+export function withBase(
+  manifest: Manifest,
+  prefix: string,
+  format: 'rdb' | 'aof',
+  since: AofFile | undefined,
+): Manifest & { readonly base: AofFile } {
   const seq = (manifest.base?.seq ?? 0) + 1
-  const replaced = manifest.increments.filter(file => file.seq < since.seq)
+  const first = since?.seq ?? Number.POSITIVE_INFINITY
+  const replaced = manifest.increments.filter(file => file.seq < first)
   const old = manifest.base === undefined ? [] : [manifest.base]
   return {
     base: { name: `${prefix}.${seq}.base.${format}`, seq },
-    increments: manifest.increments.filter(file => file.seq >= since.seq),
-    history: [...manifest.history, ...old, ...replaced],
+    increments: manifest.increments.filter(file => file.seq >= first),
+    history: [...replaced, ...old, ...manifest.history],
   }
 }
 

@@ -47,8 +47,8 @@ describe('the manifest', () => {
     manifest = withBase(manifest, NAME, 'aof', cut ?? { name: '', seq: 0 })
     expect(formatManifest(manifest)).toBe(
       'file appendonly.aof.2.base.aof seq 2 type b\n' +
-        'file appendonly.aof.1.base.rdb seq 1 type h\n' +
         'file appendonly.aof.2.incr.aof seq 2 type h\n' +
+        'file appendonly.aof.1.base.rdb seq 1 type h\n' +
         'file appendonly.aof.3.incr.aof seq 3 type i\n' +
         'file appendonly.aof.4.incr.aof seq 4 type i\n',
     )
@@ -259,6 +259,7 @@ describe('when it goes to the disk', () => {
     busy: false,
     failures: 0,
     failedAt: 0,
+    scheduled: false,
   }
   for (const [name, facts, now, because] of [
     ['grown', {}, 0, 'grown'],
@@ -269,6 +270,9 @@ describe('when it goes to the disk', () => {
     ['the first time', { bytesAtRewrite: 0 }, 0, 'grown'],
     ['failing again and again', { failures: 4, failedAt: 1000 }, 120_999, 'failing'],
     ['failing, and time to try', { failures: 4, failedAt: 1000 }, 121_000, 'grown'],
+    ['asked for earlier', { scheduled: true, growthPercent: 0 }, 0, 'scheduled'],
+    ['asked for earlier, but not now', { scheduled: true, busy: true }, 0, 'busy'],
+    ['asked for earlier, and failing', { scheduled: true, failures: 3, failedAt: 1000 }, 60_999, 'failing'],
   ] as const) {
     test(`rewrite: ${name}`, () => expect(decideRewrite({ ...grown, ...facts }, now).because).toBe(because))
   }

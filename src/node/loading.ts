@@ -1,0 +1,297 @@
+/**
+ * Data that comes from elsewhere, acting: the snapshot file at start, DEBUG RELOAD, a full copy from our master.
+ *
+ * Databases are built aside; the data in use stays until all of it is there and right.
+ */
+import { createReadStream, existsSync, readFileSync } from 'node:fs'
+import type { Millis } from '../base/units.js'
+import { Database } from '../engine/database.js'
+import type { StreamPlace } from '../persistence/aof/encoder.js'
+import { CorruptError } from '../persistence/encoding/corrupt.js'
+import { type LoadedSnapshot, SnapshotLoader } from '../persistence/load.js'
+import type { SnapshotForm } from '../replication/payload.js'
+import { Replay } from './aof/replay.js'
+import type { NodeServer } from './server.js'
+
+/** A snapshot that our master is sending. */
+export interface IncomingSnapshot {
+  /** Answers false when the bytes are no snapshot: nothing more of it is wanted. */
+  write(bytes: Buffer): boolean
+  /** All bytes have come: puts the new data in place, or says why not. */
+  load(): LoadOutcome
+  abandon(): void
+}
+
+export interface LoadOutcome {
+  readonly refused: 'corrupt-snapshot' | 'snapshot-refused' | undefined
+  /** The database that the stream has selected. */
+  readonly db: number
+}
+
+/** DEBUG RELOAD [NOSAVE] [NOFLUSH] [MERGE]. */
+export interface ReloadOptions {
+  readonly save: boolean
+  readonly flush: boolean
+  readonly merge: boolean
+}
+
+const READ_BYTES = 256 * 1024
+
+export class Loading {
+  /** Something was restored that a master may be asked to continue. */
+  restored = false
+  lastLoad = { keys: 0, expired: 0 }
+  readonly loadingAside = false
+
+  constructor(private readonly server: NodeServer) {}
+
+  /** The files of the last run, if there are any. Throws when they cannot be used: better no start than an empty one. */
+  async loadAtStart(): Promise<void> {
+    const { config, log } = this.server
+    try {
+      if (config.flag('appendonly')) await this.#loadAof()
+      else await this.#loadRdb()
+    } catch (error) {
+      log.warning(reasonOf(error))
+      throw error
+    }
+  }
+
+  async #loadRdb(): Promise<void> {
+    const { server } = this
+    const { path } = server.snapshots
+    if (this.server.config.text('dbfilename') === '' || !existsSync(path)) return
+    const startedAt = server.clock.now()
+    server.log.notice(`Loading RDB from ${path}`)
+    // Expired keys too: who continues our stream has them, and must be told that they are gone.
+    const loaded = await this.#read(path, this.loader('replica'))
+    this.install(loaded)
+    this.#restore(loaded.replication)
+    const expired = this.#role() === 'master' ? server.expire(Number.POSITIVE_INFINITY) : 0
+    this.lastLoad = { keys: loaded.keys - expired, expired }
+    const seconds = ((server.clock.now() - startedAt) / 1000).toFixed(3)
+    server.log.notice(`Done loading RDB, keys loaded: ${loaded.keys - expired}, keys expired: ${expired}.`)
+    server.log.notice(`DB loaded from disk: ${seconds} seconds`)
+  }
+
+  async #loadAof(): Promise<void> {
+    const { server } = this
+    const { folder } = server.aof
+    const startedAt = server.clock.now()
+    folder.read()
+    if (folder.isEmpty) {
+      if (server.config.flag('aof-adopt-rdb')) await this.#loadRdb()
+      return server.aof.openAtStart()
+    }
+    const replay = new Replay(server, folder)
+    await replay.load()
+    this.#replayed(replay)
+    this.#restore(replay.place)
+    server.aof.openAtStart()
+    const seconds = ((server.clock.now() - startedAt) / 1000).toFixed(3)
+    server.log.notice(`DB loaded from append only file: ${seconds} seconds`)
+  }
+
+  #replayed(replay: Replay): void {
+    const { effects, log, engine, clock } = this.server
+    effects.dirty = 0
+    engine.dataSince = clock.wall()
+    this.lastLoad = { keys: this.#keys(), expired: 0 }
+    if (replay.failed > 0) log.warning(`${replay.failed} commands of the AOF ended in an error when they were loaded`)
+  }
+
+  /** DEBUG LOADAOF: the files replace the data. Answers why not; then the data is what it was. */
+  reloadAof(): string | undefined {
+    const { server } = this
+    const { engine, aof, scripting, clock } = server
+    const failure = aof.flushAll()
+    if (failure !== undefined) return failure
+    const before = engine.databases.map(({ table }) => table)
+    const sources = scripting.libraries.sources
+    for (const db of engine.databases) db.table = new Database(db.index, db.seed).table
+    scripting.libraries.replaceAll([], clock.now())
+    server.loading = true
+    server.recalm()
+    try {
+      aof.folder.read()
+      const replay = new Replay(server, aof.folder)
+      replay.loadNow()
+      this.#replayed(replay)
+      for (const { index } of engine.databases) server.effects.changed(index, undefined)
+    } catch (error) {
+      server.log.warning(reasonOf(error))
+      for (const [index, table] of before.entries()) engine.database(index).table = table
+      scripting.libraries.replaceAll(sources, clock.now())
+      return reasonOf(error)
+    } finally {
+      server.loading = false
+      server.recalm()
+    }
+    return undefined
+  }
+
+  #role(): 'master' | 'replica' {
+    return this.server.config.text('replicaof') === '' ? 'master' : 'replica'
+  }
+
+  /** What was loaded says where it stands in the stream: as a replica we continue there, as a master others may. */
+  #restore(place: StreamPlace | undefined): void {
+    if (place === undefined) return
+    const { repl, effects } = this.server
+    const role = this.#role()
+    repl.log.restore(place, role, this.server.newReplid())
+    if (role === 'replica') repl.stream.continueIn(Math.max(0, place.streamDb))
+    effects.refresh()
+    this.restored = true
+  }
+
+  async #read(path: string, loader: SnapshotLoader): Promise<LoadedSnapshot> {
+    try {
+      const { config } = this.server
+      const slow = config.number('key-load-delay') > 0
+      const highWaterMark = slow ? config.number('loading-process-events-interval-bytes') : READ_BYTES
+      for await (const chunk of createReadStream(path, { highWaterMark })) {
+        const before = loader.keys
+        loader.feed(chunk as Buffer)
+        await this.#linger(loader.keys - before)
+      }
+      return loader.finish()
+    } catch (error) {
+      throw new Error(`cannot load ${path}: ${reasonOf(error)}`)
+    }
+  }
+
+  /** DEBUG RELOAD: the file replaces the data, or is added to it. Answers why not. */
+  reload({ save, flush, merge }: ReloadOptions): string | undefined {
+    const failure = save ? this.server.snapshots.save() : undefined
+    if (failure !== undefined) return failure
+    try {
+      const loader = this.loader(this.server.role)
+      loader.feed(readFileSync(this.server.snapshots.path))
+      const loaded = loader.finish()
+      const failed = flush ? this.install(loaded) : this.#addTo(loaded, merge)
+      if (failed !== undefined) return failed
+      // What was saved just now is what the AOF says already.
+      if (!save || !flush) this.server.aof.dataReplaced()
+    } catch (error) {
+      return reasonOf(error)
+    }
+    return undefined
+  }
+
+  /** What our master sends is built aside; the data in use stays until all of it is there and right. */
+  receive(form: SnapshotForm): IncomingSnapshot {
+    const { server } = this
+    const size = form.kind === 'length' ? `${form.bytes} bytes` : 'streamed, with EOF'
+    server.log.notice(`MASTER <-> REPLICA sync: receiving ${size} from master`)
+    let loader: SnapshotLoader | undefined = this.loader('replica')
+    const refuse = (error: unknown): void => {
+      if (!(error instanceof CorruptError)) throw error
+      loader = undefined
+      server.log.warning(`Internal error in RDB: ${error.message}. The present data is kept.`)
+    }
+    return {
+      write(bytes) {
+        try {
+          loader?.feed(bytes)
+        } catch (error) {
+          refuse(error)
+        }
+        return loader !== undefined
+      },
+      load: () => {
+        server.log.notice('MASTER <-> REPLICA sync: Loading DB in memory')
+        let loaded: LoadedSnapshot | undefined
+        try {
+          loaded = loader?.finish()
+        } catch (error) {
+          refuse(error)
+        }
+        if (loaded === undefined) return { refused: 'corrupt-snapshot', db: 0 }
+        if (loaded.keys === 0 && server.config.flag('refuse-empty-master') && this.#keys() > 0) {
+          server.log.warning('The master has no data and we have some: refused (refuse-empty-master)')
+          return { refused: 'snapshot-refused', db: 0 }
+        }
+        this.install(loaded)
+        server.aof.dataReplaced()
+        server.log.notice('MASTER <-> REPLICA sync: Finished with success')
+        return { refused: undefined, db: Math.max(0, loaded.replication?.streamDb ?? 0) }
+      },
+      abandon() {
+        loader = undefined
+      },
+    }
+  }
+
+  #keys(): number {
+    return this.server.engine.databases.reduce((sum, { size }) => sum + size, 0)
+  }
+
+  loader(role: 'master' | 'replica'): SnapshotLoader {
+    const { engine, config, clock } = this.server
+    return new SnapshotLoader(engine.settings, {
+      seeds: engine.databases.map(({ seed }) => seed),
+      role,
+      now: clock.wall(),
+      verifyChecksum: config.flag('rdbchecksum'),
+    })
+  }
+
+  /** Keys and libraries that are there already are an error, or replaced (`merge`). */
+  #addTo({ databases, functions }: LoadedSnapshot, merge: boolean): string | undefined {
+    const { engine, effects, waiting, scripting, clock } = this.server
+    for (const { index, table } of databases) {
+      const present = engine.database(index)
+      for (let slot = 0; !merge && slot < table.slotEnd; slot++) {
+        const key = table.keyAt(slot)
+        if (key !== undefined && present.get(key) !== undefined) return `the key '${key}' is there already`
+      }
+    }
+    const failed = scripting.libraries.restore(functions, merge ? 'replace' : 'append', clock.now())
+    if (failed !== undefined) return failed.error
+    for (const { index, table } of databases) {
+      for (let slot = 0; slot < table.slotEnd; slot++) {
+        const key = table.keyAt(slot)
+        if (key === undefined) continue
+        effects.beforeChange(index, key)
+        engine.database(index).load(key, table.valueAt(slot), table.expireAt(slot))
+      }
+      effects.changed(index, undefined)
+    }
+    waiting.allReady()
+    return undefined
+  }
+
+  /** Throws CorruptError, with nothing changed, when the code of its functions cannot be loaded. */
+  install(loaded: LoadedSnapshot): undefined {
+    const { engine, effects, waiting, scripting, clock } = this.server
+    const failed = scripting.libraries.replaceAll(loaded.functions, clock.now())
+    if (failed !== undefined) throw new CorruptError('bad-function', failed.error)
+    for (const fresh of loaded.databases) {
+      engine.database(fresh.index).table = fresh.table
+      effects.changed(fresh.index, undefined)
+    }
+    engine.dataSince = clock.wall()
+    this.lastLoad = { keys: loaded.keys, expired: loaded.expiredKeys }
+    effects.dirty = 0
+    waiting.allReady()
+  }
+
+  /** For tests of what happens meanwhile: so many microseconds per key. */
+  #linger(keys: number): Promise<void> {
+    const micros = this.server.config.number('key-load-delay') * keys
+    return micros > 0 ? this.#pause(micros / 1000) : nextTurn()
+  }
+
+  #pause(ms: Millis): Promise<void> {
+    return new Promise(done => this.server.clock.after(ms, done))
+  }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise(done => setImmediate(done))
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
