@@ -14,6 +14,7 @@ import type { ReplyWriter } from '../resp/reply.js'
 import type { Database } from './database.js'
 import type { Engine } from './engine.js'
 import type { Blocked, Caller, EngineHost, NotifyClass } from './host.js'
+import { Scales } from './memory.js'
 import { WRONG_TYPE } from './refusal.js'
 import type { EngineSettings } from './settings.js'
 import { HashValue } from './types/hash.js'
@@ -33,6 +34,8 @@ export class Call {
   effects: (readonly Bytes[])[] | undefined
   readonly host: EngineHost
   readonly settings: EngineSettings
+  /** What is changed in its place is weighed again at the end. */
+  readonly scales = new Scales()
 
   constructor(
     readonly engine: Engine,
@@ -82,7 +85,9 @@ export class Call {
     if (slot < 0) return undefined
     this.host.beforeChange(this.db.index, key)
     this.engine.noteAccess(this.db.table, slot, this.now)
-    return this.db.table.valueAt(slot)
+    const value = this.db.table.valueAt(slot)
+    if (typeof value !== 'string' && !Buffer.isBuffer(value)) this.scales.put(this.db.table, value)
+    return value
   }
 
   readString(key: Bytes): StringValue | undefined {
@@ -138,6 +143,7 @@ export class Call {
   /** Adds a key that is not there. */
   add<V extends Value>(key: Bytes, value: V): V {
     const slot = this.db.table.add(key, value)
+    if (typeof value !== 'string' && !Buffer.isBuffer(value)) this.scales.put(this.db.table, value)
     this.engine.noteCreation(this.db.table, slot, this.now)
     this.host.notify('n', 'new', this.db.index, key)
     if (mayBeWaitedFor(value)) this.host.ready(this.db.index, key)
@@ -153,7 +159,9 @@ export class Call {
       return
     }
     this.host.beforeChange(this.db.index, key)
+    if (this.settings.lazyfreeLazyServerDel) this.engine.noteLazyFree(table.valueAt(slot))
     table.setValueAt(slot, value)
+    if (typeof value !== 'string' && !Buffer.isBuffer(value)) this.scales.put(table, value)
     this.engine.noteAccess(table, slot, this.now)
     if (!keepExpiry) table.setExpireAt(slot, 0)
     if (mayBeWaitedFor(value)) this.host.ready(this.db.index, key)
@@ -166,11 +174,14 @@ export class Call {
   }
 
   /** Removes a key; answers whether it was there. */
-  remove(key: Bytes): boolean {
-    if (this.find(key) < 0) return false
+  remove(key: Bytes, lazy = false): boolean {
+    const slot = this.find(key)
+    if (slot < 0) return false
     this.host.beforeChange(this.db.index, key)
+    const value = this.db.table.valueAt(slot)
     // Who reads a stream with a group and waits must hear that it is gone.
-    if (this.db.get(key) instanceof StreamValue) this.host.ready(this.db.index, key)
+    if (value instanceof StreamValue) this.host.ready(this.db.index, key)
+    if (lazy) this.engine.noteLazyFree(value)
     return this.db.table.delete(key)
   }
 

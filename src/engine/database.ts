@@ -6,7 +6,11 @@
  */
 import type { Bytes, UnixMillis } from '../base/units.js'
 import { HashTable } from './hash-table.js'
+import { entryBytes } from './memory.js'
 import type { Value } from './value.js'
+
+/** A moment of the wall clock. */
+const EXPIRY = 8
 
 export class Database {
   table: HashTable<Value>
@@ -15,7 +19,7 @@ export class Database {
     readonly index: number,
     readonly seed: number,
   ) {
-    this.table = new HashTable(seed)
+    this.table = new HashTable(seed, entryBytes)
   }
 
   get size(): number {
@@ -25,6 +29,11 @@ export class Database {
   /** Keys with an expiry. */
   get volatileSize(): number {
     return this.table.volatileSize
+  }
+
+  /** Bytes of all keys and values. */
+  get weight(): number {
+    return this.table.weight + this.table.volatileSize * EXPIRY
   }
 
   /** The value as it is, expired or not. */
@@ -51,7 +60,7 @@ export class Database {
   /** Empties the database at once; the answered table is nobody's any more. */
   clear(): HashTable<Value> {
     const old = this.table
-    this.table = new HashTable(this.seed)
+    this.table = new HashTable(this.seed, entryBytes)
     return old
   }
 }

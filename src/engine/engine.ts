@@ -22,7 +22,7 @@ import { Refusal } from './refusal.js'
 import { defaultSettings, type EngineSettings } from './settings.js'
 import { seedMembers } from './types/members.js'
 import { StreamValue } from './types/stream.js'
-import type { Value } from './value.js'
+import { freeingEffort, type Value } from './value.js'
 
 export interface EngineOptions {
   readonly databases?: number
@@ -37,6 +37,8 @@ export interface EngineStats {
   misses: number
   expired: number
   evicted: number
+  /** Values and keys given up lazily: what Redis would have handed to its background thread. */
+  lazyfreed: number
 }
 
 export class Engine {
@@ -44,7 +46,7 @@ export class Engine {
   dataSince: UnixMillis = 0
   readonly databases: Database[]
   readonly settings: EngineSettings = defaultSettings()
-  readonly stats: EngineStats = { hits: 0, misses: 0, expired: 0, evicted: 0 }
+  readonly stats: EngineStats = { hits: 0, misses: 0, expired: 0, evicted: 0, lazyfreed: 0 }
   readonly random: () => number
   /** A replica leaves expired keys in place until its master deletes them; clients do not see them meanwhile. */
   isReplica = false
@@ -139,11 +141,19 @@ export class Engine {
   }
 
   #finish(call: Call, args: readonly Bytes[]): void {
+    call.scales.settle()
     if (call.dirty > 0) {
       if (call.effects === undefined) this.host.propagate(call.db.index, args)
       else for (const effect of call.effects) this.host.propagate(call.db.index, effect)
     }
     this.#idleCall = call
+  }
+
+  /** Bytes of all keys and values. */
+  get dataBytes(): number {
+    let bytes = 0
+    for (const db of this.databases) bytes += db.weight
+    return bytes
   }
 
   // ── Expiry ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,8 +197,10 @@ export class Engine {
   /** What nobody asked for: replicas and watchers hear of it as of a deletion. */
   #removeByItself(db: Database, key: Bytes, lazy: boolean): void {
     this.host.beforeChange(db.index, key)
-    if (db.get(key) instanceof StreamValue) this.host.ready(db.index, key)
+    const value = db.get(key)
+    if (value instanceof StreamValue) this.host.ready(db.index, key)
     db.table.delete(key)
+    if (lazy && value !== undefined) this.noteLazyFree(value)
     this.host.propagate(db.index, [lazy ? 'UNLINK' : 'DEL', key])
     this.host.changed(db.index, key, true)
   }
@@ -256,17 +268,28 @@ export class Engine {
 
   // ── Whole databases ───────────────────────────────────────────────────────────────────────────────────────────────
 
+  /**
+   * Nobody holds this value any more, and nobody waits until it is gone: V8 finds big things piece by piece, whoever let go
+   * of them, so giving up lazily and at once are the same to us. Counted is what Redis finds worth its background thread.
+   */
+  noteLazyFree(value: Value): void {
+    if (typeof value !== 'string' && freeingEffort(value, this.settings) > LAZY_EFFORT) this.stats.lazyfreed++
+  }
+
   /** Empties one database, or all of them, without propagating; answers how many keys there were. */
-  flush(index?: number): number {
+  flush(index?: number, lazy = false): number {
     let removed = 0
     for (const db of index === undefined ? this.databases : [this.database(index)]) {
       removed += db.size
-      db.clear()
-      this.host.changed(db.index, undefined)
+      this.host.replaced(db.index, db.clear())
     }
+    if (lazy) this.stats.lazyfreed += removed
     return removed
   }
 }
+
+/** Elements up to which Redis frees a value at once. */
+const LAZY_EFFORT = 64
 
 /** Where a new key's access counter starts, so that it is not the first to be evicted. */
 const LFU_INITIAL = 5

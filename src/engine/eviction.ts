@@ -15,9 +15,6 @@ export type EvictionPolicy =
   | 'allkeys-lfu'
   | 'allkeys-random'
 
-/** Drawing among all slots when few keys can expire: after so many misses per sample, take what was found. */
-const TRIES_PER_SAMPLE = 64
-
 export interface Victim {
   readonly db: Database
   readonly key: Bytes
@@ -34,7 +31,8 @@ export function findVictim(
   const volatile = policy.startsWith('volatile')
   for (const db of engine.databases) {
     if ((volatile ? db.volatileSize : db.size) === 0) continue
-    for (const slot of draw(engine, db, volatile, policy.endsWith('random') ? 1 : samples)) {
+    for (let drawn = policy.endsWith('random') ? 1 : samples; drawn > 0; drawn--) {
+      const slot = volatile ? db.table.randomVolatileSlot(engine.random) : db.table.randomSlot(engine.random)
       const score = dispensability(engine, db, slot, policy, now)
       if (score <= highest) continue
       highest = score
@@ -42,19 +40,6 @@ export function findVictim(
     }
   }
   return victim
-}
-
-function draw(engine: Engine, { table }: Database, volatile: boolean, samples: number): number[] {
-  const slots: number[] = []
-  for (let tries = samples * TRIES_PER_SAMPLE; tries > 0 && slots.length < samples; tries--) {
-    const slot = table.randomSlot(engine.random)
-    if (!volatile || table.expireAt(slot) !== 0) slots.push(slot)
-  }
-  if (slots.length > 0 || !volatile) return slots
-  // Too few can expire to be met by chance: take the first that does.
-  for (let slot = 0; slot < table.slotEnd; slot++)
-    if (table.keyAt(slot) !== undefined && table.expireAt(slot) !== 0) return [slot]
-  return []
 }
 
 function dispensability(

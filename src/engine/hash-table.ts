@@ -43,9 +43,12 @@ interface Page<V> {
 
 export class HashTable<V> {
   size = 0
+  /** What all entries weigh; who changes a value in its place adds the difference. */
+  weight = 0
   /** Entries with an expiry. */
   volatileSize = 0
   readonly #seed: number
+  readonly #weigh: (key: Bytes, value: V) => number
   readonly #pages: Page<V>[] = []
   /** Pages that may have a free slot. */
   readonly #roomy: number[] = []
@@ -59,9 +62,10 @@ export class HashTable<V> {
   #nextMask = -1
   #moved = 0
 
-  /** `seed` makes collisions unforeseeable. */
-  constructor(seed: number) {
+  /** `seed` makes collisions unforeseeable; `weigh` says what an entry adds to the weight. */
+  constructor(seed: number, weigh: (key: Bytes, value: V) => number = weightless) {
     this.#seed = seed
+    this.#weigh = weigh
     this.#buckets = new Int32Array(FIRST_BUCKETS)
     this.#mask = FIRST_BUCKETS - 1
   }
@@ -122,7 +126,11 @@ export class HashTable<V> {
   }
 
   setValueAt(slot: number, value: V): void {
-    ;(this.#pages[slot >> PAGE_BITS] as Page<V>).values[slot & PAGE_MASK] = value
+    const { keys, values } = this.#pages[slot >> PAGE_BITS] as Page<V>
+    const at = slot & PAGE_MASK
+    const key = keys[at] as Bytes
+    this.weight += this.#weigh(key, value) - this.#weigh(key, values[at] as V)
+    values[at] = value
   }
 
   /** When the entry expires, in Unix milliseconds; 0 when it does not. */
@@ -223,6 +231,18 @@ export class HashTable<V> {
       const page = this.#pages[index] as Page<V>
       if (wanted < page.count) return (index << PAGE_BITS) | nthUsed(page, wanted)
       wanted -= page.count
+    }
+    return -1
+  }
+
+  /** The slot of some entry that expires, every one as likely as the others; -1 when none does. */
+  randomVolatileSlot(random: () => number): number {
+    let wanted = Math.floor(random() * this.volatileSize)
+    for (let index = 0; index < this.#pages.length; index++) {
+      const { expires, volatile, used } = this.#pages[index] as Page<V>
+      if (expires !== undefined && wanted < volatile)
+        for (let at = 0; at < used; at++) if (expires[at] !== 0 && wanted-- === 0) return (index << PAGE_BITS) | at
+      wanted -= volatile
     }
     return -1
   }
@@ -365,6 +385,7 @@ export class HashTable<V> {
     buckets[index] = slot + 1
     page.count++
     this.size++
+    this.weight += this.#weigh(key, value)
     return slot
   }
 
@@ -428,6 +449,7 @@ export class HashTable<V> {
     const page = this.#pages[index] as Page<V>
     const at = slot & PAGE_MASK
     if (page.expires !== undefined) this.setExpireAt(slot, 0)
+    this.weight -= this.#weigh(page.keys[at] as Bytes, page.values[at] as V)
     page.keys[at] = undefined
     page.values[at] = undefined
     page.count--
@@ -440,6 +462,10 @@ export class HashTable<V> {
     }
     if (wasFull && index >= this.#frozenPages) this.#roomy.push(index)
   }
+}
+
+function weightless(): number {
+  return 0
 }
 
 /** A 32-bit hash of the bytes (the mixing step of MurmurHash2, byte by byte); the seed comes from outside. */

@@ -4,6 +4,8 @@
  */
 import type { Bytes, UnixMillis } from '../base/units.js'
 import type { ReplyWriter } from '../resp/reply.js'
+import type { HashTable } from './hash-table.js'
+import type { Value } from './value.js'
 
 /** On whose behalf a command runs. The node's session implements this; the engine may change `db`. */
 export interface Caller {
@@ -30,6 +32,8 @@ export interface EngineHost {
    * `byItself`: nobody asked for it, the key expired or was evicted.
    */
   changed(db: number, key: Bytes | undefined, byItself?: boolean): void
+  /** Another table was put into a database, perhaps an empty one; `before` is the one that was there. */
+  replaced(db: number, before: HashTable<Value>): void
   /** Something arrived at a key that blocked clients may wait for; `key` undefined: perhaps at any of this database. */
   ready(db: number, key: Bytes | undefined): void
   notify(type: NotifyClass, event: string, db: number, key: Bytes): void

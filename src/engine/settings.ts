@@ -16,6 +16,8 @@ export interface EngineSettings {
   protoMaxBulkLen: number
   /** True when the eviction policy counts accesses (LFU) instead of noting their time (LRU). */
   lfu: boolean
+  /** Small integers may stand under several keys, as OBJECT REFCOUNT tells. */
+  sharesIntegers: boolean
   lfuLogFactor: number
   lfuDecayTime: number
   lazyfreeLazyEviction: boolean
@@ -38,6 +40,7 @@ export function defaultSettings(): EngineSettings {
     hllSparseMaxBytes: 3000,
     protoMaxBulkLen: 512 * 1024 * 1024,
     lfu: false,
+    sharesIntegers: true,
     lfuLogFactor: 10,
     lfuDecayTime: 1,
     lazyfreeLazyEviction: false,

@@ -19,6 +19,8 @@ export type Value = StringValue | Collection
 /** Redis' names, as TYPE answers them. */
 export type TypeName = 'string' | Collection['type']
 
+/** A node of Redis' lists, by default. */
+const LIST_NODE_BYTES = 8192
 /** Up to this length Redis puts a string and its object into one allocation. */
 const EMBSTR_BYTES = 44
 
@@ -44,8 +46,24 @@ export function copyOf(value: Value, settings: EngineSettings): Value {
   return value.type === 'set' || value.type === 'zset' ? value.copy(settings) : value.copy()
 }
 
-/** Elements of a collection, 1 for a string: what freeing it costs. */
+/** Elements of a collection, 1 for a string. */
 export function elementsOf(value: Value): number {
   if (isString(value)) return 1
   return value.type === 'list' || value.type === 'stream' ? value.length : value.size
+}
+
+/** How many allocations Redis would have to free: packed collections are one. */
+export function freeingEffort(value: Value, settings: EngineSettings): number {
+  if (isString(value)) return 1
+  switch (value.type) {
+    case 'list':
+      return Math.ceil(value.weight / LIST_NODE_BYTES)
+    case 'stream': {
+      const nodes = Math.ceil(value.length / Math.max(1, settings.streamNodeMaxEntries))
+      const [group] = value.groups.values()
+      return group === undefined ? nodes : nodes + value.groups.size * (1 + group.pending.size)
+    }
+    default:
+      return value.encoding === 'listpack' || value.encoding === 'intset' ? 1 : value.size
+  }
 }

@@ -83,7 +83,8 @@ export class Dispatcher {
     const spec = this.resolve(args)
     if (spec === undefined) return this.#unknown(session, args)
     if (!checkArity(spec, args.length)) return this.reject(session, spec, arityError(spec))
-    if (session.plain && this.calm && (this.#gates[spec.id] as number) < Refusal.alwaysAsk) {
+    const calm = this.calm && this.server.memory.fits
+    if (session.plain && calm && (this.#gates[spec.id] as number) < Refusal.alwaysAsk) {
       return this.#callAndSettle(session, spec, args)
     }
     this.#processSpecial(session, spec, args)
@@ -96,6 +97,7 @@ export class Dispatcher {
 
   #admit(session: Session, spec: CommandSpec, args: readonly Bytes[]): void {
     const { server } = this
+    if (!server.memory.fits) server.memory.relieve()
     const refusal = allows(server, session, spec, this.gateOf(spec), args)
     if (refusal !== undefined) return this.reject(session, spec, refusal)
     if (server.pause.holds(session, spec, this.gateOf(spec))) return server.pause.park(session, args)

@@ -5,7 +5,9 @@
  * Everything is called on the hot path, so each report first asks whether anybody wants it.
  */
 import type { Bytes } from '../base/units.js'
+import type { HashTable } from '../engine/hash-table.js'
 import type { EngineHost, NotifyClass } from '../engine/host.js'
+import type { Value } from '../engine/value.js'
 import type { PropagatedCommand } from '../replication/stream.js'
 import type { NodeServer } from './server.js'
 
@@ -96,6 +98,12 @@ export class Effects implements EngineHost {
     const { watches, tracking } = this.server
     if (!watches.none) watches.touch(db, key)
     if (!tracking.none) tracking.changed(key, byItself)
+  }
+
+  replaced(db: number, before: HashTable<Value>): void {
+    const { watches, tracking, clock } = this.server
+    if (!watches.none) watches.replaced(db, before, clock.wall())
+    if (!tracking.none) tracking.changed(undefined, false)
   }
 
   ready(db: number, key: Bytes | undefined): void {

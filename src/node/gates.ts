@@ -35,6 +35,7 @@ const mayReplicate = new Set('publish spublish pfcount eval evalsha fcall script
 const whileSubscribed = new Set(
   'subscribe unsubscribe psubscribe punsubscribe ssubscribe sunsubscribe ping quit reset'.split(' '),
 )
+const endsTransaction = new Set(['exec', 'discard', 'quit', 'reset'])
 const protectedCommands = new Set(['debug', 'module|load', 'module|loadex', 'module|unload'])
 
 export function gatesOf(spec: CommandSpec): Gate {
@@ -95,7 +96,7 @@ export function allows(
   const denied = server.acl.mayRun(session, spec, args)
   if (denied !== undefined) return denied
 
-  if ((all.any & bit.denyOutOfMemory) !== 0 && server.outOfMemory()) {
+  if (server.memory.relief === 'full' && needsMemory(session, spec, all.any)) {
     return "OOM command not allowed when used memory > 'maxmemory'."
   }
   if (writes && server.diskError !== undefined && server.role === 'master') return `MISCONF ${server.diskError}`
@@ -115,6 +116,12 @@ export function allows(
     return "ERR Replica can't interact with the keyspace"
   }
   return undefined
+}
+
+/** Whatever is queued takes memory until EXEC; what ends the transaction takes none. */
+function needsMemory(session: Session, spec: CommandSpec, gate: Gate): boolean {
+  if ((gate & bit.denyOutOfMemory) !== 0) return true
+  return session.transaction !== undefined && !endsTransaction.has(spec.name)
 }
 
 function mayRunWhileBusy(spec: CommandSpec, gate: Gate, args: readonly Bytes[]): boolean {

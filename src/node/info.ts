@@ -115,21 +115,26 @@ function clientsSection(server: NodeServer): Line[] {
 
 function memorySection(server: NodeServer): Line[] {
   const memory = process.memoryUsage()
-  const used = server.usedMemory()
-  const backlog = server.repl.log.backlog?.heldBytes ?? 0
+  const account = server.memory
+  const { usedBytes: used, peakBytes: peak, clients, backlogBytes: backlog, replicaBytes } = account
+  const overhead = account.overheadBytes
+  const dataset = used - overhead
   const maxmemory = server.config.number('maxmemory')
   return [
     `used_memory:${used}`,
     `used_memory_human:${human(used)}`,
     `used_memory_rss:${memory.rss}`,
     `used_memory_rss_human:${human(memory.rss)}`,
-    `used_memory_peak:${server.peakMemory}`,
-    `used_memory_peak_human:${human(server.peakMemory)}`,
-    `used_memory_peak_perc:${((used / Math.max(1, server.peakMemory)) * 100).toFixed(2)}%`,
-    'used_memory_overhead:0',
-    `used_memory_startup:${server.startupMemory}`,
-    `used_memory_dataset:${Math.max(0, used - server.startupMemory)}`,
-    'used_memory_dataset_perc:100.00%',
+    `used_memory_peak:${peak}`,
+    `used_memory_peak_human:${human(peak)}`,
+    `used_memory_peak_perc:${((used / peak) * 100).toFixed(2)}%`,
+    `used_memory_overhead:${overhead}`,
+    `used_memory_startup:${account.startupBytes}`,
+    `used_memory_dataset:${dataset}`,
+    `used_memory_dataset_perc:${((dataset / (used - account.startupBytes)) * 100).toFixed(2)}%`,
+    // Ours: what V8 holds, garbage and code included.
+    `used_memory_heap:${memory.heapUsed + memory.external}`,
+    `used_memory_heap_limit:${account.heapLimit}`,
     `total_system_memory:${os.totalmem()}`,
     `total_system_memory_human:${human(os.totalmem())}`,
     `used_memory_lua:${server.scripting.scripts.usedBytes}`,
@@ -148,17 +153,17 @@ function memorySection(server: NodeServer): Line[] {
     `maxmemory_policy:${server.config.text('maxmemory-policy')}`,
     `mem_fragmentation_ratio:${(memory.rss / Math.max(1, used)).toFixed(2)}`,
     `mem_fragmentation_bytes:${Math.max(0, memory.rss - used)}`,
-    'mem_not_counted_for_evict:0',
-    `mem_replication_backlog:${backlog}`,
+    `mem_not_counted_for_evict:${replicaBytes}`,
+    `mem_replication_backlog:${backlog - replicaBytes}`,
     `mem_total_replication_buffers:${backlog}`,
-    `mem_clients_slaves:0`,
-    `mem_clients_normal:0`,
+    `mem_clients_slaves:${replicaBytes + clients.replicas}`,
+    `mem_clients_normal:${clients.normal}`,
     'mem_cluster_links:0',
     `mem_aof_buffer:${server.aof.writer?.bufferedBytes ?? 0}`,
     'mem_allocator:v8',
     'active_defrag_running:0',
     'lazyfree_pending_objects:0',
-    'lazyfreed_objects:0',
+    `lazyfreed_objects:${server.engine.stats.lazyfreed}`,
   ]
 }
 
@@ -212,6 +217,7 @@ function appendOnlyLines({ aof }: NodeServer): Line[] {
 
 function statsSection(server: NodeServer): Line[] {
   const { stats, engine } = server
+  const exceeded = server.memory.exceeded(server.clock.now())
   return [
     `total_connections_received:${stats.connectionsReceived}`,
     `total_commands_processed:${stats.totalCommands}`,
@@ -234,8 +240,8 @@ function statsSection(server: NodeServer): Line[] {
     'expire_cycle_cpu_milliseconds:0',
     `evicted_keys:${engine.stats.evicted}`,
     'evicted_clients:0',
-    'total_eviction_exceeded_time:0',
-    'current_eviction_exceeded_time:0',
+    `total_eviction_exceeded_time:${exceeded.total}`,
+    `current_eviction_exceeded_time:${exceeded.current}`,
     `keyspace_hits:${engine.stats.hits}`,
     `keyspace_misses:${engine.stats.misses}`,
     `pubsub_channels:${server.pubsub.count('channel')}`,

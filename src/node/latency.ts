@@ -2,7 +2,7 @@
  * Where time went, asked in two ways.
  *
  * Events: whatever blocked the server for `latency-monitor-threshold` milliseconds or more, one series per kind of
- * event (`command`, `fast-command`, `expire-cycle`), at most one sample a second and 160 a series.
+ * event (`command`, `fast-command`, `expire-cycle`, `eviction-cycle`), at most one sample a second and 160 a series.
  *
  * Histograms: how long each command took, with an error below one percent, from a nanosecond to a second. Kept
  * while `latency-tracking` is on, and only for commands that were called.
@@ -21,7 +21,7 @@ const CELLS = 24 * STEPS
 /** The first and smallest limit that LATENCY HISTOGRAM shows; each further one is twice as high. */
 const FIRST_LIMIT = 1024
 
-export type LatencyEvent = 'command' | 'fast-command' | 'expire-cycle'
+export type LatencyEvent = 'command' | 'fast-command' | 'expire-cycle' | 'eviction-cycle'
 
 export interface LatencySample {
   readonly unixSeconds: number

@@ -142,7 +142,7 @@ export class Scripting implements ScriptHost {
       killed: false,
       killedBy: undefined,
     }
-    this.#current = { run, caller, args, now: clock.wall(), outOfMemory: this.server.outOfMemory() }
+    this.#current = { run, caller, args, now: clock.wall(), outOfMemory: this.server.memory.relief === 'full' }
     const client = this.#scriptClient()
     client.db = caller.db
     start(run)
@@ -162,7 +162,7 @@ export class Scripting implements ScriptHost {
     if (caller.origin === 'master') return undefined
     if (server.masterDown() && flags?.allowStale !== true) return text.masterDown
     if (flags === undefined) return undefined
-    if (!flags.allowOom && server.outOfMemory()) {
+    if (!flags.allowOom && server.memory.relief === 'full') {
       return "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'"
     }
     if (flags.noWrites) return undefined

@@ -23,6 +23,7 @@ import { aclCommands } from './commands/acl.js'
 import { connectionCommands } from './commands/connection.js'
 import { debugCommands } from './commands/debug.js'
 import { latencyCommands } from './commands/latency.js'
+import { memoryCommands } from './commands/memory.js'
 import { payloadCommands } from './commands/payload.js'
 import { persistenceCommands } from './commands/persistence.js'
 import { pubsubCommands } from './commands/pubsub.js'
@@ -43,6 +44,7 @@ import { Follower } from './follower.js'
 import { Latency } from './latency.js'
 import { Loading } from './loading.js'
 import type { LogLevel, NodeLog } from './log.js'
+import { Memory } from './memory.js'
 import { NodeMetrics } from './metrics.js'
 import { Pauses } from './pause.js'
 import { PubSub } from './pubsub.js'
@@ -72,6 +74,7 @@ export class NodeServer {
   readonly config: Config
   readonly configFile: string | undefined
   readonly stats = new Stats()
+  readonly memory = new Memory(this)
   readonly slowlog = new Slowlog()
   readonly latency = new Latency(() => Math.floor(this.clock.wall() / 1000))
   readonly effects: Effects
@@ -101,8 +104,6 @@ export class NodeServer {
   loading = false
   /** Commands slower than this are remembered. */
   slowMicros = 10_000
-  peakMemory = 0
-  readonly startupMemory: number
   readonly #users: Loaded['users']
   readonly #timers: (() => void)[] = []
   #sentByGone = 0
@@ -126,7 +127,6 @@ export class NodeServer {
     })
     this.effects = new Effects(this)
     this.engine = new Engine(this.effects, { databases: this.config.number('databases'), random: Math.random })
-    this.startupMemory = process.memoryUsage().heapUsed
     this.clients = new Clients(this)
     this.watches = new Watches(this.engine)
     this.waiting = new WaitingClients(this)
@@ -146,6 +146,7 @@ export class NodeServer {
         aclCommands,
         serverCommands,
         latencyCommands,
+        memoryCommands,
         trackingCommands,
         tableCommands,
         debugCommands,
@@ -211,6 +212,7 @@ export class NodeServer {
     for (const cancel of this.#timers) cancel()
     this.#timers.length = 0
     this.follower?.stop('shutdown')
+    this.memory.stop()
     this.metrics.close()
     this.snapshots.stop()
     this.aof.close()
@@ -345,6 +347,7 @@ export class NodeServer {
   #roleChanged(): void {
     this.engine.isReplica = this.follower !== undefined
     this.log.role = this.follower === undefined ? 'M' : 'S'
+    this.memory.limitChanged()
     this.recalm()
   }
 
@@ -370,7 +373,6 @@ export class NodeServer {
       !pause.active &&
       this.diskError === undefined &&
       this.monitors.size === 0 &&
-      config.number('maxmemory') === 0 &&
       config.number('min-replicas-to-write') === 0
   }
 
@@ -388,19 +390,6 @@ export class NodeServer {
     const wanted = this.config.number('min-replicas-to-write')
     if (wanted === 0 || this.role !== 'master' || this.config.number('min-replicas-max-lag') === 0) return false
     return this.repl.replicas.countGood(this.clock.now()) < wanted
-  }
-
-  outOfMemory(): boolean {
-    const limit = this.config.number('maxmemory')
-    if (limit === 0 || (this.follower !== undefined && this.config.flag('replica-ignore-maxmemory'))) return false
-    return this.usedMemory() > limit
-  }
-
-  usedMemory(): number {
-    const memory = process.memoryUsage()
-    const used = memory.heapUsed + memory.external
-    this.peakMemory = Math.max(this.peakMemory, used)
-    return used
   }
 
   refusesProtected(session: Session, spec: CommandSpec): Bytes | undefined {
@@ -494,7 +483,7 @@ export class NodeServer {
     const now = this.clock.now()
     this.stats.outputBytes = this.sentBytes()
     this.stats.sample(now)
-    this.usedMemory()
+    this.memory.tick()
     if (!this.loading) this.follower?.handle({ type: 'tick' })
     this.repl.tick()
     this.clients.tick(now)

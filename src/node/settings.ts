@@ -28,6 +28,7 @@ const numbers: readonly (readonly [DirectiveName, SettingOf<number>])[] = [
 ]
 
 const flags: readonly (readonly [DirectiveName, SettingOf<boolean>])[] = [
+  ['lazyfree-lazy-eviction', 'lazyfreeLazyEviction'],
   ['lazyfree-lazy-expire', 'lazyfreeLazyExpire'],
   ['lazyfree-lazy-server-del', 'lazyfreeLazyServerDel'],
   ['lazyfree-lazy-user-del', 'lazyfreeLazyUserDel'],
@@ -62,9 +63,14 @@ export function applySettings(server: NodeServer): void {
       engine.settings[setting] = config.flag(name)
     })
   }
-  watch('maxmemory-policy', () => {
-    engine.settings.lfu = config.text('maxmemory-policy').endsWith('lfu')
-  })
+  const memoryChanged = () => {
+    const policy = config.text('maxmemory-policy')
+    engine.settings.lfu = policy.endsWith('lfu')
+    // The stamps are notes about one key: a value under several keys could not have them.
+    engine.settings.sharesIntegers = config.number('maxmemory') === 0 || !/l[rf]u$/.test(policy)
+    server.memory.limitChanged()
+  }
+  for (const name of ['maxmemory', 'maxmemory-policy', 'replica-ignore-maxmemory'] as const) watch(name, memoryChanged)
   for (const name of replicationOptions) {
     watch(name, () => {
       server.repl.replicas.options = server.repl.readOptions()
@@ -75,7 +81,7 @@ export function applySettings(server: NodeServer): void {
     server.repl.replicas.options = server.repl.readOptions()
   })
   watch('repl-backlog-size', () => server.repl.log.resize(config.number('repl-backlog-size')))
-  for (const name of ['maxmemory', 'min-replicas-to-write'] as const) watch(name, () => server.recalm())
+  watch('min-replicas-to-write', () => server.recalm())
   watch('notify-keyspace-events', () => server.effects.setEvents(config.text('notify-keyspace-events')))
   watch('slowlog-log-slower-than', () => {
     const micros = config.number('slowlog-log-slower-than')

@@ -383,7 +383,7 @@ export class Snapshots {
     const options: SnapshotOptions = {
       redisVersion: server.version,
       now: server.clock.wall(),
-      usedMemory: server.usedMemory(),
+      usedMemory: server.memory.usedBytes,
       replication:
         backlog === undefined ? undefined : { replid: history.replid, offset: history.offset, streamDb: repl.streamDb },
       isAofBase: false,

@@ -6,6 +6,8 @@
  */
 import type { Bytes, UnixMillis } from '../base/units.js'
 import type { Engine } from '../engine/engine.js'
+import type { HashTable } from '../engine/hash-table.js'
+import type { Value } from '../engine/value.js'
 import type { Session } from './session.js'
 
 export class Watches {
@@ -72,8 +74,22 @@ export class Watches {
     for (const sessions of keys.values()) for (const session of sessions) session.watchBroken = true
   }
 
-  /** The whole data set was replaced. */
-  touchAll(): void {
-    for (const db of this.#sessions.keys()) this.touch(db, undefined)
+  /**
+   * Another table is in place of `before`: keys that were in neither have not changed. Expired ones count as missing, unless
+   * they were alive when they were watched.
+   */
+  replaced(db: number, before: HashTable<Value>, now: UnixMillis): void {
+    const { table } = this.engine.database(db)
+    for (const [key, sessions] of this.#sessions.get(db) ?? []) {
+      const existed = before.has(key)
+      if (!existed && !table.has(key)) continue
+      const alive = table.has(key) && !this.#isExpired(db, key, now)
+      for (const session of sessions) {
+        const watched = session.watched.find(one => one.db === db && one.key === key)
+        if (watched === undefined) continue
+        if (!alive && (watched.expired || !existed)) watched.expired = table.has(key)
+        else session.watchBroken = true
+      }
+    }
   }
 }

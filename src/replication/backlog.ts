@@ -79,6 +79,14 @@ export class Backlog implements BacklogRange {
     return held
   }
 
+  /** Of these, bytes that are older than anybody may ask for: readers that are behind have pinned them. */
+  get pinnedBytes(): number {
+    const { firstOffset } = this
+    let pinned = 0
+    for (const block of this.#blocks) if (block.from + block.used <= firstOffset) pinned += block.bytes.length
+    return pinned
+  }
+
   /** Copies `bytes`: the caller may reuse them. */
   append(bytes: Uint8Array): void {
     let at = 0

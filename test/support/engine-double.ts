@@ -57,6 +57,8 @@ export class EngineDouble implements EngineHost {
 
   changed(): void {}
 
+  replaced(): void {}
+
   ready(_db: number, key: string | undefined): void {
     this.readyKeys.push(key ?? '*')
   }

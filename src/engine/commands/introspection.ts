@@ -5,10 +5,8 @@ import type { Bytes } from '../../base/units.js'
 import { findCommand } from '../../command/table.js'
 import { countArg, isWord } from '../arguments.js'
 import type { Handler } from '../call.js'
-import { memoryUsage } from '../memory.js'
+import { entryBytes } from '../memory.js'
 import { SYNTAX } from '../refusal.js'
-
-const DEFAULT_SAMPLES = 5
 
 export const introspectionCommands: Readonly<Record<string, Handler>> = {
   'object|help': help,
@@ -16,15 +14,15 @@ export const introspectionCommands: Readonly<Record<string, Handler>> = {
   'xinfo|help': help,
 
   'memory|usage'(call, args, reply) {
-    let samples = DEFAULT_SAMPLES
+    // SAMPLES is how many elements Redis weighs; we know what all of them weigh.
     for (let at = 3; at < args.length; at += 2) {
       if (!isWord(args[at], 'SAMPLES') || at + 1 >= args.length) throw SYNTAX
-      samples = countArg(args[at + 1], SYNTAX)
+      countArg(args[at + 1], SYNTAX)
     }
     const key = args[2] as Bytes
     const value = call.peek(key)
     if (value === undefined) reply.null()
-    else reply.integer(memoryUsage(key, value, samples))
+    else reply.integer(entryBytes(key, value))
   },
 }
 

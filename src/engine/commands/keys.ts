@@ -17,8 +17,8 @@ const SAME_OBJECT = new Refusal('ERR source and destination objects are the same
 const RANDOM_KEY_TRIES = 100
 
 export const keyCommands: Readonly<Record<string, Handler>> = {
-  del,
-  unlink: del,
+  del: (call, args, reply) => del(call, args, call.settings.lazyfreeLazyUserDel, reply),
+  unlink: (call, args, reply) => del(call, args, true, reply),
 
   exists(call, args, reply) {
     let found = 0
@@ -123,15 +123,13 @@ export const keyCommands: Readonly<Record<string, Handler>> = {
   },
 
   flushdb(call, args, reply) {
-    checkFlushMode(args)
-    call.engine.flush(call.db.index)
+    call.engine.flush(call.db.index, isLazyFlush(call, args))
     call.dirty++
     reply.ok()
   },
 
   flushall(call, args, reply) {
-    checkFlushMode(args)
-    call.engine.flush()
+    call.engine.flush(undefined, isLazyFlush(call, args))
     call.dirty++
     reply.ok()
   },
@@ -144,8 +142,8 @@ export const keyCommands: Readonly<Record<string, Handler>> = {
     const { table } = first
     first.table = second.table
     second.table = table
-    call.host.changed(first.index, undefined)
-    call.host.changed(second.index, undefined)
+    call.host.replaced(first.index, table)
+    call.host.replaced(second.index, first.table)
     call.host.ready(first.index, undefined)
     call.host.ready(second.index, undefined)
     call.dirty++
@@ -159,7 +157,7 @@ export const keyCommands: Readonly<Record<string, Handler>> = {
     replyAbout(call, args, reply, slot => {
       const value = call.db.table.valueAt(slot)
       // The small integers that Redis shares between all keys have no count.
-      const shared = typeof value === 'string' && /^(0|[1-9]\d{0,3})$/.test(value)
+      const shared = call.settings.sharesIntegers && typeof value === 'string' && /^(0|[1-9]\d{0,3})$/.test(value)
       reply.integer(shared ? 2147483647 : 1)
     }),
 
@@ -181,11 +179,11 @@ export const keyCommands: Readonly<Record<string, Handler>> = {
 const SWITCH =
   'Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.'
 
-function del(call: Call, args: readonly Bytes[], reply: ReplyWriter): void {
+function del(call: Call, args: readonly Bytes[], lazy: boolean, reply: ReplyWriter): void {
   let removed = 0
   for (let at = 1; at < args.length; at++) {
     const key = args[at] as Bytes
-    if (!call.remove(key)) continue
+    if (!call.remove(key, lazy)) continue
     call.modified(key, 'g', 'del')
     removed++
   }
@@ -198,7 +196,7 @@ function rename(call: Call, from: Bytes, to: Bytes): void {
   if (from === to) return
   const expireAt = call.expireAt(from)
   call.remove(from)
-  call.remove(to)
+  call.remove(to, call.settings.lazyfreeLazyServerDel)
   call.add(to, value)
   if (expireAt !== 0) call.setExpireAt(to, expireAt)
   call.modified(from, 'g', 'rename_from')
@@ -221,8 +219,10 @@ function swapArg(text: Bytes | undefined, which: 'first' | 'second'): number {
   return Number(index)
 }
 
-function checkFlushMode(args: readonly Bytes[]): void {
-  if (args.length > 2 || (args.length === 2 && !isWord(args[1], 'ASYNC') && !isWord(args[1], 'SYNC'))) throw SYNTAX
+function isLazyFlush(call: Call, args: readonly Bytes[]): boolean {
+  if (args.length === 1) return call.settings.lazyfreeLazyUserFlush
+  if (args.length > 2 || (!isWord(args[1], 'ASYNC') && !isWord(args[1], 'SYNC'))) throw SYNTAX
+  return isWord(args[1], 'ASYNC')
 }
 
 function replyAbout(call: Call, args: readonly Bytes[], reply: ReplyWriter, answer: (slot: number) => void): void {

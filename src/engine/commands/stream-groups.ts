@@ -19,7 +19,7 @@ import {
   StreamValue,
   setPending,
 } from '../types/stream.js'
-import { endArg, idArg, needGroup, parseId, replyEntry, replyId, startArg } from './stream-ids.js'
+import { advanceGroup, endArg, idArg, needGroup, parseId, replyEntry, replyId, startArg } from './stream-ids.js'
 
 export const streamGroupCommands: Readonly<Record<string, Handler>> = {
   'xgroup|create'(call, args, reply) {
@@ -259,7 +259,9 @@ function xclaim(call: Call, args: readonly Bytes[], reply: ReplyWriter): void {
   const claimed: StreamId[] = []
   let heard = true
   if (options.lastId > group.lastId) {
-    group.lastId = options.lastId
+    // From our master this is the delivery of one entry.
+    if (call.caller.origin === 'master' && ids[0] === options.lastId) advanceGroup(stream, group, options.lastId)
+    else group.lastId = options.lastId
     heard = false
   }
   for (const id of ids) {

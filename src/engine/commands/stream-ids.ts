@@ -87,3 +87,10 @@ export function hasGapsFrom(stream: StreamValue, from: StreamId): boolean {
   const { maxDeletedId } = stream
   return stream.length > 0 && maxDeletedId !== MIN_ID && maxDeletedId >= stream.firstId && from <= maxDeletedId
 }
+
+/** The group has been given the entry `id`, the next one for it; how many it has read is known, guessed or unknown from now on. */
+export function advanceGroup(stream: StreamValue, group: ConsumerGroup, id: StreamId): void {
+  if (group.entriesRead !== undefined && !hasGapsFrom(stream, id)) group.entriesRead++
+  else if (stream.entriesAdded > 0) group.entriesRead = entriesUpTo(stream, id)
+  group.lastId = id
+}

@@ -11,7 +11,7 @@ import { Refusal, refuse, SYNTAX } from '../refusal.js'
 import { idAfter, MAX_ID, MIN_ID, type StreamId } from '../types/id-map.js'
 import { type ConsumerGroup, StreamValue, setPending } from '../types/stream.js'
 import { activeConsumer, propagateClaim, propagateGroupId } from './stream-groups.js'
-import { entriesUpTo, hasGapsFrom, idArg, replyEntry } from './stream-ids.js'
+import { advanceGroup, idArg, replyEntry } from './stream-ids.js'
 
 export const streamReadCommands: Readonly<Record<string, Handler>> = {
   xread: (call, args, reply) => read(call, args, 'xread', reply),
@@ -160,15 +160,14 @@ function deliver(call: Call, key: Bytes, stream: StreamValue, query: ReadQuery, 
   reply.array(found.length)
   for (const [id, fields] of found) {
     replyEntry(id, fields, reply)
-    if (group.entriesRead !== undefined && !hasGapsFrom(stream, id)) group.entriesRead++
-    else if (stream.entriesAdded > 0) group.entriesRead = entriesUpTo(stream, id)
-    group.lastId = id
+    advanceGroup(stream, group, id)
     if (noAck) continue
     const pending = { consumer, deliveredAt: call.now, deliveries: 1 }
     setPending(group, id, pending)
     propagateClaim(call, key, name, group, id, pending)
   }
-  if (found.length > 0) propagateGroupId(call, key, name, group)
+  // Claims tell where the group is, and their reader counts what was read as we do: see advanceGroup.
+  if (noAck && found.length > 0) propagateGroupId(call, key, name, group)
   call.dirty++
 }
 

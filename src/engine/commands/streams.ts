@@ -199,7 +199,7 @@ function trimStream(call: Call, stream: StreamValue, { maxLength, minId, approxi
     const first = stream.entriesAdded - stream.length
     if (count < stream.length) count = Math.max(0, count - ((first + count) % run))
   }
-  for (let index = 0; index < count; index++) stream.entries.delete(doomed[index] as StreamId)
+  for (let index = 0; index < count; index++) stream.trim(doomed[index] as StreamId)
   return count
 }
 

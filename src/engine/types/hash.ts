@@ -16,6 +16,7 @@ import {
   unpackItems,
   withItems,
 } from './packed.js'
+import { COLLECTION, textBytes } from './weight.js'
 
 /** Beyond this many fields looking along a text is slower than a table. */
 const PACKED_FIELDS = 128
@@ -31,6 +32,10 @@ export class HashValue {
 
   get size(): number {
     return this.#table === undefined ? this.#count : this.#table.size
+  }
+
+  get weight(): number {
+    return COLLECTION + (this.#table === undefined ? textBytes(this.#pairs) : this.#table.weight)
   }
 
   get(field: Bytes): Bytes | undefined {
@@ -114,7 +119,7 @@ export class HashValue {
   }
 
   #becomeTable(): Members<Bytes> {
-    const table = new Members<Bytes>()
+    const table = new Members(textBytes)
     const items = unpackItems(this.#pairs, 0)
     for (let at = 0; at < items.length; at += 2) table.set(items[at] as Bytes, items[at + 1] as Bytes)
     this.#table = table
@@ -124,7 +129,7 @@ export class HashValue {
 }
 
 function copyOf(table: Members<Bytes>): Members<Bytes> {
-  const twin = new Members<Bytes>()
+  const twin = new Members(textBytes)
   table.forEach((field, value) => twin.set(field, value))
   return twin
 }

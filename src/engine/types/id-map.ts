@@ -123,16 +123,21 @@ export class IdMap<V> {
   }
 
   delete(id: StreamId): boolean {
+    return this.take(id) !== undefined
+  }
+
+  /** Removes a value and answers it. */
+  take(id: StreamId): V | undefined {
     const index = this.#chunkOf(id)
     const chunk = this.#chunks[index]
-    if (chunk === undefined) return false
+    if (chunk === undefined) return undefined
     const at = placeOf(chunk.ids, id)
-    if (chunk.ids[at] !== id) return false
+    if (chunk.ids[at] !== id) return undefined
     chunk.ids.splice(at, 1)
-    chunk.values.splice(at, 1)
+    const [value] = chunk.values.splice(at, 1)
     if (chunk.ids.length === 0) this.#chunks.splice(index, 1)
     this.size--
-    return true
+    return value
   }
 
   get firstId(): StreamId | undefined {

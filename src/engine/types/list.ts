@@ -8,6 +8,7 @@
  */
 import type { Bytes } from '../../base/units.js'
 import { ITEM_MAX, isItemAt, itemAt, nextItem, owned, packItems, unpackItems, withCountedItems } from './packed.js'
+import { COLLECTION, POINTER, textBytes } from './weight.js'
 
 const CHUNK_ITEMS = 128
 /** A packed chunk takes no more items at its end from here on. */
@@ -21,13 +22,19 @@ export class ListValue {
   readonly type = 'list'
   readonly encoding = 'quicklist'
   length = 0
+  #weight = COLLECTION
   /** None of them is empty. */
   readonly #chunks: Chunk[] = []
+
+  get weight(): number {
+    return this.#weight
+  }
 
   pushTail(item: Bytes): void {
     const last = this.#end('tail')
     const at = this.#chunks.length - 1
     this.length++
+    this.#weight += itemBytes(item)
     if (last === undefined || !hasRoomFor(last, item)) {
       if (last !== undefined && this.#chunks.length > 1) this.#chunks[at] = closed(last)
       this.#chunks.push(this.#newChunk(item))
@@ -39,6 +46,7 @@ export class ListValue {
   pushHead(item: Bytes): void {
     const first = this.#end('head')
     this.length++
+    this.#weight += itemBytes(item)
     if (first === undefined || !hasRoomFor(first, item)) {
       if (first !== undefined && this.#chunks.length > 1) this.#chunks[0] = closed(first)
       this.#chunks.unshift(this.#newChunk(item))
@@ -52,6 +60,7 @@ export class ListValue {
     if (first === undefined) return undefined
     this.length--
     const item = typeof first === 'string' ? owned(itemAt(first, 1)) : (first[0] as Bytes)
+    this.#weight -= itemBytes(item)
     if (countOf(first) === 1) this.#chunks.shift()
     else if (typeof first === 'string') this.#chunks[0] = withoutItem(first, 1)
     else first.shift()
@@ -65,13 +74,17 @@ export class ListValue {
     const at = this.#chunks.length - 1
     if (typeof last !== 'string') {
       if (last.length === 1) this.#chunks.pop()
-      return last.pop()
+      const item = last.pop() as Bytes
+      this.#weight -= itemBytes(item)
+      return item
     }
     const count = countOf(last)
     const place = placeOf(last, count - 1)
     if (count === 1) this.#chunks.pop()
     else this.#chunks[at] = withoutItem(last, place)
-    return owned(itemAt(last, place))
+    const item = owned(itemAt(last, place))
+    this.#weight -= itemBytes(item)
+    return item
   }
 
   push(item: Bytes, end: 'head' | 'tail'): void {
@@ -95,6 +108,7 @@ export class ListValue {
   set(index: number, item: Bytes): void {
     const [at, offset] = this.#locate(index)
     const items = itemsOf(this.#chunks[at] as Chunk)
+    this.#weight += itemBytes(item) - itemBytes(items[offset] as Bytes)
     items[offset] = item
     this.#chunks[at] = closed(items)
   }
@@ -107,6 +121,7 @@ export class ListValue {
     const items = itemsOf(this.#chunks[at] as Chunk)
     items.splice(offset, 0, item)
     this.length++
+    this.#weight += itemBytes(item)
     if (items.length > CHUNK_ITEMS) this.#chunks.splice(at + 1, 0, closed(items.splice(CHUNK_ITEMS / 2)))
     this.#chunks[at] = closed(items)
   }
@@ -164,6 +179,7 @@ export class ListValue {
       if (items.length !== 0 || step < 0) at += step
     }
     this.length -= removed
+    this.#weight -= removed * itemBytes(item)
     return removed
   }
 
@@ -171,6 +187,7 @@ export class ListValue {
     const twin = new ListValue()
     for (const chunk of this.#chunks) twin.#chunks.push(typeof chunk === 'string' ? chunk : chunk.slice())
     twin.length = this.length
+    twin.#weight = this.#weight
     return twin
   }
 
@@ -191,6 +208,7 @@ export class ListValue {
   #refill(items: readonly Bytes[]): void {
     this.#chunks.length = 0
     this.length = 0
+    this.#weight = COLLECTION
     for (const item of items) this.pushTail(item)
   }
 
@@ -209,6 +227,11 @@ export class ListValue {
     }
     return [0, 0]
   }
+}
+
+/** A short item is packed sooner or later, a long one stays a text of its own. */
+function itemBytes(item: Bytes): number {
+  return item.length <= ITEM_MAX ? item.length + 1 : POINTER + textBytes(item)
 }
 
 function countOf(chunk: Chunk): number {

@@ -6,6 +6,7 @@
  */
 import type { Bytes } from '../../base/units.js'
 import { HashTable } from '../hash-table.js'
+import { ENTRY, POINTER, textBytes } from './weight.js'
 
 /** Beyond this many entries the arrays become a table. It never goes back: growth and shrinking would take turns. */
 export const FLAT_ENTRIES = 64
@@ -13,10 +14,22 @@ export const FLAT_ENTRIES = 64
 export class Members<V> {
   #names: Bytes[] = []
   #values: V[] = []
+  /** Of what is in the arrays. */
+  #weight = 0
+  readonly #weigh: (value: V) => number
   #table: HashTable<V> | undefined
+
+  /** `weigh` says what a value weighs beside the pointer to it. */
+  constructor(weigh: (value: V) => number) {
+    this.#weigh = weigh
+  }
 
   get size(): number {
     return this.#table === undefined ? this.#names.length : this.#table.size
+  }
+
+  get weight(): number {
+    return this.#table === undefined ? this.#weight : this.#table.weight
   }
 
   has(name: Bytes): boolean {
@@ -35,12 +48,14 @@ export class Members<V> {
     if (table === undefined) {
       const at = this.#names.indexOf(name)
       if (at >= 0) {
+        this.#weight += this.#weigh(value) - this.#weigh(this.#values[at] as V)
         this.#values[at] = value
         return false
       }
       if (this.#names.length < FLAT_ENTRIES) {
         this.#names.push(name)
         this.#values.push(value)
+        this.#weight += 2 * POINTER + textBytes(name) + this.#weigh(value)
         return true
       }
       this.#becomeTable().add(name, value)
@@ -55,6 +70,7 @@ export class Members<V> {
     if (this.#table !== undefined) return this.#table.delete(name)
     const at = this.#names.indexOf(name)
     if (at < 0) return false
+    this.#weight -= 2 * POINTER + textBytes(name) + this.#weigh(this.#values[at] as V)
     this.#names.splice(at, 1)
     this.#values.splice(at, 1)
     return true
@@ -90,7 +106,7 @@ export class Members<V> {
 
   #becomeTable(): HashTable<V> {
     // The seed guards the keyspace against made-up collisions; members get one that differs from table to table.
-    const table = new HashTable<V>(nextSeed())
+    const table = new HashTable<V>(nextSeed(), (name, value) => ENTRY + textBytes(name) + this.#weigh(value))
     for (let at = 0; at < this.#names.length; at++) table.add(this.#names[at] as Bytes, this.#values[at] as V)
     this.#table = table
     this.#names = []

@@ -5,6 +5,10 @@ import type { Bytes } from '../../base/units.js'
 import { isInt64Text } from '../numbers.js'
 import type { EngineSettings } from '../settings.js'
 import { Members } from './members.js'
+import { COLLECTION } from './weight.js'
+
+/** An integer of an intset: a short text and the pointer to it. */
+const INTEGER = 32
 
 export class SetValue {
   readonly type = 'set'
@@ -18,6 +22,10 @@ export class SetValue {
 
   get size(): number {
     return this.#integers === undefined ? this.#table.size : this.#integers.length
+  }
+
+  get weight(): number {
+    return COLLECTION + (this.#integers === undefined ? this.#table.weight : this.#integers.length * INTEGER)
   }
 
   has(member: Bytes): boolean {
@@ -94,7 +102,7 @@ export class SetValue {
   }
 
   #becomeTable(): void {
-    const members = new Members<undefined>()
+    const members = new Members<undefined>(() => 0)
     for (const member of this.#integers ?? []) members.set(member, undefined)
     this.#members = members
     this.#integers = undefined

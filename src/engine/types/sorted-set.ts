@@ -9,9 +9,12 @@ import type { EngineSettings } from '../settings.js'
 import { Members } from './members.js'
 import { hasRoom, ITEM_MAX, isItemAt, itemAt, nextItem, unpackItems, withItems } from './packed.js'
 import { type Before, ScoreTree } from './score-tree.js'
+import { COLLECTION, POINTER, textBytes } from './weight.js'
 
 /** Beyond this many members looking along a text is slower than a tree. */
 const PACKED_MEMBERS = 128
+/** A member's place in the tree: its score, the pointer to its text, its share of the nodes. */
+const PLACE = 20
 
 interface Table {
   readonly tree: ScoreTree
@@ -28,6 +31,11 @@ export class SortedSetValue {
 
   get size(): number {
     return this.#table === undefined ? this.#scores.length : this.#table.tree.size
+  }
+
+  get weight(): number {
+    if (this.#table === undefined) return COLLECTION + textBytes(this.#members) + this.#scores.length * POINTER
+    return COLLECTION + this.#table.scores.weight + this.#table.tree.size * PLACE
   }
 
   score(member: Bytes): number | undefined {
@@ -179,13 +187,18 @@ export class SortedSetValue {
   }
 
   #becomeTable(): void {
-    const table: Table = { tree: new ScoreTree(), scores: new Members<number>() }
+    const table: Table = { tree: new ScoreTree(), scores: new Members(numberBytes) }
     for (const [rank, member] of unpackItems(this.#members, 0).entries())
       setInTable(table, member, undefined, this.#scores[rank] as number)
     this.#table = table
     this.#members = ''
     this.#scores = []
   }
+}
+
+/** Beyond small integers a number is an object of its own. */
+function numberBytes(score: number): number {
+  return Number.isInteger(score) && Math.abs(score) < 2 ** 31 ? 0 : 2 * POINTER
 }
 
 /** Where the member of that rank begins. */

@@ -6,6 +6,14 @@
  */
 import type { Bytes, UnixMillis } from '../../base/units.js'
 import { IdMap, MIN_ID, type StreamId } from './id-map.js'
+import { COLLECTION, POINTER, textBytes } from './weight.js'
+
+/** The array of an entry's fields, its id, and the pointers to both. */
+const STREAM_ENTRY = 72
+/** A note about a delivery, reachable from two sides. */
+const PENDING = 96
+const CONSUMER = 192
+const GROUP = 256
 
 /** An entry that was delivered and not acknowledged. */
 export interface Pending {
@@ -31,8 +39,9 @@ export interface ConsumerGroup {
 export class StreamValue {
   readonly type = 'stream'
   readonly encoding = 'stream'
-  /** Fields and values in turn. */
+  /** Fields and values in turn; changed only by the methods below. */
   readonly entries = new IdMap<readonly Bytes[]>()
+  #entryBytes = 0
   lastId: StreamId = MIN_ID
   maxDeletedId: StreamId = MIN_ID
   entriesAdded = 0
@@ -42,6 +51,13 @@ export class StreamValue {
     return this.entries.size
   }
 
+  get weight(): number {
+    let weight = COLLECTION + this.#entryBytes
+    for (const { pending, consumers } of this.groups.values())
+      weight += GROUP + pending.size * PENDING + consumers.size * CONSUMER
+    return weight
+  }
+
   /** The first id there is, or the lowest when the stream is empty. */
   get firstId(): StreamId {
     return this.entries.firstId ?? MIN_ID
@@ -49,14 +65,28 @@ export class StreamValue {
 
   /** Adds an entry whose id is above all others. */
   append(id: StreamId, fields: readonly Bytes[]): void {
-    this.entries.set(id, fields)
+    this.restore(id, fields)
     this.lastId = id
     this.entriesAdded++
   }
 
+  /** An entry as it was in another stream: nothing but the entry comes in. */
+  restore(id: StreamId, fields: readonly Bytes[]): void {
+    this.entries.set(id, fields)
+    this.#entryBytes += entryBytes(fields)
+  }
+
   delete(id: StreamId): boolean {
-    if (!this.entries.delete(id)) return false
+    if (!this.trim(id)) return false
     if (id > this.maxDeletedId) this.maxDeletedId = id
+    return true
+  }
+
+  /** Removes an entry as trimming does, which is no deletion to those who count what they have read. */
+  trim(id: StreamId): boolean {
+    const fields = this.entries.take(id)
+    if (fields === undefined) return false
+    this.#entryBytes -= entryBytes(fields)
     return true
   }
 
@@ -68,13 +98,19 @@ export class StreamValue {
 
   copy(): StreamValue {
     const twin = new StreamValue()
-    this.entries.forEach((id, fields) => twin.entries.set(id, fields))
+    this.entries.forEach((id, fields) => twin.restore(id, fields))
     twin.lastId = this.lastId
     twin.maxDeletedId = this.maxDeletedId
     twin.entriesAdded = this.entriesAdded
     for (const [name, group] of this.groups) copyGroup(group, twin.addGroup(name, group.lastId, group.entriesRead))
     return twin
   }
+}
+
+function entryBytes(fields: readonly Bytes[]): number {
+  let bytes = STREAM_ENTRY
+  for (const field of fields) bytes += POINTER + textBytes(field)
+  return bytes
 }
 
 export function addConsumer(group: ConsumerGroup, name: Bytes, now: UnixMillis): Consumer {

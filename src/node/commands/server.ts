@@ -1,5 +1,5 @@
 /**
- * Asking the server about itself: INFO, CONFIG, SLOWLOG, MEMORY, MONITOR and what else has no better place.
+ * Asking the server about itself: INFO, CONFIG, SLOWLOG, MONITOR and what else has no better place.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import type { Bytes } from '../../base/units.js'
@@ -75,7 +75,8 @@ export const serverCommands: NodeCommands = {
   'config|resetstat'(_session, _args, reply, server) {
     server.stats.reset()
     server.latency.resetHistograms()
-    Object.assign(server.engine.stats, { hits: 0, misses: 0, expired: 0, evicted: 0 })
+    server.memory.resetStats()
+    Object.assign(server.engine.stats, { hits: 0, misses: 0, expired: 0, evicted: 0, lazyfreed: 0 })
     reply.ok()
   },
 
@@ -101,24 +102,6 @@ export const serverCommands: NodeCommands = {
   'slowlog|reset'(_session, _args, reply, server) {
     server.slowlog.clear()
     reply.ok()
-  },
-
-  // ── MEMORY
-  'memory|doctor'(_session, _args, reply) {
-    reply.verbatim('txt', 'Nothing is known to be wrong with the memory of this server.\n')
-  },
-  'memory|malloc-stats'(_session, _args, reply) {
-    reply.verbatim('txt', 'Stats not supported for the current allocator')
-  },
-  'memory|purge'(_session, _args, reply) {
-    reply.ok()
-  },
-  'memory|stats'(_session, _args, reply, server) {
-    reply.map(2)
-    reply.bulk('total.allocated')
-    reply.integer(server.usedMemory())
-    reply.bulk('keys.count')
-    reply.integer(server.engine.databases.reduce((sum, { size }) => sum + size, 0))
   },
 
   // ── MODULE
@@ -150,7 +133,7 @@ export const serverCommands: NodeCommands = {
     reply.ok()
   },
 
-  ...helps('object', 'config', 'slowlog', 'latency', 'memory', 'module'),
+  ...helps('object', 'config', 'slowlog', 'latency', 'module'),
 }
 
 function withoutCluster(_session: unknown, _args: readonly Bytes[], reply: Encoder): void {

@@ -227,7 +227,7 @@ function append(stream: StreamValue, id: StreamId, fields: readonly Bytes[]): vo
   const before = stream.entries.lastId
   if (before !== undefined && id <= before) throw bad('entries are not in order')
   if (fields.length === 0) throw bad('an entry without fields')
-  stream.entries.set(id, fields)
+  stream.restore(id, fields)
 }
 
 function splitId(id: StreamId): [bigint, bigint] {

@@ -143,6 +143,7 @@ class World implements EngineHost {
 
   propagate(): void {}
   changed(): void {}
+  replaced(): void {}
   ready(): void {}
   notify(): void {}
 
