@@ -106,6 +106,7 @@ export class Endpoint {
       downAfterMs: config.detection.downAfterMs,
       lastMaster: options.lastMaster,
       zones: options.zones,
+      taps: config.consistency.taps !== 'off',
     })
     const listeners = options.listeners.map(listener => ({
       name: formatAddress(listener),

@@ -13,10 +13,15 @@ import type { ConfigSchema, OptionTree } from './option.js'
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
+/** Which replication streams are listened to. */
+export const tapsModes = ['off', 'replicas', 'all'] as const
+export type TapsMode = (typeof tapsModes)[number]
+
 export interface ConsistencyConfig {
   readonly level: ConsistencyLevel
   readonly waitMs: Millis
   readonly boundMs: Millis
+  readonly taps: TapsMode
 }
 
 /** What `proxy` and `up` have in common. */
@@ -151,6 +156,15 @@ const consistency = {
     env: 'LAGRANGE_CONSISTENCY_BOUND_MS',
     flag: 'consistency-bound-ms',
     placeholder: 'ms',
+    reload: 'restart',
+  },
+  taps: {
+    doc: 'How we learn what replicas have applied. replicas: by a tap on the replication stream of each, which tells it within a fraction of a millisecond and costs each replica a copy of its stream; where a tap is refused, ROLE is asked as with off. all: every worker taps the master as well, so that causal sees writers that bypass this proxy, or come by another one, but for that fraction; not where min-replicas-to-write is set. off: ROLE is asked again and again while there is lag.',
+    default: 'replicas',
+    format: tapsModes,
+    env: 'LAGRANGE_TAPS',
+    flag: 'taps',
+    placeholder: 'mode',
     reload: 'restart',
   },
 } as const

@@ -54,6 +54,17 @@ export const catalog = {
     labels: groupNode,
     help: 'When the replica last received a byte from its master.',
   },
+  lagrange_freshness_source: {
+    type: 'gauge',
+    labels: [...groupNode, 'source'],
+    values: { source: ['tap', 'poll'] },
+    help: 'Where applied offsets come from, one 0/1 series each: pushed by a tap on the stream, or polled with ROLE.',
+  },
+  lagrange_tap_attempts_total: {
+    type: 'counter',
+    labels: [...groupNode, 'result'],
+    help: 'Attempts to tap the replication stream of an instance, by what became of them.',
+  },
   lagrange_replica_sync_in_progress: { type: 'gauge', labels: groupNode, help: 'Whether a full resync is running.' },
   lagrange_replica_resyncs_total: {
     type: 'counter',

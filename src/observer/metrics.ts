@@ -19,6 +19,7 @@ const perNode: readonly MetricName[] = [
   'lagrange_replica_last_io_timestamp_seconds',
   'lagrange_replica_sync_in_progress',
   'lagrange_replica_resyncs_total',
+  'lagrange_freshness_source',
   'lagrange_repl_backlog_size_bytes',
   'lagrange_repl_backlog_history_bytes',
 ]
@@ -57,6 +58,10 @@ export function exportFacts(observer: Observer, metrics: MetricStore, clock: Clo
       if (instance.role !== 'replica') continue
       set('lagrange_replica_link_up', up && instance.master?.up === true ? 1 : 0)
       set('lagrange_replica_sync_in_progress', instance.master?.syncing === true ? 1 : 0)
+      const { source } = observer.freshnessOf(instance.id)
+      for (const one of ['tap', 'poll'] as const) {
+        metrics.gauge('lagrange_freshness_source', { ...labels, source: one }).value = one === source ? 1 : 0
+      }
       const lag = observer.lagOf(instance)
       // No series is better than a number that means nothing: the histories cannot be compared.
       if (lag !== undefined) {

@@ -17,6 +17,7 @@ import { invariant } from '../base/invariant.js'
 import type { Millis } from '../base/units.js'
 import type { MetricStore } from '../metrics/store.js'
 import type { Credentials } from '../net/client.js'
+import { type Flushable, turn } from '../net/turn.js'
 import { chooseMaster } from '../topology/adopt.js'
 import { type Diagnosis, diagnose } from '../topology/diagnose.js'
 import { type InstanceFacts, newInstance, type Observation, observe } from '../topology/facts.js'
@@ -37,6 +38,7 @@ import { emptyView, type FreshnessSample, type FreshnessUpdate, type TopologyVie
 import { type Dial, dialClient } from './line.js'
 import { exportFacts } from './metrics.js'
 import { Probe, type ProbeOptions } from './probe.js'
+import { type FreshnessSource, Taps } from './taps.js'
 
 export interface ObserverOptions extends Partial<JudgeOptions> {
   readonly group: string
@@ -51,6 +53,8 @@ export interface ObserverOptions extends Partial<JudgeOptions> {
   readonly lastMaster?: string | undefined
   readonly zones?: ReadonlyMap<string, string>
   readonly dial?: Dial
+  /** Whether replicas are tapped, to be told what they have applied instead of asking. */
+  readonly taps?: boolean
 }
 
 interface Watched {
@@ -79,7 +83,7 @@ const FRESHNESS_GAP_MS: Millis = 1
 /** After we have been away, observe this long before acting again. */
 const TILT_MS: Millis = 300
 
-export class Observer {
+export class Observer implements Flushable {
   readonly #judge: JudgeOptions
   readonly #pingPeriodMs: Millis
   readonly #infoPeriodMs: Millis
@@ -91,6 +95,9 @@ export class Observer {
   readonly #changeListeners = new Set<() => void>()
   readonly #freshnessListeners = new Set<(update: FreshnessUpdate) => void>()
   readonly #fresh = new Set<string>()
+  readonly #taps: Taps | undefined
+  readonly early = true
+  #tellingSoon = false
   #cancelFreshness: (() => void) | undefined
   #freshenedAt: Millis = Number.NEGATIVE_INFINITY
   #cancelTick: () => void = () => undefined
@@ -126,6 +133,8 @@ export class Observer {
     this.#group = emptyGroup(options.group)
     this.#diagnosisSince = clock.now()
     this.#tickAt = clock.now()
+    const { credentials = {} } = options
+    if (options.taps) this.#taps = new Taps(clock, events, metrics, options.group, credentials, id => this.#moved(id))
     if (metrics !== undefined) metrics.beforeSnapshot(exportFacts(this, metrics, clock))
   }
 
@@ -142,6 +151,7 @@ export class Observer {
     this.#cancelTick()
     this.#cancelHead()
     this.#cancelFreshness?.()
+    this.#taps?.stop()
     for (const watched of this.#watched.values()) this.#unwatch(watched)
     this.#watched.clear()
   }
@@ -197,6 +207,11 @@ export class Observer {
     const head = this.#timeline.head
     if (offset === undefined || head === undefined || !this.#isComparable(instance)) return undefined
     return { bytes: Math.max(0, head - offset), ms: this.#timeline.lagMs(offset, this.clock.now()) }
+  }
+
+  /** How we know what it has applied; `because` says why it is not tapped. */
+  freshnessOf(id: string): { readonly source: FreshnessSource; readonly because: string | undefined } {
+    return this.#taps?.sourceOf(id) ?? { source: 'poll', because: 'off' }
   }
 
   onView(listener: (view: TopologyView) => void): () => void {
@@ -489,7 +504,7 @@ export class Observer {
     // Somebody has to say whether its link is down.
     const isWitness =
       this.#diagnosis.name === 'master-suspect' || this.#diagnosis.name === 'master-unreachable-replicas-linked'
-    if (!isBehind && !isWitness) return
+    if ((!isBehind || this.#taps?.isStreaming(facts.id)) && !isWitness) return
     watched.cancelRole()
     watched.cancelRole = this.clock.after(isBehind ? ROLE_GAP_MS : SUSPECT_GAP_MS, () => this.#askRole(facts.id))
   }
@@ -511,6 +526,7 @@ export class Observer {
     for (const replica of othersOf(this.#group)) {
       const watched = this.#watched.get(replica.id)
       if (watched === undefined || replica.role !== 'replica' || (replica.offset ?? 0) >= offset) continue
+      if (this.#taps?.isStreaming(replica.id)) continue
       if (heardAt - watched.roleAskedAt >= ROLE_GAP_MS) this.#askRole(replica.id)
     }
   }
@@ -532,6 +548,35 @@ export class Observer {
     this.#cancelFreshness ??= this.clock.after(FRESHNESS_GAP_MS, () => this.#tellFreshness())
   }
 
+  /** A tap has moved. What is first after a pause is told at the end of this turn; what follows, once in a millisecond. */
+  #moved(id: string): void {
+    if (this.clock.now() - this.#freshenedAt < FRESHNESS_GAP_MS || this.#freshnessListeners.size === 0) {
+      return this.#freshen(id)
+    }
+    if (!this.#tellingSoon) turn.add(this)
+    this.#tellingSoon = true
+    this.#fresh.add(id)
+  }
+
+  /** The end of a turn in which a tap has moved. */
+  flush(): void {
+    this.#tellingSoon = false
+    this.#cancelFreshness?.()
+    if (!this.#stopped) this.#tellFreshness()
+  }
+
+  /** Facts take a tap's position when it is told: it moves with every command that is applied. */
+  #takePositions(now: Millis): void {
+    if (this.#taps === undefined) return
+    for (const id of this.#fresh) {
+      const facts = this.instance(id)
+      const position = this.#taps.positionOf(id)
+      if (facts?.role !== 'replica' || position === undefined || position.replid !== facts.replid) continue
+      const { offset } = position
+      if (offset > (facts.offset ?? 0)) this.#replace(observe(facts, { type: 'applied', offset }, now))
+    }
+  }
+
   #tellFreshness(): void {
     const now = this.clock.now()
     // A timer counts from the beginning of its turn and may come early by most of a millisecond.
@@ -541,6 +586,7 @@ export class Observer {
     }
     this.#freshenedAt = now
     this.#cancelFreshness = undefined
+    this.#takePositions(now)
     const samples: FreshnessSample[] = []
     const lagMs: [string, Millis][] = []
     for (const { id, offset, replid } of this.#group.instances.filter(instance => this.#isComparable(instance))) {
@@ -598,6 +644,7 @@ export class Observer {
       if (diagnosis.name === 'master-suspect') this.#askRoles()
     }
     this.#diagnosis = diagnosis
+    this.#taps?.follow(othersOf(this.#group).filter(other => other.role === 'replica' && isUp(other, this.#judge, now)))
 
     const view = makeView(this.#view, [this.#group], this.#judge, now)
     if (view !== this.#view) {

@@ -22,6 +22,9 @@ export interface MemberDescription {
   readonly offset: Offset | undefined
   readonly lagBytes: number | undefined
   readonly lagMs: Millis | undefined
+  /** Of a replica: how we know what it has applied, and why it is not tapped. */
+  readonly freshness: 'tap' | 'poll' | undefined
+  readonly untapped: string | undefined
   readonly linkUp: boolean | undefined
   readonly syncing: boolean
   readonly runId: string | undefined
@@ -81,6 +84,7 @@ function describeMembers(observer: Observer, now: Millis): readonly MemberDescri
   return group.instances.filter(isMember).map(instance => {
     const { id, address, role, offset, runId, replid, version, priority, zone, seed, master } = instance
     const isMaster = id === masterId
+    const { source, because } = observer.freshnessOf(id)
     const known = observer.lagOf(instance)
     const lag = isMaster ? undefined : known
     // Workers sample the head with every flush of writes; what the master was last asked itself may be older.
@@ -95,6 +99,8 @@ function describeMembers(observer: Observer, now: Millis): readonly MemberDescri
       offset: newest,
       lagBytes: lag?.bytes,
       lagMs: lag && Math.round(lag.ms * 10) / 10,
+      freshness: isMaster ? undefined : source,
+      untapped: isMaster ? undefined : because,
       linkUp: master?.up,
       syncing: master?.syncing ?? false,
       runId,

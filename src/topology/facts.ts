@@ -42,6 +42,8 @@ export interface InfoReply {
   readonly keys: number | undefined
   /** Set while it waits for its replicas before it ends. */
   readonly shuttingDown: boolean
+  /** min-replicas-to-write is set: whoever is attached and speaks is counted. */
+  readonly countsReplicas: boolean
 }
 
 interface MasterReply {
@@ -112,6 +114,7 @@ export function parseInfo(text: string): InfoReply | undefined {
       : undefined,
     keys: text.includes('# Keyspace') ? countKeys(fields) : undefined,
     shuttingDown: fields.has('shutdown_in_milliseconds'),
+    countsReplicas: fields.has('min_slaves_good_slaves'),
   }
 }
 
@@ -256,6 +259,8 @@ export type Observation =
   | { readonly type: 'info'; readonly info: InfoReply }
   | { readonly type: 'role'; readonly role: RoleReply }
   | { readonly type: 'ping'; readonly reply: PingReply }
+  /** A tap on its stream: it has applied everything up to here, in the history it is known to be of. */
+  | { readonly type: 'applied'; readonly offset: Offset }
   /** The connection ended or was refused. */
   | { readonly type: 'died'; readonly sign: Sign }
   /** We were away ourselves: silence is counted anew. */
@@ -313,6 +318,9 @@ export function observe(facts: InstanceFacts, observation: Observation, now: Mil
       return observeRole(facts, observation.role, now)
     case 'info':
       return observeInfo(facts, observation.info, now)
+    case 'applied':
+      // An answer that was asked for before may come later.
+      return { ...facts, ...withOffset(facts, Math.max(observation.offset, facts.offset ?? 0), now) }
     default:
       return unreachable(observation)
   }
