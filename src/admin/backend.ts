@@ -2,14 +2,25 @@
  * What the admin API asks of the rest: the composition root provides it. Refusals that are expected are values with a
  * reason; an exception is a fault of ours and becomes a 500.
  */
+import type { MetricsFormat } from '../metrics/render.js'
 import type { EventFeed } from './feed.js'
 import type {
   Condition,
   ConfigDescription,
+  ExplainRequest,
+  Explanation,
   FailoverRequest,
+  HistoryEntry,
+  HotKeys,
+  OptionList,
+  ReloadReport,
+  RuleList,
+  SessionList,
+  SlowLog,
   SwitchAnswer,
   SwitchoverRequest,
   TopologyDescription,
+  Traffic,
 } from './model.js'
 
 export interface AdminBackend {
@@ -18,13 +29,36 @@ export interface AdminBackend {
   /** Whether a master is writable (and, in `up`, every node linked). */
   ready(): Condition
   topology(): TopologyDescription
-  /** The text of /metrics. */
-  metrics(): Promise<string>
+  /** The text of /metrics; in the OpenMetrics format with exemplars when asked for. */
+  metrics(format: MetricsFormat): Promise<string>
   switchover(request: SwitchoverRequest): Promise<SwitchResult>
   failover(request: FailoverRequest): Promise<SwitchResult>
+  /** No failover by itself, or again. False: it was so already. */
+  pause(paused: boolean): boolean
+  /** Somebody has looked at the last failover. */
+  acknowledge(): void
+  /** Takes an instance out of reading, or back. False: there is no such instance. */
+  drain(id: string, drained: boolean): boolean
+  /** Changes of master, newest first. */
+  history(): readonly HistoryEntry[]
   /** The effective configuration, secrets masked. */
   config(): ConfigDescription
+  options(): OptionList
+  rules(): RuleList
+  /** As SIGHUP does. */
+  reload(): ReloadReport | { readonly errors: readonly string[] }
   readonly events: EventFeed
+
+  // What the workers know. Those that do not answer in time are left out.
+  sessions(limit: number): Promise<SessionList>
+  /** False: there is no such session. */
+  killSession(id: string): Promise<boolean>
+  traffic(): Promise<Traffic>
+  slowlog(limit: number): Promise<SlowLog>
+  resetSlowlog(): Promise<void>
+  keys(limit: number): Promise<HotKeys>
+  /** undefined: no worker could be asked. */
+  explain(request: ExplainRequest): Promise<Explanation | undefined>
 }
 
 export type SwitchResult = SwitchAnswer | Refused

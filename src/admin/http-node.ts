@@ -1,19 +1,27 @@
 /** The HTTP port on node:http: for platforms that uWebSockets.js has no binary for. */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
 import {
   type HttpHandler,
   type HttpListen,
   type HttpOptions,
   type HttpReply,
+  type HttpRequest,
   type HttpStream,
   type HttpStreamer,
   internalErrorReply,
 } from './http.js'
+import { acceptWebSocket } from './websocket.js'
 
 export const listenNode: HttpListen = async (options, handler) => {
   const server = createServer({ headersTimeout: 5000, requestTimeout: 10_000, maxHeaderSize: 16 * 1024 })
   server.on('request', (request, response) => void answer(request, response, options, handler))
+  const upgraded = new Set<Socket>()
+  server.on('upgrade', (request, socket: Socket) => {
+    upgraded.add(socket)
+    socket.once('close', () => upgraded.delete(socket))
+    void answerUpgrade(request, socket, options, handler)
+  })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen({ host: options.host, port: options.port }, resolve)
@@ -25,6 +33,8 @@ export const listenNode: HttpListen = async (options, handler) => {
       new Promise(resolve => {
         server.close(() => resolve())
         server.closeAllConnections()
+        // node counts connections that have been taken over as its own no more.
+        for (const socket of upgraded) socket.destroy()
       }),
   }
 }
@@ -35,17 +45,7 @@ async function answer(
   options: HttpOptions,
   handler: HttpHandler,
 ): Promise<void> {
-  const [path = '/', query = ''] = (request.url ?? '/').split(/\?(.*)/s)
-  const head = {
-    method: request.method ?? 'GET',
-    path,
-    query: new URLSearchParams(query),
-    header: (name: string) => {
-      const value = request.headers[name]
-      return Array.isArray(value) ? value.join(', ') : value
-    },
-    remoteAddress: request.socket.remoteAddress ?? '',
-  }
+  const head = readHead(request)
   let reply: HttpReply
   try {
     const body = await readBody(request, options.maxBodyBytes)
@@ -56,6 +56,39 @@ async function answer(
     reply = internalErrorReply
   }
   if (!response.destroyed) send(response, reply, head.method === 'HEAD', options.maxQueuedBytes)
+}
+
+function readHead(request: IncomingMessage): Omit<HttpRequest, 'body'> {
+  const [path = '/', query = ''] = (request.url ?? '/').split(/\?(.*)/s)
+  return {
+    method: request.method ?? 'GET',
+    path,
+    query: new URLSearchParams(query),
+    header: name => {
+      const value = request.headers[name]
+      return Array.isArray(value) ? value.join(', ') : value
+    },
+    remoteAddress: request.socket.remoteAddress ?? '',
+  }
+}
+
+/** The handler decides; where it does not upgrade, its answer goes out as plain HTTP and ends the connection. */
+async function answerUpgrade(
+  request: IncomingMessage,
+  socket: Socket,
+  options: HttpOptions,
+  handler: HttpHandler,
+): Promise<void> {
+  socket.on('error', () => socket.destroy())
+  const reply = await handler({ ...readHead(request), body: Buffer.alloc(0) }).catch(() => internalErrorReply)
+  if (reply.upgrade && typeof reply.body !== 'string') {
+    acceptWebSocket(socket, request.headers['sec-websocket-key'] ?? '', reply.body, options.maxQueuedBytes)
+    return
+  }
+  const body = typeof reply.body === 'string' ? reply.body : ''
+  const headers = { ...reply.headers, 'content-length': String(Buffer.byteLength(body)), connection: 'close' }
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  socket.end(`HTTP/1.1 ${reply.status} ${STATUS_CODES[reply.status] ?? 'Status'}\r\n${lines.join('')}\r\n${body}`)
 }
 
 function send(response: ServerResponse, reply: HttpReply, headOnly: boolean, maxQueuedBytes: number): void {

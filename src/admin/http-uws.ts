@@ -8,7 +8,12 @@
  * It runs on the main thread only, and it is imported lazily: where there is no binary for the platform, `listenUws`
  * rejects and the caller takes node:http.
  */
-import type { HttpRequest as UwsRequest, HttpResponse as UwsResponse } from 'uWebSockets.js'
+import type {
+  HttpRequest as UwsRequest,
+  HttpResponse as UwsResponse,
+  us_socket_context_t as UwsSocketContext,
+  WebSocket as UwsWebSocket,
+} from 'uWebSockets.js'
 import {
   type HttpHandler,
   type HttpListen,
@@ -34,6 +39,14 @@ export const listenUws: HttpListen = async (options, handler) => {
   const uws: Uws = await import('uWebSockets.js')
   const app = uws.App()
   app.any('/*', (response, request) => answer(response, request, options, handler))
+  app.ws<MessageStream>('/*', {
+    maxPayloadLength: MAX_MESSAGE_BYTES,
+    maxBackpressure: options.maxQueuedBytes,
+    closeOnBackpressureLimit: true,
+    upgrade: (response, request, context) => answer(response, request, options, handler, context),
+    open: socket => openSocket(socket),
+    close: socket => socket.getUserData().onClose?.(),
+  })
   const socket = await new Promise<object | false>(resolve => {
     ;(app as unknown as ExclusiveListen).listen(options.host, options.port, EXCLUSIVE_PORT, resolve)
   })
@@ -50,6 +63,15 @@ export const listenUws: HttpListen = async (options, handler) => {
   }
 }
 
+/** Nobody has anything to say to us on a WebSocket. */
+const MAX_MESSAGE_BYTES = 4096
+
+/** What a WebSocket carries from its request on. */
+interface MessageStream {
+  readonly streamer: HttpStreamer
+  onClose?: () => void
+}
+
 /** A response with the one fact that decides whether it may be touched. */
 interface Exchange {
   readonly response: UwsResponse
@@ -58,7 +80,13 @@ interface Exchange {
   onClose: (() => void) | undefined
 }
 
-function answer(response: UwsResponse, request: UwsRequest, options: HttpOptions, handler: HttpHandler): void {
+function answer(
+  response: UwsResponse,
+  request: UwsRequest,
+  options: HttpOptions,
+  handler: HttpHandler,
+  upgrade?: UwsSocketContext,
+): void {
   const exchange: Exchange = { response, headOnly: request.getMethod() === 'head', open: true, onClose: undefined }
   response.onAborted(() => over(exchange))
   const head = readHead(response, request)
@@ -71,10 +99,15 @@ function answer(response: UwsResponse, request: UwsRequest, options: HttpOptions
     // An async function also turns what a handler throws at once into a rejection.
     const run = async () => handler({ ...head, body })
     run().then(
-      reply => send(exchange, reply, options, body === 'too-large'),
+      reply => {
+        if (reply.upgrade && upgrade !== undefined) switchToSocket(exchange, reply, head, upgrade)
+        else send(exchange, reply, options, body === 'too-large')
+      },
       () => send(exchange, internalErrorReply, options, true),
     )
   }
+  // A request for a WebSocket has no body, and its data would be ours no more.
+  if (upgrade !== undefined) return ask(Buffer.alloc(0))
   response.onData((chunk, isLast) => {
     if (asked) return
     length += chunk.byteLength
@@ -84,6 +117,42 @@ function answer(response: UwsResponse, request: UwsRequest, options: HttpOptions
       chunks.push(Buffer.from(new Uint8Array(chunk)))
       if (isLast) ask(Buffer.concat(chunks))
     }
+  })
+}
+
+function switchToSocket(
+  exchange: Exchange,
+  reply: HttpReply,
+  head: Pick<HttpRequest, 'header'>,
+  context: UwsSocketContext,
+): void {
+  if (!exchange.open || typeof reply.body === 'string') return
+  const [key, protocol, extensions] = ['key', 'protocol', 'extensions'].map(
+    name => head.header(`sec-websocket-${name}`) ?? '',
+  ) as [string, string, string]
+  const stream: MessageStream = { streamer: reply.body }
+  exchange.open = false
+  exchange.response.cork(() => exchange.response.upgrade(stream, key, protocol, extensions, context))
+}
+
+function openSocket(socket: UwsWebSocket<MessageStream>): void {
+  const stream = socket.getUserData()
+  let open = true
+  let closed: () => void = () => undefined
+  stream.onClose = () => {
+    open = false
+    closed()
+  }
+  stream.streamer({
+    write: text => {
+      if (open) socket.send(text)
+    },
+    end: () => {
+      if (open) socket.end(1000)
+    },
+    onClose: listener => {
+      closed = listener
+    },
   })
 }
 
@@ -163,10 +232,12 @@ const reasonPhrases: Readonly<Record<number, string>> = {
   404: 'Not Found',
   405: 'Method Not Allowed',
   409: 'Conflict',
+  412: 'Precondition Failed',
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
   421: 'Misdirected Request',
   422: 'Unprocessable Content',
+  426: 'Upgrade Required',
   429: 'Too Many Requests',
   500: 'Internal Server Error',
   503: 'Service Unavailable',

@@ -19,6 +19,8 @@ export interface HttpReply {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: string | HttpStreamer
+  /** The connection becomes a WebSocket, and each write a message; only where the request asked for one. */
+  readonly upgrade?: true
 }
 
 /** Writes a reply that does not end by itself. */
@@ -47,6 +49,11 @@ export interface HttpServer {
   readonly port: number
   /** Ends all connections, streams included. */
   close(): Promise<void>
+}
+
+export function asksForWebSocket(request: HttpRequest): boolean {
+  const isWebSocket = (request.header('upgrade') ?? '').toLowerCase() === 'websocket'
+  return isWebSocket && request.header('sec-websocket-key') !== undefined && request.method === 'GET'
 }
 
 /** Rejects with a readable message when the address cannot be had. */

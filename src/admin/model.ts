@@ -6,6 +6,7 @@
  */
 import { z } from 'zod'
 import { parseAddress } from '../base/address.js'
+import { consistencyLevels } from '../config/formats.js'
 
 /** Everything the API hands out or is given is for reading. */
 type Immutable<T> = T extends readonly (infer Item)[]
@@ -35,6 +36,47 @@ export const failoverRequest = z.strictObject({
     .describe('Promote even where acknowledged writes are lost by it. The only call that may lose any.'),
 })
 export type FailoverRequest = Immutable<z.infer<typeof failoverRequest>>
+
+const reason = z
+  .string()
+  .max(200)
+  .regex(/^[^\p{Cc}]*$/u, { error: 'must not contain control characters' })
+  .optional()
+  .describe('Why; it is written into the audit log.')
+
+/** Changes that need nothing but the decision. */
+export const plainRequest = z.strictObject({ reason })
+export type PlainRequest = Immutable<z.infer<typeof plainRequest>>
+
+/** `50ms`, `2s`: a time; `64kB`, `1MB`: bytes of the stream. The unit is required, as a bare number would be either. */
+const lagBound = z
+  .string()
+  .regex(/^\d{1,12}(ms|s|b|kb|mb|gb)$/i, { error: 'must be a number with a unit: 50ms, 2s, 64kB, 1MB' })
+
+export const balancerQuery = z.strictObject({
+  node: address.optional().describe('Is it this instance? Without it: is there any?'),
+  lag: lagBound.optional().describe('Only replicas no further behind: 50ms, 2s, 64kB, 1MB.'),
+})
+export type BalancerQuery = Immutable<z.infer<typeof balancerQuery>>
+
+export const streamQuery = z.strictObject({
+  intervalMs: z.coerce.number().int().min(50).max(60_000).default(1000).describe('As text/event-stream: how often.'),
+})
+export type StreamQuery = Immutable<z.infer<typeof streamQuery>>
+
+const limit = (most: number, usual: number) =>
+  z.coerce.number().int().min(1).max(most).default(usual).describe('At most so many.')
+
+export const limitQuery = z.strictObject({ limit: limit(1000, 100) })
+export type LimitQuery = Immutable<z.infer<typeof limitQuery>>
+
+export const keysQuery = z.strictObject({ limit: limit(128, 20) })
+
+export const explainRequest = z.strictObject({
+  command: z.array(z.string()).min(1).max(1024).describe('The command as it would be sent: ["GET", "user:1"].'),
+  level: z.enum(consistencyLevels).optional().describe('As a connection of this level; the default one when absent.'),
+})
+export type ExplainRequest = Immutable<z.infer<typeof explainRequest>>
 
 export const eventsQuery = z.strictObject({
   after: z.coerce.number().int().min(0).default(0).describe('Only events with a greater id.'),
@@ -70,6 +112,7 @@ export const memberDescription = z.strictObject({
   version: z.string().nullable(),
   zone: z.string().nullable(),
   priority: z.int().nullable(),
+  drained: z.boolean().describe('An operator has taken it out of reading.'),
 })
 export type MemberDescription = Immutable<z.infer<typeof memberDescription>>
 
@@ -86,6 +129,14 @@ export const groupDescription = z.strictObject({
   masterEpoch: z.int().describe('Grows with every change of master.'),
   master: z.string().nullable(),
   diagnosis: z.string().describe('What is wrong, by name; ok when nothing is.'),
+  about: z.array(z.string()).describe('The instances that the diagnosis is about.'),
+  diagnosisForMs: millis.describe('Since when it has been so.'),
+  failover: z.enum(['on', 'off', 'paused']).describe('Whether a replica is promoted when the master is down.'),
+  heldBackMs: millis.describe('A failover on silence alone has to wait so long, as there was one a moment ago.'),
+  running: z
+    .strictObject({ kind: z.string(), step: z.string(), forMs: millis })
+    .nullable()
+    .describe('The change of master that is in progress.'),
   writesPaused: z.boolean(),
   replid: z.string().nullable(),
   members: z.array(memberDescription),
@@ -136,6 +187,161 @@ export const switchAnswer = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('planned'), plan: switchPlan }),
 ])
 export type SwitchAnswer = Immutable<z.infer<typeof switchAnswer>>
+
+export const historyEntry = z.strictObject({
+  at: z.number().describe('When it began, in milliseconds since 1970.'),
+  kind: z.string().describe('switchover or failover.'),
+  cause: z.string().describe('operator, or the diagnosis that asked for it.'),
+  result: z.string().describe('ok, rolled-back or failed.'),
+  reason: z.string().nullable().describe('Why it did not succeed.'),
+  from: z.string().nullable(),
+  to: z.string().nullable(),
+  masterEpoch: z.int(),
+  stallMs: millis,
+  durationMs: millis,
+  heldCommands: z.int(),
+  finalOffset: offset.nullable().describe('The last byte of the old master, when it could be asked.'),
+  promotedOffset: offset.nullable().describe('The first byte of the new history.'),
+  steps: z.array(z.strictObject({ step: z.string(), ms: millis })),
+})
+export type HistoryEntry = Immutable<z.infer<typeof historyEntry>>
+
+export const historyList = z.strictObject({ changes: z.array(historyEntry).describe('Newest first.') })
+export type HistoryList = Immutable<z.infer<typeof historyList>>
+
+export const instanceList = z.strictObject({ instances: z.array(memberDescription) })
+
+export const sessionDescription = z.strictObject({
+  id: z.string().describe('worker-number.'),
+  address: z.string(),
+  listener: z.string(),
+  name: z.string(),
+  user: z.string(),
+  library: z.string(),
+  db: z.int(),
+  resp: z.int(),
+  level: z.string(),
+  ageSeconds: z.number(),
+  idleSeconds: z.number(),
+  lastCommand: z.string(),
+  lastTo: z.string().describe('Where its last command went …'),
+  lastBecause: z.string().describe('… and why.'),
+  pinned: z
+    .string()
+    .nullable()
+    .describe('Why it has a connection of its own: transaction, subscription, blocking, monitor.'),
+  inFlight: z.int(),
+  queuedBytes: z.number().describe('Replies that it has not read yet.'),
+})
+export type SessionDescription = Immutable<z.infer<typeof sessionDescription>>
+
+export const sessionList = z.strictObject({
+  sessions: z.array(sessionDescription),
+  total: z.int().describe('All there are, in all workers.'),
+})
+export type SessionList = Immutable<z.infer<typeof sessionList>>
+
+export const slowEntry = z.strictObject({
+  at: z.number().describe('Milliseconds since 1970.'),
+  ms: millis.describe('From sending it to an instance to its reply.'),
+  heldMs: millis.describe('How long it was held before it was sent.'),
+  command: z.array(z.string()).describe('Long arguments are cut; those of commands that carry secrets are left out.'),
+  node: z.string(),
+  client: z.string(),
+})
+export type SlowEntry = Immutable<z.infer<typeof slowEntry>>
+
+export const slowLog = z.strictObject({ entries: z.array(slowEntry).describe('Newest first.') })
+export type SlowLog = Immutable<z.infer<typeof slowLog>>
+
+export const hotKeys = z.strictObject({
+  sampledPer: z.int().describe('One in so many commands is looked at, so counts are multiplied by this.'),
+  hot: z.array(
+    z.strictObject({
+      key: z.string(),
+      perSecond: z.number().describe('Commands per second, an estimate.'),
+      share: z.number().describe('Of all sampled commands, 0 to 1.'),
+      errorShare: z.number().describe('It may be too high by so much.'),
+    }),
+  ),
+  big: z.array(z.strictObject({ key: z.string(), bytes: z.number(), command: z.string() })),
+})
+export type HotKeys = Immutable<z.infer<typeof hotKeys>>
+
+export const explanation = z.strictObject({
+  command: z.string().describe('Its name in the table of commands.'),
+  handling: z.string(),
+  keys: z.array(z.string()),
+  to: z.string().nullable().describe('Where it would go now; null when it would be kept.'),
+  because: z.string(),
+  level: z.string(),
+  neededOffset: z.number().nullable().describe('What a replica must have applied; null when a write is in flight.'),
+  candidates: z.array(
+    z.strictObject({
+      id: z.string(),
+      usable: z.boolean(),
+      applied: offset.nullable(),
+      pending: z.int(),
+      lagMs: millis.nullable(),
+    }),
+  ),
+})
+export type Explanation = Immutable<z.infer<typeof explanation>>
+
+export const traffic = z.strictObject({
+  at: z.number().describe('Milliseconds since 1970.'),
+  clients: z.number(),
+  inFlight: z.number(),
+  held: z.number(),
+  commands: z.strictObject({ master: z.number(), replica: z.number(), local: z.number() }).describe('Since the start.'),
+  errors: z.number().describe('Error replies since the start.'),
+  durations: z
+    .strictObject({
+      bounds: z.array(z.number()).describe('Upper bounds of the buckets in seconds.'),
+      read: z.array(z.number()),
+      write: z.array(z.number()),
+    })
+    .describe('Commands by how long they took, since the start.'),
+})
+export type Traffic = Immutable<z.infer<typeof traffic>>
+
+export const acknowledgement = z.strictObject({ done: z.boolean(), detail: z.string() })
+export type Acknowledgement = Immutable<z.infer<typeof acknowledgement>>
+
+export const reloadReport = z.strictObject({
+  changes: z.array(
+    z.strictObject({ path: z.string(), from: z.unknown(), to: z.unknown(), effect: z.enum(['live', 'restart']) }),
+  ),
+})
+export type ReloadReport = Immutable<z.infer<typeof reloadReport>>
+
+export const optionList = z.strictObject({
+  options: z.array(
+    z.strictObject({
+      path: z.string(),
+      doc: z.string(),
+      allowed: z.string(),
+      default: z.unknown(),
+      env: z.string().nullable(),
+      flag: z.string().nullable(),
+      reload: z.enum(['live', 'restart']),
+      sensitive: z.boolean(),
+    }),
+  ),
+})
+export type OptionList = Immutable<z.infer<typeof optionList>>
+
+export const ruleList = z.strictObject({
+  rules: z.array(
+    z.strictObject({
+      appliesTo: z.string().describe('default, a listener, or a user.'),
+      level: z.string(),
+      boundMs: millis,
+      waitMs: millis,
+    }),
+  ),
+})
+export type RuleList = Immutable<z.infer<typeof ruleList>>
 
 export const eventDescription = z.strictObject({
   id: z.int(),

@@ -24,8 +24,10 @@ function describeRoute(route: Route): Json {
   return {
     operationId: route.name,
     summary: route.summary,
-    security: route.access === 'token' ? [{ token: [] }, {}] : [],
-    ...(route.query && { parameters: parametersOf(route.query) }),
+    ...(route.aliases && { description: `Also known as ${route.aliases.join(', ')}.` }),
+    ...(needsToken(route) && { 'x-role': route.access }),
+    security: needsToken(route) ? [{ token: [] }, {}] : [],
+    parameters: parametersOf(route),
     ...(route.body && {
       requestBody: { required: true, content: { 'application/json': { schema: toSchema(route.body, 'input') } } },
     }),
@@ -33,27 +35,42 @@ function describeRoute(route: Route): Json {
   }
 }
 
-function parametersOf(query: z.ZodType): readonly Json[] {
-  const { properties = {} } = toSchema(query, 'input') as { properties?: Record<string, Json> }
-  return Object.entries(properties).map(([name, { description, ...schema }]) => ({
-    name,
-    in: 'query',
-    required: false,
-    description,
-    schema,
-  }))
+function needsToken({ access }: Route): boolean {
+  return access !== 'probe' && access !== 'page'
 }
+
+function parametersOf({ path, query, changes }: Route): readonly Json[] {
+  const string = { type: 'string' }
+  const { properties = {} } =
+    query === undefined ? {} : (toSchema(query, 'input') as { properties?: Record<string, Json> })
+  return [
+    ...(path.includes('{id}') ? [{ name: 'id', in: 'path', required: true, schema: string }] : []),
+    ...Object.entries(properties).map(([name, { description, ...schema }]) => ({
+      name,
+      in: 'query',
+      required: false,
+      description,
+      schema,
+    })),
+    ...(changes ? changeHeaders.map(header => ({ ...header, in: 'header', required: false, schema: string })) : []),
+  ]
+}
+
+const changeHeaders = [
+  { name: 'Idempotency-Key', description: 'A change asked for twice under one key within a day happens once.' },
+  { name: 'If-Match', description: 'The epoch as ETag of the topology: refused when the master has changed since.' },
+]
 
 function responsesOf(route: Route): Json {
   const content =
     typeof route.answer === 'string'
       ? { [route.answer]: { schema: route.answer === 'application/json' ? {} : { type: 'string' } } }
       : { 'application/json': { schema: toSchema(route.answer, 'output') } }
-  const stream = route.name === 'events' ? { 'text/event-stream': { schema: { type: 'string' } } } : {}
-  const refused = [...refusalsOf(route), ...(route.refusals ?? [])]
+  const stream = route.streams === 'text/event-stream' ? { [route.streams]: { schema: { type: 'string' } } } : {}
+  const refused = new Set([...refusalsOf(route), ...(route.refusals ?? [])])
   return {
     200: { description: 'Done.', content: { ...content, ...stream } },
-    ...Object.fromEntries(refused.map(status => [status, problemResponse])),
+    ...Object.fromEntries([...refused].map(status => [status, problemResponse])),
   }
 }
 
@@ -62,8 +79,10 @@ function refusalsOf(route: Route): readonly number[] {
     400,
     403,
     421,
-    ...(route.access === 'token' ? [401] : []),
-    ...(route.method === 'POST' ? [413, 415, 429] : []),
+    ...(needsToken(route) ? [401] : []),
+    ...(route.path.includes('{id}') ? [404] : []),
+    ...(route.changes ? [412, 422, 429] : []),
+    ...(route.method === 'POST' ? [413, 415] : []),
   ]
 }
 

@@ -9,14 +9,20 @@ import type { Problem } from './model.js'
 const problems = {
   'bad-request': [400, 'The request is not understood'],
   unauthorized: [401, 'A token is needed'],
+  forbidden: [403, 'The role does not allow this'],
   'cross-site': [403, 'Requests from other sites are refused'],
   'not-found': [404, 'There is no such resource'],
   'method-not-allowed': [405, 'The resource does not know this method'],
+  'epoch-changed': [412, 'The group is not in the state that was expected'],
   'body-too-large': [413, 'The body is too large'],
   'wrong-content-type': [415, 'The body must be JSON'],
   'wrong-host': [421, 'This server does not answer for that host'],
+  'bad-configuration': [422, 'The configuration has mistakes, and nothing was changed'],
+  'idempotency-conflict': [422, 'The idempotency key belongs to another request'],
+  'upgrade-required': [426, 'This is a WebSocket'],
   'too-many-requests': [429, 'Too many requests'],
   'internal-error': [500, 'Internal error'],
+  'no-worker': [503, 'No worker could be asked'],
   'too-many-streams': [503, 'Too many event streams'],
 } as const satisfies Record<string, readonly [status: number, title: string]>
 

@@ -28,7 +28,7 @@ export async function startAdmin(
   backend: AdminBackend,
   options: AdminOptions,
 ): Promise<HttpServer> {
-  const exposed = refuseExposure(options.host, options.token)
+  const exposed = refuseExposure(options.host, options.grants)
   if (exposed !== undefined) throw new Error(exposed)
   const handler = makeApi(clock, events, metrics, backend, options)
   const http = {

@@ -10,30 +10,53 @@ import type {
   Condition,
   ConfigDescription,
   GroupDescription,
+  HistoryEntry,
+  OptionList,
+  ReloadReport,
+  RuleList,
   TopologyDescription,
 } from '../admin/model.js'
 import { formatAddress } from '../base/address.js'
+import type { EventBus } from '../base/bus.js'
 import type { Clock } from '../base/clock.js'
+import { Ring } from '../base/ring.js'
+import type { MetricsFormat } from '../metrics/render.js'
 import type { Observer } from '../observer/observer.js'
 import type { Agent } from '../sentinel/agent.js'
 import { describeTopology, type MemberDescription } from '../sentinel/describe.js'
 import type { Refusal, RefusalReason, SwitchReport } from '../topology/operation.js'
+import type { TrafficBackend } from './traffic.js'
 
 export interface BackendParts {
   readonly clock: Clock
+  readonly bus: EventBus
   readonly observer: Observer
   readonly agent: Agent
   readonly events: EventFeed
   /** Workers that accept clients, and how many there should be. */
   readonly workers: () => { readonly serving: number; readonly wanted: number }
-  readonly metrics: () => Promise<string>
+  /** What the workers know of their clients. */
+  readonly traffic: TrafficBackend
+  readonly metrics: (format: MetricsFormat) => Promise<string>
   readonly config: () => ConfigDescription
+  readonly options: () => OptionList
+  readonly rules: () => RuleList
+  readonly reload: () => ReloadReport | { readonly errors: readonly string[] }
   /** Members whose links `/readyz` waits for (`up` knows its nodes); undefined: a writable master is enough. */
   readonly members: number | undefined
 }
 
+/** Changes of master that are remembered. */
+const HISTORY = 100
+
 export function makeBackend(parts: BackendParts): AdminBackend {
-  const { clock, observer, agent } = parts
+  const { clock, observer, agent, traffic } = parts
+  const history = new Ring<SwitchReport>(HISTORY)
+  parts.bus.listen(({ name }) => {
+    if (name !== '+switchover-end' && name !== '+failover-end') return
+    const { lastSwitch } = agent.status()
+    if (lastSwitch !== undefined) history.push(lastSwitch)
+  })
   return {
     events: parts.events,
     // Who answers this runs the control loop: both live on one event loop, and a probe that times out is the bad news.
@@ -42,12 +65,30 @@ export function makeBackend(parts: BackendParts): AdminBackend {
     topology: () => topology(parts),
     metrics: parts.metrics,
     config: parts.config,
+    options: parts.options,
+    rules: parts.rules,
+    reload: parts.reload,
     async switchover(request) {
       return resultOf(await agent.switchover(request), clock, observer)
     },
     async failover(request) {
       return resultOf(await agent.failover(request), clock, observer)
     },
+    pause: paused => agent.pause(paused),
+    acknowledge: () => agent.acknowledge(),
+    drain(id, drained) {
+      if (observer.instance(id) === undefined) return false
+      observer.drain(id, drained)
+      return true
+    },
+    history: () => [...history].reverse().map(historyEntryOf),
+    sessions: limit => traffic.sessions(limit),
+    killSession: id => traffic.killSession(id),
+    traffic: () => traffic.traffic(),
+    slowlog: limit => traffic.slowlog(limit),
+    resetSlowlog: () => traffic.resetSlowlog(),
+    keys: limit => traffic.keys(limit),
+    explain: request => traffic.explain(request),
   }
 }
 
@@ -58,7 +99,11 @@ function readiness(parts: BackendParts): Condition {
   const { serving, wanted } = parts.workers()
   const reasons: string[] = []
   if (serving === 0) reasons.push(`none of ${wanted} workers accepts clients`)
-  if (group?.master === undefined) reasons.push(`no master: ${group?.diagnosis ?? 'starting'}`)
+  if (group?.diagnosis === 'access-denied') {
+    const { about } = group
+    const who = `${about.join(', ')} ${about.length === 1 ? 'refuses' : 'refuse'}`
+    reasons.push(`no master: ${who} our user or password (access-denied; see upstreamAuth)`)
+  } else if (group?.master === undefined) reasons.push(`no master: ${group?.diagnosis ?? 'starting'}`)
   else if (group.members.find(member => member.isMaster)?.state !== 'up')
     reasons.push(`${group.master} does not answer`)
   else if (group.diagnosis === 'master-denied') reasons.push(`${group.master} refuses our password: master-denied`)
@@ -74,6 +119,8 @@ function readiness(parts: BackendParts): Condition {
 function topology(parts: BackendParts): TopologyDescription {
   const { observer, agent, clock } = parts
   const described = describeTopology(observer, agent, clock.now())
+  const status = agent.status()
+  const { running } = status
   return {
     epoch: described.epoch,
     at: clock.wall(),
@@ -84,22 +131,24 @@ function topology(parts: BackendParts): TopologyDescription {
         masterEpoch: group.masterEpoch,
         master: group.master ?? null,
         diagnosis: group.diagnosis,
-        writesPaused: group.agent?.running !== undefined,
+        about: group.about,
+        diagnosisForMs: group.diagnosisForMs,
+        failover: status.failover ? (status.paused ? 'paused' : 'on') : 'off',
+        heldBackMs: Math.round(status.heldBackMs),
+        running: running === undefined ? null : { kind: running.kind, step: running.step, forMs: running.sinceMs },
+        writesPaused: running !== undefined,
         replid: group.lineage?.replid ?? null,
         members: group.members.map(member => memberOf(member, observer, clock)),
-        lastSwitch:
-          group.lastSwitch?.to === undefined
-            ? null
-            : {
-                at: group.lastSwitch.startedAt,
-                cause: group.lastSwitch.kind,
-                from: group.lastSwitch.from ?? null,
-                to: group.lastSwitch.to,
-                stallMs: group.lastSwitch.stallMs,
-              },
+        lastSwitch: lastSwitchOf(group.lastSwitch),
       }),
     ),
   }
+}
+
+function lastSwitchOf(report: SwitchReport | undefined): GroupDescription['lastSwitch'] {
+  if (report?.to === undefined) return null
+  const { startedAt, kind, from, to, stallMs } = report
+  return { at: startedAt, cause: kind, from: from ?? null, to, stallMs }
 }
 
 function memberOf(member: MemberDescription, observer: Observer, clock: Clock): GroupDescription['members'][number] {
@@ -127,6 +176,26 @@ function memberOf(member: MemberDescription, observer: Observer, clock: Clock): 
     version: member.version ?? null,
     zone: member.zone ?? null,
     priority: member.priority ?? null,
+    drained: member.drained,
+  }
+}
+
+function historyEntryOf(report: SwitchReport): HistoryEntry {
+  return {
+    at: report.startedAt,
+    kind: report.kind,
+    cause: report.cause,
+    result: report.result,
+    reason: report.reason ?? null,
+    from: report.from ?? null,
+    to: report.to ?? null,
+    masterEpoch: report.masterEpoch,
+    stallMs: report.stallMs,
+    durationMs: report.durationMs,
+    heldCommands: report.heldCommands,
+    finalOffset: report.finalOffset ?? null,
+    promotedOffset: report.promotedOffset ?? null,
+    steps: report.steps.map(step => ({ step: step.name, ms: step.durationMs })),
   }
 }
 

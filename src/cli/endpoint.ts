@@ -9,10 +9,11 @@
 
 import { availableParallelism } from 'node:os'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import type { Grant } from '../admin/access.js'
 import type { AdminBackend } from '../admin/backend.js'
 import { EventFeed } from '../admin/feed.js'
 import type { HttpServer } from '../admin/http.js'
-import type { Condition, ConfigDescription } from '../admin/model.js'
+import type { Condition, ConfigDescription, OptionList, ReloadReport, RuleList } from '../admin/model.js'
 import { startAdmin } from '../admin/server.js'
 import { type Address, formatAddress } from '../base/address.js'
 import { EventBus } from '../base/bus.js'
@@ -32,6 +33,7 @@ import { Workers } from '../proxy/supervision/workers.js'
 import { Agent } from '../sentinel/agent.js'
 import { makeBackend } from './backend.js'
 import { type Log, logEvents, standardOutput } from './log.js'
+import { makeTrafficBackend } from './traffic.js'
 
 export interface EndpointOptions {
   readonly config: SharedConfig
@@ -42,12 +44,20 @@ export interface EndpointOptions {
   readonly failover: boolean
   /** undefined: no admin API. */
   readonly admin:
-    | { readonly address: Address; readonly token: string; readonly allowedHosts: readonly string[] }
+    | {
+        readonly address: Address
+        readonly grants: readonly Grant[]
+        readonly allowedHosts: readonly string[]
+        readonly auditFile: string | undefined
+      }
     | undefined
   readonly lastMaster: string | undefined
   /** How many nodes `/readyz` waits for; undefined: a writable master is enough. */
   readonly members: number | undefined
   readonly describeConfig: () => ConfigDescription
+  readonly describeOptions: () => OptionList
+  /** As SIGHUP does. */
+  readonly reload: (endpoint: Endpoint) => ReloadReport | { readonly errors: readonly string[] }
   /** The options that choose another port, for the line that says that one is taken. */
   readonly portOptions: { readonly listen: string; readonly admin: string }
   /** This executable: workers are `<program> worker`. */
@@ -131,6 +141,7 @@ export class Endpoint {
           waitMs: config.consistency.waitMs,
           holdTimeoutMs: config.hold.timeoutMs,
           holdBytes: config.hold.bytes,
+          insight: config.insight,
         },
       },
     })
@@ -162,6 +173,11 @@ export class Endpoint {
     }
   }
 
+  /** Reads the configuration again: SIGHUP, and the admin API. */
+  reload(): ReloadReport | { readonly errors: readonly string[] } {
+    return this.#options.reload(this)
+  }
+
   setLogLevel(level: LogLevel): void {
     this.#log.setLevel(level)
   }
@@ -187,8 +203,9 @@ export class Endpoint {
       this.#admin = await startAdmin(this.clock, this.events, this.metrics, this.#backend, {
         host: admin.address.host,
         port: admin.address.port,
-        token: admin.token,
+        grants: admin.grants,
         allowedHosts: admin.allowedHosts,
+        auditFile: admin.auditFile,
         version,
       })
     } catch (error) {
@@ -203,9 +220,14 @@ export class Endpoint {
       agent: this.agent,
       events: this.#feed,
       workers: () => ({ serving: this.workers.serving, wanted: this.#workerCount }),
-      metrics: async () =>
-        renderMetrics([this.metrics.snapshot(), ...(await this.workers.snapshots())], this.#processMetrics),
+      bus: this.events,
+      traffic: makeTrafficBackend(this.clock, this.workers),
+      metrics: async format =>
+        renderMetrics([this.metrics.snapshot(), ...(await this.workers.snapshots())], this.#processMetrics, format),
       config: this.#options.describeConfig,
+      options: this.#options.describeOptions,
+      rules: () => describeRules(this.#options),
+      reload: () => this.reload(),
       members: this.#options.members,
     })
   }
@@ -231,5 +253,22 @@ export class Endpoint {
 
   #notListening(error: unknown): StartError {
     return new StartError(`endpoint: ${(error as Error).message}; ${this.#options.portOptions.listen} chooses another`)
+  }
+}
+
+/** Which consistency applies to whom: the default, and the listeners that have their own. */
+function describeRules({ config, listeners }: EndpointOptions): RuleList {
+  const { level, boundMs, waitMs } = config.consistency
+  const own = listeners.filter(listener => listener.consistency !== undefined)
+  return {
+    rules: [
+      { appliesTo: 'default', level, boundMs, waitMs },
+      ...own.map(listener => ({
+        appliesTo: `listener ${formatAddress(listener)}`,
+        level: listener.consistency ?? level,
+        boundMs,
+        waitMs,
+      })),
+    ],
   }
 }

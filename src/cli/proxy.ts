@@ -1,12 +1,13 @@
 /**
  * `lagrange proxy`: the endpoint alone, in front of instances that somebody else runs.
  */
+import { readGrants } from '../admin/access.js'
 import { parseAddress } from '../base/address.js'
 import { maskConfig } from '../config/describe.js'
 import { type ProxyConfig, proxySchema } from '../config/schema.js'
 import { Endpoint, StartError } from './endpoint.js'
 import type { Started } from './program.js'
-import { reloadConfig } from './reload.js'
+import { listOptions, reloadConfig } from './reload.js'
 import { untilAskedToStop } from './signals.js'
 
 export interface Executable {
@@ -17,7 +18,7 @@ export interface Executable {
 
 export async function runProxy(started: Started<ProxyConfig>, executable: Executable): Promise<number> {
   const { config } = started
-  const asked = untilAskedToStop(() => reloadConfig(endpoint, proxySchema, started))
+  const asked = untilAskedToStop(() => endpoint.reload())
   const adminAddress = parseAddress(config.admin.listen)
   const endpoint = new Endpoint({
     config,
@@ -33,13 +34,16 @@ export async function runProxy(started: Started<ProxyConfig>, executable: Execut
     failover: config.failover,
     admin: adminAddress && {
       address: adminAddress,
-      token: config.admin.token,
+      grants: readGrants(config.admin.token, config.admin.tokens),
       allowedHosts: config.admin.allowedHosts,
+      auditFile: config.admin.auditFile || undefined,
     },
     lastMaster: undefined,
     members: undefined,
     portOptions: { listen: '--listen', admin: '--admin' },
     describeConfig: () => ({ values: maskConfig(proxySchema, config), origins: Object.fromEntries(started.origins) }),
+    describeOptions: () => listOptions(proxySchema),
+    reload: running => reloadConfig(running, proxySchema, started),
     ...executable,
   })
   try {

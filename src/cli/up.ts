@@ -4,6 +4,7 @@
  *     claim the data folder and every port ─▶ start the nodes, the last master first ─▶ observe ─▶ serve
  *     asked to stop: clients finish ─▶ the agent stops ─▶ the master saves, then the replicas
  */
+import { join } from 'node:path'
 import { maskConfig } from '../config/describe.js'
 import { type UpConfig, upSchema } from '../config/schema.js'
 import { bind } from '../proxy/supervision/bound.js'
@@ -12,7 +13,7 @@ import { Endpoint, StartError } from './endpoint.js'
 import { Fleet } from './fleet.js'
 import type { Started } from './program.js'
 import type { Executable } from './proxy.js'
-import { reloadConfig } from './reload.js'
+import { listOptions, reloadConfig } from './reload.js'
 import { untilAskedToStop } from './signals.js'
 
 const HOST = '127.0.0.1'
@@ -33,7 +34,7 @@ export async function runUp(started: Started<UpConfig>, executable: Executable):
   const { config } = started
   let running: Running | undefined
   const asked = untilAskedToStop(() => {
-    if (running !== undefined) reloadConfig(running.endpoint, upSchema, started)
+    running?.endpoint.reload()
   })
   let dataDir: DataDir | undefined
   try {
@@ -69,11 +70,18 @@ async function start(started: Started<UpConfig>, dataDir: DataDir, executable: E
     zones: new Map(),
     upstreamAuth: { username: undefined, password: undefined },
     failover: true,
-    admin: { address: { host: HOST, port: config.adminPort }, token: '', allowedHosts: [] },
+    admin: {
+      address: { host: HOST, port: config.adminPort },
+      grants: [],
+      allowedHosts: [],
+      auditFile: join(config.dataDir, 'audit.log'),
+    },
     lastMaster: state && `${HOST}:${state.masterPort}`,
     members: ports.length,
     portOptions: { listen: '--port', admin: '--admin-port' },
     describeConfig: () => ({ values: maskConfig(upSchema, config), origins: Object.fromEntries(started.origins) }),
+    describeOptions: () => listOptions(upSchema),
+    reload: running => reloadConfig(running, upSchema, started),
     ...executable,
   })
   const fleet = new Fleet(endpoint.clock, endpoint.events, dataDir, {

@@ -65,6 +65,14 @@ convict.addFormats({
     validate: (value: unknown) => must(isWhole(value, 0, 16)),
     coerce: readNumber,
   },
+  'slow-entries': {
+    validate: (value: unknown) => must(isWhole(value, 1, 10_000)),
+    coerce: readNumber,
+  },
+  'sample-every': {
+    validate: (value: unknown) => must(isWhole(value, 0, 1_000_000)),
+    coerce: readNumber,
+  },
   workers: {
     validate: (value: unknown) => must(value === 'auto' || isWhole(value, 1, 64)),
     coerce: readNumber,

@@ -32,6 +32,7 @@ export interface SharedConfig {
   readonly hold: { readonly timeoutMs: Millis; readonly bytes: number }
   readonly consistency: ConsistencyConfig
   readonly detection: { readonly downAfterMs: Millis; readonly pingPeriodMs: Millis }
+  readonly insight: { readonly slowMs: Millis; readonly slowEntries: number; readonly sampleEvery: number }
   readonly dataDir: string
   readonly log: { readonly level: LogLevel; readonly format: 'auto' | 'json' | 'pretty' }
 }
@@ -50,6 +51,9 @@ export interface AdminConfig {
   readonly listen: string
   readonly token: string
   readonly tokenFile: string
+  readonly tokens: string
+  readonly tokensFile: string
+  readonly auditFile: string
   readonly allowedHosts: readonly string[]
 }
 
@@ -192,6 +196,39 @@ const detection = {
   },
 } as const
 
+const insight = {
+  slowMs: {
+    doc: 'A command that an instance needs at least so long for is kept in the slow log of the proxy, the way to the instance included; 0 keeps none. Commands that wait by their nature (BLPOP) do not count.',
+    default: 10,
+    format: 'millis',
+    allowed: 'a whole number of milliseconds from 0 to 86400000',
+    env: 'LAGRANGE_SLOW_MS',
+    flag: 'slow-ms',
+    placeholder: 'ms',
+    reload: 'restart',
+  },
+  slowEntries: {
+    doc: 'How many slow commands each worker remembers; the oldest are forgotten first.',
+    default: 128,
+    format: 'slow-entries',
+    allowed: 'a whole number from 1 to 10000',
+    env: 'LAGRANGE_SLOW_ENTRIES',
+    flag: 'slow-entries',
+    placeholder: 'n',
+    reload: 'restart',
+  },
+  sampleEvery: {
+    doc: 'One in so many commands is looked at to find hot keys, on average; 0 looks at none. Smaller finds them sooner and costs more: at 64, less than a hundredth of the work of a command.',
+    default: 64,
+    format: 'sample-every',
+    allowed: 'a whole number from 0 to 1000000',
+    env: 'LAGRANGE_SAMPLE_EVERY',
+    flag: 'sample-every',
+    placeholder: 'n',
+    reload: 'restart',
+  },
+} as const
+
 const dataDir = {
   doc: 'Where state is kept: the last known master, the lock against a second process, the folders of nodes started by up.',
   default: './data',
@@ -303,6 +340,7 @@ const proxyOptions: OptionTree = {
   consistency,
   hold,
   detection,
+  insight,
   admin: {
     listen: {
       doc: 'Where the admin API, the console and /metrics are served, or off. An address that other machines can reach needs a token.',
@@ -333,6 +371,36 @@ const proxyOptions: OptionTree = {
       placeholder: 'path',
       reload: 'restart',
       fileFor: 'admin.token',
+    },
+    tokens: {
+      doc: 'More tokens, a line each: a name, which the audit log shows, a role (read, operate or admin) and the token.',
+      default: '',
+      format: 'text',
+      allowed: 'lines of a name, a role and a token',
+      env: 'LAGRANGE_TOKENS',
+      reload: 'restart',
+      sensitive: true,
+    },
+    tokensFile: {
+      doc: 'A file that holds these lines, readable by its owner only. read may look, operate may change masters and drain instances and see keys, admin may accept the loss of data, reload the configuration and read the audit log.',
+      default: '',
+      format: 'text',
+      allowed: 'a path',
+      env: 'LAGRANGE_TOKENS_FILE',
+      flag: 'admin-tokens-file',
+      placeholder: 'path',
+      reload: 'restart',
+      fileFor: 'admin.tokens',
+    },
+    auditFile: {
+      doc: 'A file that every change over the admin API is written to, and every try, a line of JSON each; at 16 MiB it is renamed to the same name with .1. Empty: such lines are in the log only.',
+      default: '',
+      format: 'text',
+      allowed: 'a path',
+      env: 'LAGRANGE_AUDIT_FILE',
+      flag: 'audit-file',
+      placeholder: 'path',
+      reload: 'restart',
     },
     allowedHosts: {
       doc: 'Names by which browsers may reach the admin API, besides localhost, IP addresses and the name it listens on; a request for another name is refused, so that no web site can reach it by pointing its own name here.',
@@ -365,7 +433,8 @@ export const proxySchema: ConfigSchema<ProxyConfig> = {
       ...(config.admin.token === '' || config.admin.token.length >= 22
         ? []
         : ['admin.token: must have at least 22 characters (128 bits), or be empty']),
-      ...(admin !== undefined && !isLoopback(admin.host) && config.admin.token === ''
+      ...checkTokens(config.admin.tokens),
+      ...(admin !== undefined && !isLoopback(admin.host) && config.admin.token === '' && config.admin.tokens === ''
         ? [`admin.listen: ${config.admin.listen} can be reached by other machines, so admin.tokenFile must be set`]
         : []),
     ]
@@ -420,6 +489,7 @@ const upOptions: OptionTree = {
   consistency,
   hold,
   detection,
+  insight,
   log,
 }
 
@@ -453,4 +523,17 @@ function checkShared(config: SharedConfig): readonly string[] {
 
 function duplicates(items: readonly string[]): readonly string[] {
   return [...new Set(items.filter((item, index) => items.indexOf(item) !== index))]
+}
+
+/** A mistake in a line of tokens is told without showing the line. */
+function checkTokens(text: string): readonly string[] {
+  return text.split('\n').flatMap((line, index) => {
+    const words = line.trim().split(/\s+/)
+    const [name = '', role = '', token = ''] = words
+    if (name === '' || name.startsWith('#')) return []
+    const where = `admin.tokens: line ${index + 1}`
+    if (words.length !== 3) return [`${where}: must be a name, a role and a token`]
+    if (!['read', 'operate', 'admin'].includes(role)) return [`${where}: the role must be read, operate or admin`]
+    return token.length >= 22 ? [] : [`${where}: the token must have at least 22 characters (128 bits)`]
+  })
 }

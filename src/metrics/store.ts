@@ -25,6 +25,19 @@ export interface Histogram {
   readonly counts: Float64Array
   sum: number
   observe(value: number): void
+  /** Names the observation of `value` that was just made: for rare ones, such as slow commands. */
+  name(value: number, labels: Labels, at: number): void
+  /** One per bucket at most. */
+  readonly exemplars: Exemplar[]
+}
+
+/** One observation by name: the last slow one that fell into its bucket. */
+export interface Exemplar {
+  readonly bucket: number
+  readonly labels: Labels
+  readonly value: number
+  /** Milliseconds since 1970. */
+  readonly at: number
 }
 
 /** Plain data: what one process counted, for another to add up. */
@@ -36,6 +49,7 @@ export interface SnapshotSeries {
   readonly value?: number
   readonly counts?: readonly number[]
   readonly sum?: number
+  readonly exemplars?: readonly Exemplar[]
 }
 
 type Series = { readonly labels: Labels; readonly cell: Counter | Histogram }
@@ -77,8 +91,10 @@ export class MetricStore {
     const all: SnapshotSeries[] = []
     for (const [name, family] of this.#families) {
       for (const { labels, cell } of family.values()) {
-        if ('counts' in cell) all.push({ name, labels, counts: [...cell.counts], sum: cell.sum })
-        else all.push({ name, labels, value: cell.value })
+        if ('counts' in cell) {
+          const exemplars = cell.exemplars.length === 0 ? undefined : [...cell.exemplars]
+          all.push({ name, labels, counts: [...cell.counts], sum: cell.sum, ...(exemplars && { exemplars }) })
+        } else all.push({ name, labels, value: cell.value })
       }
     }
     return all
@@ -106,7 +122,14 @@ export class MetricStore {
 export function mergeSnapshots(snapshots: readonly MetricSnapshot[]): MetricSnapshot {
   const merged = new Map<
     string,
-    { name: MetricName; labels: Labels; value?: number; counts?: number[]; sum?: number }
+    {
+      name: MetricName
+      labels: Labels
+      value?: number
+      counts?: number[]
+      sum?: number
+      exemplars?: readonly Exemplar[]
+    }
   >()
   for (const snapshot of snapshots) {
     for (const series of snapshot) {
@@ -119,6 +142,7 @@ export function mergeSnapshots(snapshots: readonly MetricSnapshot[]): MetricSnap
           into.counts[index] = (into.counts[index] ?? 0) + (series.counts[index] as number)
         }
         into.sum = (into.sum ?? 0) + (series.sum ?? 0)
+        if (series.exemplars !== undefined) into.exemplars = [...series.exemplars, ...(into.exemplars ?? [])]
       } else into.value = (into.value ?? 0) + (series.value ?? 0)
     }
   }
@@ -135,11 +159,18 @@ function makeHistogram(bounds: readonly number[]): Histogram {
     bounds,
     counts: new Float64Array(bounds.length + 1),
     sum: 0,
+    exemplars: [],
     observe(value) {
       let index = 0
       while (index < bounds.length && value > (bounds[index] as number)) index++
       ;(this.counts[index] as number)++
       this.sum += value
+    },
+    name(value, labels, at) {
+      const found = bounds.findIndex(bound => value <= bound)
+      const bucket = found < 0 ? bounds.length : found
+      const known = this.exemplars.findIndex(one => one.bucket === bucket)
+      this.exemplars.splice(known < 0 ? this.exemplars.length : known, known < 0 ? 0 : 1, { bucket, labels, value, at })
     },
   }
 }

@@ -678,6 +678,13 @@ export class Observer implements Flushable {
       if (before.role === 'unknown') this.events.event('info', `+${after.role}`, fields)
       else this.events.event('info', '+role-change', { ...fields, from: before.role, to: after.role })
     }
+    if (before.denied !== after.denied) {
+      const reason = 'the instance refuses our user or password: see upstreamAuth'
+      this.events.event(after.denied ? 'error' : 'info', after.denied ? '+denied' : '-denied', {
+        ...fields,
+        reason: after.denied ? reason : undefined,
+      })
+    }
     const wasUp = before.master?.up
     const up = after.master?.up
     if (wasUp === up || up === undefined) return

@@ -15,6 +15,8 @@ export type Because = ReadBecause | 'write' | 'master-only' | 'local' | 'retry' 
 
 export interface Asker extends Recipient, Follower {
   readonly closed: boolean
+  /** `host:port` of the client. */
+  readonly address: string
   readonly resp: Resp
   readonly db: number
   readonly rules: ReadRules

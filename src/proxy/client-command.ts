@@ -153,7 +153,7 @@ function describe(session: Session): string {
   }${session.alone.upstream === undefined ? '' : 'b'}`
   const fields: readonly (readonly [string, string | number])[] = [
     ['id', session.id],
-    ['addr', `${peer.remoteHost}:${peer.remotePort}`],
+    ['addr', session.address],
     ['laddr', `${peer.localHost}:${peer.localPort}`],
     ['fd', session.id],
     ['name', session.name],
@@ -191,7 +191,7 @@ function describe(session: Session): string {
 /** CLIENT KILL addr | CLIENT KILL [ID id] [ADDR a] [LADDR a] [TYPE t] [USER u] [SKIPME yes|no] */
 function kill(session: Session, request: Request, args: readonly Bytes[]): void {
   const old = args.length === 3
-  const filters = old ? [(one: Session) => addressOf(one) === args[2]] : readFilters(session, request, args)
+  const filters = old ? [(one: Session) => one.address === args[2]] : readFilters(session, request, args)
   if (filters === undefined) return
   const skipMe = !old && !/ skipme no( |$)/i.test(` ${args.slice(2).join(' ')}`)
   const victims = [...session.hub.sessions.values()].filter(
@@ -227,7 +227,7 @@ function readFilters(
         break
       }
       case 'ADDR':
-        filters.push(one => addressOf(one) === value)
+        filters.push(one => one.address === value)
         break
       case 'LADDR':
         filters.push(one => `${one.peer.localHost}:${one.peer.localPort}` === value)
@@ -247,10 +247,6 @@ function readFilters(
     }
   }
   return filters
-}
-
-function addressOf(session: Session): string {
-  return `${session.peer.remoteHost}:${session.peer.remotePort}`
 }
 
 /** CLIENT UNBLOCK id [TIMEOUT|ERROR]: the session's connection is known to the instance by another number. */

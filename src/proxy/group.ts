@@ -17,10 +17,12 @@ import type { Clock } from '../base/clock.js'
 import { every } from '../base/clock.js'
 import type { Fifo } from '../base/fifo.js'
 import type { Bytes, Millis, Offset } from '../base/units.js'
+import type { Histogram } from '../metrics/store.js'
 import { turn } from '../net/turn.js'
 import { Decoder } from '../resp/decoder.js'
 import { requestLimits } from '../resp/protocol.js'
 import type { Call } from '../routing/calls.js'
+import type { ReadRules } from '../routing/choose.js'
 import { errorCode, meaningOf, UNKNOWN_RESULT } from '../routing/errors.js'
 import { type Flight, Marks } from '../routing/marks.js'
 import type { ControlPlane, HoldReport, HoldRequest, ReleaseReport } from '../topology/planes.js'
@@ -33,7 +35,7 @@ import { Kept } from './kept.js'
 import { KeySlots } from './key-slots.js'
 import { type Lender, Lending } from './lending.js'
 import type { WorkerOptions } from './options.js'
-import { Reads } from './reads.js'
+import { type ReadPlan, Reads } from './reads.js'
 import { keepBytes, type Request, reread } from './request.js'
 import { Retired } from './retired.js'
 import { Scripts } from './scripts.js'
@@ -273,6 +275,11 @@ export class Group implements UpstreamOwner, Lender {
     }
   }
 
+  /** Where a read of a connection that has seen nothing would go now, and what a replica must have applied. */
+  planRead(call: Call, decoder: Decoder, rules: ReadRules): ReadPlan {
+    return this.#reads.plan(call, decoder, rules)
+  }
+
   /** To the master on the shared connection, as soon as there is one that may have it. */
   toMaster(session: Asker, request: Request, call: Call, decoder: Decoder): void {
     const master = this.#master
@@ -389,22 +396,33 @@ export class Group implements UpstreamOwner, Lender {
 
   onAnswered(upstream: Upstream, request: Request): void {
     const { now } = this.tools.time
-    const seconds = (now - request.sentAt) / 1000
+    const tookMs = now - request.sentAt
+    const seconds = tookMs / 1000
     const instance = this.#instances.get(upstream.instanceId)
     instance?.answered(request, now)
-    const { counters } = this
-    if (request.toReplica) counters.readReplica.observe(seconds)
-    else if (request.counted) {
+    const isSlow = this.tools.insight.answered(request, tookMs, upstream.instanceId)
+    const histogram = this.#histogramOf(request)
+    histogram.observe(seconds)
+    if (isSlow) {
+      const labels = { command: request.call?.name ?? 'other', node: upstream.instanceId }
+      histogram.name(seconds, labels, this.clock.wall())
+    }
+    if (request.counted) {
       request.counted = false
       this.#inFlight--
-      if (request.call?.marking === 'none') counters.other.observe(seconds)
-      else counters.write.observe(seconds)
       if (this.#inFlight === 0) this.#gate.noteDrained()
-    } else counters.readMaster.observe(seconds)
+    }
     if (request.toReplica) {
       const session = request.session as Asker
       if (--session.replicaReads === 0) session.readFilter = 0
     }
+  }
+
+  #histogramOf(request: Request): Histogram {
+    const { counters } = this
+    if (request.toReplica) return counters.readReplica
+    if (!request.counted) return counters.readMaster
+    return request.call?.marking === 'none' ? counters.other : counters.write
   }
 
   /**

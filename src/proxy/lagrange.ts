@@ -20,6 +20,12 @@ const HELP = [
   '    A token that stands for everything this connection has seen written.',
   'AFTER <token> [<ms>]',
   '    Reads of this connection see what the token stands for; they wait up to <ms> for a replica that has it.',
+  'SLOWLOG [GET [<count>]|LEN|RESET]',
+  "    Commands that took long, as this worker of the proxy saw them. SLOWLOG itself is the master's.",
+  'HOTKEYS [<count>]',
+  '    The keys that are asked for most, found by sampling: key, commands per second, possible error.',
+  'BIGKEYS [<count>]',
+  '    Keys whose requests or replies were large: key, bytes, command.',
   'HELP',
   '    This text.',
 ]
@@ -36,6 +42,9 @@ const subcommands: Readonly<Record<string, Answer>> = {
   WHY: why,
   TOKEN: token,
   AFTER: after,
+  SLOWLOG: slowlog,
+  HOTKEYS: hotKeys,
+  BIGKEYS: bigKeys,
   HELP: help,
 }
 
@@ -132,6 +141,98 @@ function after(session: Session, request: Request, args: readonly Bytes[]): void
   session.rules = { ...session.rules, waitMs }
   session.begin(request).ok()
   session.finish(request)
+}
+
+// ── What the worker remembers of the traffic ────────────────────────────────────────────────────────────────────────
+
+const LISTED = 10
+const MAX_LISTED = 10_000
+
+function slowlog(session: Session, request: Request, args: readonly Bytes[]): void {
+  const { insight } = session.hub.tools
+  switch ((args[2] ?? 'GET').toUpperCase()) {
+    case 'LEN':
+      session.begin(request).integer(insight.slowCount)
+      return session.finish(request)
+    case 'RESET':
+      insight.resetSlow()
+      session.begin(request).ok()
+      return session.finish(request)
+    case 'GET': {
+      const count = countOf(args[3])
+      if (count === undefined) return session.fail(request, COUNT_REFUSED)
+      const entries = insight.slow(count)
+      return table(
+        session,
+        request,
+        entries.map(({ at, ms, heldMs, command, node, client }) => [
+          Math.floor(at / 1000),
+          Math.round(ms * 1000),
+          Math.round(heldMs * 1000),
+          command,
+          node,
+          client,
+        ]),
+      )
+    }
+    default:
+      return session.fail(request, 'ERR syntax error. Try LAGRANGE HELP.')
+  }
+}
+
+function hotKeys(session: Session, request: Request, args: readonly Bytes[]): void {
+  const count = countOf(args[2])
+  if (count === undefined) return session.fail(request, COUNT_REFUSED)
+  const { hot, sampleEvery, windowMs } = session.hub.tools.insight.keys(count)
+  const perSecond = (sampled: number): number => Math.round((sampled * sampleEvery * 1000) / windowMs)
+  table(
+    session,
+    request,
+    hot.map(({ key, count: seen, error }) => [key, perSecond(seen), perSecond(error)]),
+  )
+}
+
+function bigKeys(session: Session, request: Request, args: readonly Bytes[]): void {
+  const count = countOf(args[2])
+  if (count === undefined) return session.fail(request, COUNT_REFUSED)
+  const { big } = session.hub.tools.insight.keys(count)
+  table(
+    session,
+    request,
+    big.map(({ key, bytes, command }) => [key, bytes, command]),
+  )
+}
+
+const COUNT_REFUSED = `ERR the count must be a whole number up to ${MAX_LISTED}`
+
+function countOf(text: Bytes | undefined): number | undefined {
+  return text === undefined ? LISTED : wholeNumber(text, MAX_LISTED)
+}
+
+function table(
+  session: Session,
+  request: Request,
+  rows: readonly (readonly (string | number | readonly string[])[])[],
+): void {
+  const out = session.begin(request)
+  out.array(rows.length)
+  for (const row of rows) {
+    out.array(row.length)
+    for (const cell of row) {
+      if (typeof cell === 'number') out.integer(cell)
+      else if (typeof cell === 'string') out.bulk(utf8(cell))
+      else {
+        out.array(cell.length)
+        for (const part of cell) out.bulk(utf8(part))
+      }
+    }
+  }
+  session.finish(request)
+}
+
+/** What was made readable, as the bytes that a client expects. */
+function utf8(text: string): Bytes {
+  return Buffer.from(text, 'utf8').toString('latin1')
 }
 
 function help(session: Session, request: Request): void {

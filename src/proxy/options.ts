@@ -3,6 +3,7 @@
  */
 import type { Millis } from '../base/units.js'
 import type { Level } from '../routing/choose.js'
+import type { InsightOptions } from './insight.js'
 
 export interface WorkerOptions {
   /** The label of its listener in metrics. */
@@ -47,6 +48,9 @@ export interface WorkerOptions {
   readonly maxAheadBytes: number
   /** Bytes of an open MULTI that are kept to replay it after a switch; a larger one is refused by EXEC then. */
   readonly maxReplayBytes: number
+
+  /** Slow commands, hot and big keys: what is remembered of the traffic. */
+  readonly insight: InsightOptions
 }
 
 export const defaultWorkerOptions: WorkerOptions = {
@@ -71,4 +75,5 @@ export const defaultWorkerOptions: WorkerOptions = {
   maxInFlight: 1024,
   maxAheadBytes: 256 * 1024,
   maxReplayBytes: 1024 * 1024,
+  insight: { slowMs: 10, slowEntries: 128, sampleEvery: 64 },
 }

@@ -9,7 +9,7 @@
 import type { Offset } from '../base/units.js'
 import type { Decoder } from '../resp/decoder.js'
 import type { Call } from '../routing/calls.js'
-import { type Choice, chooseRead, isNear } from '../routing/choose.js'
+import { type Choice, chooseRead, isNear, type ReadBecause, type ReadRules } from '../routing/choose.js'
 import type { Asker } from './asker.js'
 import type { Group } from './group.js'
 import type { Instance } from './instance.js'
@@ -18,6 +18,14 @@ import { ReadIndex } from './read-index.js'
 import { keepBytes, type Request, reread } from './request.js'
 import type { UpstreamTools } from './upstream.js'
 import { Waiting } from './waiting.js'
+
+/** What would be done with a read. */
+export interface ReadPlan {
+  /** undefined: the master. */
+  readonly to: string | undefined
+  readonly because: ReadBecause
+  readonly need: Offset
+}
 
 export class Reads {
   readonly #waiting: Waiting
@@ -54,6 +62,20 @@ export class Reads {
     if (choice.because === 'replica-about-to-qualify') return this.#wait(session, request, decoder, count)
     if (choice.to !== undefined && this.#toReplica(session, request, call, decoder, choice.to, count)) return
     this.#toMaster(session, request, call, decoder)
+  }
+
+  /** As `dispatch` decides for a connection that has seen nothing yet; nothing is sent, counted or kept. */
+  plan(call: Call, decoder: Decoder, rules: ReadRules): ReadPlan {
+    if (!call.portable) return { to: undefined, because: 'node-local', need: 0 }
+    const { replicas } = this.group
+    const need = rules.level === 'session' ? 0 : this.keys.need(this.keys.find(call, decoder))
+    // What a strong read needs is known only when the master has been asked.
+    if (rules.level === 'strong') {
+      return { to: undefined, because: isNear(replicas, rules.waitMs) ? 'read-index' : 'strong', need }
+    }
+    const choice: Choice<Instance> = { to: undefined, because: 'no-replica' }
+    chooseRead(choice, replicas, need, rules, undefined, this.tools.time.now)
+    return { to: choice.to?.id, because: choice.because, need }
   }
 
   #choose(session: Asker, need: Offset, last: Instance | undefined): void {

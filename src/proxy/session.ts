@@ -146,6 +146,10 @@ export class Session implements Asker, PeerHandler {
     if (offset !== undefined) this.raiseFloor(this.group.replid, offset)
   }
 
+  get address(): string {
+    return `${this.peer.remoteHost}:${this.peer.remotePort}`
+  }
+
   get poisoned(): boolean {
     return this.transaction?.poisoned === true
   }
@@ -503,8 +507,10 @@ export class Session implements Asker, PeerHandler {
 
   #pass(request: Request, buffer: Buffer, start: number, end: number): void {
     const size = end - start
-    if (size > LARGE_REPLY_BYTES) this.#window = Math.max(1, Math.floor(this.hub.options.softQueuedBytes / size))
-    else if (this.#window < this.hub.options.maxInFlight) this.#window++
+    if (size > LARGE_REPLY_BYTES) {
+      this.#window = Math.max(1, Math.floor(this.hub.options.softQueuedBytes / size))
+      this.hub.tools.insight.large(request, size)
+    } else if (this.#window < this.hub.options.maxInFlight) this.#window++
     if (request !== this.#head) {
       request.reply = Buffer.from(buffer.subarray(start, end))
       request.state = 'answered'

@@ -26,6 +26,7 @@ import { encodeCommand } from '../resp/encoder.js'
 import { type Frame, ProtocolError, replyLimits, textOf } from '../resp/protocol.js'
 import type { Call } from '../routing/calls.js'
 import type { Flight, Marks } from '../routing/marks.js'
+import type { Insight } from './insight.js'
 import { type BlockPool, Log } from './log.js'
 import { type Answer, errorText, type Recipient, type Request, type RequestPool } from './request.js'
 
@@ -97,6 +98,7 @@ export interface UpstreamTools {
   readonly time: Instant
   readonly requests: RequestPool
   readonly blocks: BlockPool
+  readonly insight: Insight
 }
 
 const STUCK_MS = 50

@@ -23,6 +23,7 @@ import type { FreshnessUpdate, TopologyView } from '../topology/view.js'
 import { GroupCounters } from './counters.js'
 import { Group } from './group.js'
 import { type Entrance, entranceCounters, type Hub } from './hub.js'
+import { Insight } from './insight.js'
 import { BlockPool } from './log.js'
 import { defaultWorkerOptions, type WorkerOptions } from './options.js'
 import { RequestPool } from './request.js'
@@ -52,6 +53,7 @@ interface Confirmation {
 export class Worker implements DataPlane, Hub {
   readonly options: WorkerOptions
   readonly tools: UpstreamTools
+  readonly insight: Insight
   readonly sessions = new Map<number, Session>()
   readonly scratch = new Encoder(2)
   readonly reader = new Decoder({ ...requestLimits, count: 2 ** 31 })
@@ -73,7 +75,9 @@ export class Worker implements DataPlane, Hub {
     options: Partial<WorkerOptions> = {},
   ) {
     this.options = { ...defaultWorkerOptions, ...options }
-    this.tools = { time: new Instant(clock), requests: new RequestPool(), blocks: new BlockPool() }
+    this.insight = new Insight(clock, this.options.insight)
+    const { insight } = this
+    this.tools = { time: new Instant(clock), requests: new RequestPool(), blocks: new BlockPool(), insight }
     store.beforeSnapshot(() => this.#measure())
   }
 

@@ -82,6 +82,8 @@ export interface FailoverRequest {
 
 export interface AgentStatus {
   readonly failover: boolean
+  /** An operator wants nothing done by itself. */
+  readonly paused: boolean
   readonly running: { readonly kind: SwitchKind; readonly step: string; readonly sinceMs: Millis } | undefined
   readonly lastSwitch: SwitchReport | undefined
   /** A silence-based failover has to wait this long; 0 when it need not. */
@@ -120,6 +122,7 @@ export class Agent {
   #failures = 0
   #heldBack = false
   #stopped = false
+  #paused = false
 
   constructor(
     private readonly clock: Clock,
@@ -157,10 +160,21 @@ export class Agent {
     const record = this.#running?.record
     return {
       failover: this.options.failover,
+      paused: this.#paused,
       running: record && { kind: record.kind, step: record.step, sinceMs: now - record.startedAt },
       lastSwitch: this.#last,
       heldBackMs: heldBackMs(this.#antiFlap, 'silence', now),
     }
+  }
+
+  /** While paused nothing is done by itself: no failover, no repair. Planned switches work. False: it was so already. */
+  pause(paused: boolean): boolean {
+    if (this.#paused === paused) return false
+    this.#paused = paused
+    this.observer.setActing(this.options.failover && !paused)
+    this.events.event('warn', paused ? '+paused' : '-paused', { group: this.observer.name })
+    if (!paused) this.#consider()
+    return true
   }
 
   /** An operator has looked: the next silence-based failover need not wait. */
@@ -403,7 +417,7 @@ export class Agent {
     if (this.#stopped) return
     if (this.#running !== undefined) return
     this.#ownAgain()
-    if (!this.options.failover || this.observer.tilted) return
+    if (!this.options.failover || this.#paused || this.observer.tilted) return
     if (this.#considerFailover()) return
     this.#considerRepairs()
   }

@@ -35,6 +35,8 @@ export interface MemberDescription {
   readonly seed: boolean
   /** Why it serves no reads; undefined when it does. */
   readonly excluded: Exclusion | undefined
+  /** An operator has taken it out of reading. */
+  readonly drained: boolean
 }
 
 export interface GroupDescription {
@@ -72,7 +74,12 @@ export function describeTopology(observer: Observer, agent: Agent | undefined, n
         diagnosisForMs: Math.round(now - observer.diagnosisSince),
         members: describeMembers(observer, now),
         lastSwitch: status?.lastSwitch,
-        agent: status && { failover: status.failover, running: status.running, heldBackMs: status.heldBackMs },
+        agent: status && {
+          failover: status.failover,
+          paused: status.paused,
+          running: status.running,
+          heldBackMs: status.heldBackMs,
+        },
       },
     ],
   }
@@ -82,7 +89,7 @@ function describeMembers(observer: Observer, now: Millis): readonly MemberDescri
   const { group, judgeOptions, view } = observer
   const masterId = view.groups[0]?.master?.id
   return group.instances.filter(isMember).map(instance => {
-    const { id, address, role, offset, runId, replid, version, priority, zone, seed, master } = instance
+    const { id, address, role, offset, runId, replid, version, priority, zone, seed, master, drained } = instance
     const isMaster = id === masterId
     const { source, because } = observer.freshnessOf(id)
     const known = observer.lagOf(instance)
@@ -110,6 +117,7 @@ function describeMembers(observer: Observer, now: Millis): readonly MemberDescri
       zone,
       seed,
       excluded: isMaster ? undefined : excludedBecause(instance, group, judgeOptions, now),
+      drained,
     }
   })
 }

@@ -40,6 +40,7 @@ export const diagnoses = [
   'master-lost-history', // it restarted without the data that its replicas have
   'master-loading',
   'master-denied', // it refuses our credentials
+  'access-denied', // no master is known, and those we asked refuse our credentials
   'no-master', // nobody we believe in says that it is a master
   'two-masters',
   'replication-stalled',
@@ -76,6 +77,8 @@ export function diagnose(group: Group, options: JudgeOptions, now: Millis): Diag
 function diagnoseWithout(group: Group, options: JudgeOptions, now: Millis): Diagnosis {
   const masters = group.instances.filter(instance => instance.role === 'master' && isUp(instance, options, now))
   if (masters.length > 1) return found('two-masters', masters)
+  const denied = group.instances.filter(instance => instance.denied)
+  if (masters.length === 0 && denied.length > 0) return found('access-denied', denied)
   const waiting = group.instances.filter(instance => healthOf(instance, options, now).health === 'unknown')
   if (waiting.length > 0 || masters.length === 1) return found('starting', waiting)
   const anyUp = group.instances.some(instance => isUp(instance, options, now))

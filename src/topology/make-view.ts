@@ -49,6 +49,7 @@ export function excludedBecause(
 ): Exclusion | undefined {
   if (!isUp(instance, options, now)) return 'down'
   if (instance.drained) return 'drain'
+  if (instance.denied) return 'denied'
   if (instance.loading) return 'loading'
   if (instance.role === 'unknown' || instance.infoAt === undefined) return 'unknown-role'
   if (group.lineage !== undefined) {

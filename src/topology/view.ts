@@ -16,6 +16,7 @@ export type Exclusion =
   | 'loading'
   | 'foreign-history' // its replid does not belong to this group's lineage
   | 'unknown-role'
+  | 'denied' // it refuses our credentials
   | 'drain' // an operator asked for it
 
 export interface InstanceView {

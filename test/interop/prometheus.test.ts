@@ -23,7 +23,7 @@ program.test('every query of every dashboard is answered', async () => {
     fillEverySeries(backend.store)
     return renderMetrics([backend.store.snapshot()], process)
   }
-  const options = { host: '127.0.0.1', port: 0, token: '', allowedHosts: [], version: '0.1.0' }
+  const options = { host: '127.0.0.1', port: 0, grants: [], allowedHosts: [], version: '0.1.0' }
   const admin = await startAdmin(systemClock, backend.bus, backend.store, backend, options)
   onTestFinished(() => admin.close())
   const prometheus = await startPrometheus(program.path, [`127.0.0.1:${admin.port}`])

@@ -3,20 +3,22 @@ import type { AdminBackend, SwitchResult } from '../../src/admin/backend.js'
 import { EventFeed } from '../../src/admin/feed.js'
 import type {
   Condition,
+  ExplainRequest,
   FailoverRequest,
   MemberDescription,
   SwitchoverRequest,
   TopologyDescription,
 } from '../../src/admin/model.js'
 import { EventBus } from '../../src/base/bus.js'
-import { renderMetrics } from '../../src/metrics/render.js'
+import { type MetricsFormat, renderMetrics } from '../../src/metrics/render.js'
 import { MetricStore } from '../../src/metrics/store.js'
 
 export class FakeBackend implements AdminBackend {
   readonly bus = new EventBus(() => 1_700_000_000_000)
   readonly store = new MetricStore()
   readonly events: EventFeed
-  readonly asked: (SwitchoverRequest | FailoverRequest)[] = []
+  /** Requests of changes, and the names of the plain ones. */
+  readonly asked: (SwitchoverRequest | FailoverRequest | string)[] = []
   condition: Condition = { ok: true, reasons: [] }
   result: SwitchResult = doneResult
 
@@ -27,8 +29,47 @@ export class FakeBackend implements AdminBackend {
   health = () => this.condition
   ready = () => this.condition
   topology = (): TopologyDescription => fakeTopology
-  metrics = () => renderMetrics([this.store.snapshot()])
+  metrics = (format: MetricsFormat) => renderMetrics([this.store.snapshot()], undefined, format)
   config = () => ({ values: { workers: 1, 'admin.token': '[masked]' }, origins: { workers: '--workers' } })
+
+  options = () => ({ options: [] })
+  rules = () => ({ rules: [{ appliesTo: 'default', level: 'causal', boundMs: 1000, waitMs: 2 }] })
+  history = () => []
+  reload = () => this.#did('reload', { changes: [] })
+  pause = (paused: boolean) => this.#did(paused ? 'pause' : 'resume', true)
+  acknowledge = () => this.#did('acknowledge', undefined)
+  drain = (id: string, drained: boolean) =>
+    fakeTopology.groups.some(group => group.members.some(one => one.id === id)) &&
+    this.#did(drained ? 'drain' : 'undrain', true)
+  sessions = async () => ({ sessions: [], total: 0 })
+  killSession = async (id: string) => id === '0-7' && this.#did('kill', true)
+  slowlog = async () => ({ entries: [] })
+  resetSlowlog = async () => this.#did('reset', undefined)
+  keys = async () => ({ sampledPer: 64, hot: [], big: [] })
+  traffic = async () => ({
+    at: 0,
+    clients: 0,
+    inFlight: 0,
+    held: 0,
+    commands: { master: 0, replica: 0, local: 0 },
+    errors: 0,
+    durations: { bounds: [], read: [], write: [] },
+  })
+  explain = async ({ command }: ExplainRequest) => ({
+    command: command[0] ?? '',
+    handling: 'read',
+    keys: [],
+    to: '127.0.0.1:6402',
+    because: 'fresh-replica',
+    level: 'causal',
+    neededOffset: 0,
+    candidates: [],
+  })
+
+  #did<T>(what: string, answer: T): T {
+    this.asked.push(what)
+    return answer
+  }
 
   async switchover(request: SwitchoverRequest): Promise<SwitchResult> {
     this.asked.push(request)
@@ -79,6 +120,7 @@ export function member(port: number, more: Partial<MemberDescription> = {}): Mem
     version: '7.0.15',
     zone: null,
     priority: 100,
+    drained: false,
     ...more,
   }
 }
@@ -93,6 +135,11 @@ export const fakeTopology: TopologyDescription = {
       masterEpoch: 1,
       master: '127.0.0.1:6401',
       diagnosis: 'ok',
+      about: [],
+      diagnosisForMs: 60_000,
+      failover: 'on',
+      heldBackMs: 0,
+      running: null,
       writesPaused: false,
       replid: 'a'.repeat(40),
       members: [

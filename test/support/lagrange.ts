@@ -13,7 +13,8 @@ import { onTestFinished } from 'vitest'
 import { Client, type ClientOptions } from '../../src/net/client.js'
 import { freePort, until } from './redis-group.js'
 
-const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
+/** Another build may be tested: LAGRANGE_PROGRAM is the path of its main.js. */
+const main = process.env.LAGRANGE_PROGRAM ?? fileURLToPath(new URL('../../dist/main.js', import.meta.url))
 
 export interface Lagrange {
   readonly port: number
@@ -83,9 +84,16 @@ export async function startUp(options: UpOptions = {}): Promise<Lagrange> {
 
 /** Starts a proxy in front of `upstreams` and waits until `/readyz` says 200. */
 export async function startProxy(upstreams: readonly string[], ...args: string[]): Promise<Lagrange> {
+  const started = await launchProxy(upstreams, ...args)
+  await untilReady(started)
+  return started
+}
+
+/** The same, and waits for nothing: what it says while it cannot serve is of interest. */
+export async function launchProxy(upstreams: readonly string[], ...args: string[]): Promise<Lagrange> {
   const port = await freePort()
   const adminPort = await freePort()
-  const started = start(
+  return start(
     [
       'proxy',
       '--listen',
@@ -100,8 +108,6 @@ export async function startProxy(upstreams: readonly string[], ...args: string[]
     ],
     { port, adminPort, dataDir: '', nodePorts: [] },
   )
-  await untilReady(started)
-  return started
 }
 
 function start(

@@ -6,6 +6,7 @@
  *     worker ── ready ──▶                       clients are being accepted
  *     worker ◀─ view, freshness, beat           as they change; beat when nothing else was said
  *     worker ◀─ hold, release, metrics, drain   questions
+ *     worker ◀─ inspect                         questions of operators (inspect.ts)
  *     worker ── sample, suspect, event ──▶      evidence from the data path
  */
 import type { EventFields, EventLevel } from '../../base/bus.js'

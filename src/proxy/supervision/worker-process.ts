@@ -12,6 +12,7 @@ import { seedMetrics } from '../../metrics/seed.js'
 import { MetricStore } from '../../metrics/store.js'
 import type { ControlPlane, HoldRequest } from '../../topology/planes.js'
 import type { FreshnessUpdate, TopologyView } from '../../topology/view.js'
+import { inspect, type Question } from '../inspect.js'
 import { Worker } from '../worker.js'
 import { type Channel, connectToSupervisor } from './channel.js'
 import { CONTROL_ENV, type Hello, INDEX_ENV, RECONNECT_MS, type WorkerSetup } from './messages.js'
@@ -110,6 +111,8 @@ class WorkerProcess implements ControlPlane {
         return this.#worker?.release(body as string)
       case 'metrics':
         return this.#worker?.metrics() ?? this.#metrics.snapshot()
+      case 'inspect':
+        return this.#worker === undefined ? undefined : inspect(this.#worker, body as Question)
       case 'drain':
         return this.#drain((body as { deadlineMs: number }).deadlineMs)
       case 'exit':

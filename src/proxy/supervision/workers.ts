@@ -13,6 +13,7 @@ import type { Bytes, Millis } from '../../base/units.js'
 import type { Counter, MetricSnapshot, MetricStore } from '../../metrics/store.js'
 import type { HoldReport, HoldRequest, ReleaseReport } from '../../topology/planes.js'
 import { emptyView, type FreshnessSample, type FreshnessUpdate, type TopologyView } from '../../topology/view.js'
+import type { Answers, Question } from '../inspect.js'
 import type { Bound } from './bound.js'
 import { type Channel, type ChannelHandler, listenForWorkers } from './channel.js'
 import {
@@ -57,6 +58,8 @@ const SETTLED_MS = 10_000
 const RESTART_MIN_MS = 50
 const RESTART_MAX_MS = 5_000
 const ANSWER_MS = 250
+/** Ten thousand sessions take a while to be put in order and into words. */
+const INSPECT_MS = 1000
 /** How long workers of an earlier supervisor get to say hello before new ones are started in their place. */
 const ADOPTION_MS = 400
 
@@ -166,6 +169,19 @@ export class Workers {
   async snapshots(): Promise<MetricSnapshot[]> {
     const snapshots = await this.#askAll<MetricSnapshot>('metrics', undefined, ANSWER_MS)
     return snapshots.filter(snapshot => snapshot !== undefined)
+  }
+
+  /** What each worker that answered in time says, by its index. */
+  async inspect<Q extends Question>(question: Q): Promise<readonly { worker: number; answer: Answers[Q['ask']] }[]> {
+    const asked = this.#members.filter(
+      member => member.channel !== undefined && (question.ask !== 'kill' || question.worker === member.index),
+    )
+    const answers = await Promise.all(
+      asked.map(({ channel }) => channel?.ask('inspect', question, INSPECT_MS).catch(() => undefined)),
+    )
+    return answers.flatMap((answer, at) =>
+      answer === undefined ? [] : [{ worker: asked[at]?.index ?? 0, answer: answer as Answers[Q['ask']] }],
+    )
   }
 
   /** Lets every worker finish what it has begun, then ends it. Resolves when none is left. */

@@ -1,7 +1,10 @@
 /** Every route and every refusal, on real sockets, through both adapters. */
-import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { accessRoles, type Grant } from '../../../src/admin/access.js'
 import type { Refusal } from '../../../src/admin/backend.js'
 import type { HttpServer } from '../../../src/admin/http.js'
 import { topologyDescription } from '../../../src/admin/model.js'
@@ -10,8 +13,14 @@ import { type AdminOptions, startAdmin } from '../../../src/admin/server.js'
 import type { LagrangeEvent } from '../../../src/base/bus.js'
 import { systemClock } from '../../../src/base/clock.js'
 import { doneResult, FakeBackend } from '../../support/admin.js'
+import { call, follow, type Headers, openWebSocket, until, webSocketHead } from '../../support/http.js'
 
 const token = 'a-token-of-at-least-22-letters'
+const grants = [
+  { name: 'root', role: 'admin', token },
+  { name: 'alice', role: 'operate', token: 'operate-operate-operate-operate' },
+  { name: 'grafana', role: 'read', token: 'read-read-read-read-read-read' },
+] as const satisfies readonly Grant[]
 const json = { 'content-type': 'application/json' }
 
 for (const adapter of ['uws', 'node'] as const) {
@@ -32,7 +41,7 @@ for (const adapter of ['uws', 'node'] as const) {
       return startAdmin(systemClock, backend.bus, backend.store, backend, {
         host: '127.0.0.1',
         port: 0,
-        token: '',
+        grants: [],
         allowedHosts: [],
         version: '0.1.0',
         adapter,
@@ -56,7 +65,7 @@ for (const adapter of ['uws', 'node'] as const) {
     }
 
     test('/metrics, and requests are counted by template', async () => {
-      await get('/api/v1/topology?x=1')
+      await get('/api/v1/topology?intervalMs=1000')
       await get('/nowhere/1')
       await get('/nowhere/2')
       const { status, text, headers } = await get('/metrics')
@@ -85,14 +94,14 @@ for (const adapter of ['uws', 'node'] as const) {
 
     test('strangers can neither use up the rate of operators nor fill the audit log', async () => {
       await server.close()
-      server = await start({ token })
+      server = await start({ grants })
       const tries = Array.from({ length: 40 }, () => post('/api/v1/failover', {}))
       expect((await Promise.all(tries)).map(reply => reply.status)).toEqual(new Array(40).fill(401))
       const refused = audits().length
       expect(refused).toBeGreaterThanOrEqual(10)
       expect(refused).toBeLessThan(40)
       expect((await post('/api/v1/failover', {}, { ...json, authorization: `Bearer ${token}` })).status).toBe(200)
-      expect(audits().at(-1)).toMatchObject({ status: 200, actor: 'token' })
+      expect(audits().at(-1)).toMatchObject({ status: 200, actor: 'root' })
     })
 
     test('/openapi.json names every route', async () => {
@@ -218,11 +227,16 @@ for (const adapter of ['uws', 'node'] as const) {
     })
 
     describe('who may ask: every route', () => {
-      const paths = routes.map(route => [route.method, route.path, route.access] as const)
-
-      for (const [method, path, access] of paths) {
-        const body = method === 'POST' ? '{}' : undefined
-        const headers: Headers = method === 'POST' ? json : {}
+      for (const route of routes) {
+        const { method, access } = route
+        const path = route.path.replace('{id}', route.name === 'killSession' ? '0-7' : '127.0.0.1%3A6402')
+        const body = method !== 'POST' ? undefined : route.name === 'explain' ? '{"command":["GET","k"]}' : '{}'
+        const socket = route.streams === 'websocket' ? webSocketHead : {}
+        const headers: Headers = { ...(method === 'POST' ? json : {}), ...socket }
+        const done = route.streams === 'websocket' ? 101 : 200
+        const needed = access === 'probe' || access === 'page' ? undefined : access
+        const statusWith = async (extra: Headers, text = body) =>
+          (await call(server.port, method, path, { ...headers, ...extra }, text)).status
 
         test(`${method} ${path}: another host name is 421`, async () => {
           const reply = await call(server.port, method, path, { ...headers, host: 'evil.example' }, body)
@@ -236,28 +250,70 @@ for (const adapter of ['uws', 'node'] as const) {
             { origin: 'null' },
             { 'sec-fetch-site': 'cross-site' },
           ]
-          for (const extra of strange) {
-            expect((await call(server.port, method, path, { ...headers, ...extra }, body)).status).toBe(403)
-          }
+          for (const extra of strange) expect(await statusWith(extra)).toBe(403)
           expect(backend.asked).toEqual([])
-          const own = { ...headers, origin: `http://127.0.0.1:${server.port}`, 'sec-fetch-site': 'same-origin' }
-          expect((await call(server.port, method, path, own, body)).status).toBe(200)
+          const own = { origin: `http://127.0.0.1:${server.port}`, 'sec-fetch-site': 'same-origin' }
+          expect(await statusWith(own)).toBe(done)
         })
 
-        test(`${method} ${path}: ${access === 'token' ? 'needs the token' : 'needs no token'}`, async () => {
+        test(`${method} ${path}: ${needed === undefined ? 'needs no token' : `needs the role ${needed}`}`, async () => {
           await server.close()
-          server = await start({ token })
-          const statusWith = async (extra: Headers) =>
-            (await call(server.port, method, path, { ...headers, ...extra }, body)).status
-          const without = access === 'token' ? 401 : 200
+          server = await start({ grants })
+          const without = needed === undefined ? done : 401
           expect(await statusWith({})).toBe(without)
           expect(await statusWith({ authorization: 'Bearer wrong' })).toBe(without)
           expect(await statusWith({ authorization: `Basic ${token}` })).toBe(without)
           expect(backend.asked).toEqual([])
-          expect(await statusWith({ authorization: `Bearer ${token}` })).toBe(200)
-          expect(JSON.stringify(heard)).not.toContain(token)
+          for (const grant of grants.toReversed()) {
+            const may = needed === undefined || accessRoles.indexOf(grant.role) >= accessRoles.indexOf(needed)
+            const before = backend.asked.length
+            expect(await statusWith({ authorization: `Bearer ${grant.token}` }), grant.role).toBe(may ? done : 403)
+            if (!may) expect(backend.asked).toHaveLength(before)
+          }
+          if (route.changes) {
+            const actors = audits().map(({ actor, status }) => `${actor} ${status}`)
+            expect(actors).toContain('unknown 401')
+            expect(actors.at(-1)).toBe('root 200')
+          } else expect(audits()).toEqual([])
+          for (const grant of grants) expect(JSON.stringify(heard)).not.toContain(grant.token)
         })
+
+        if (method === 'POST') {
+          test(`${method} ${path}: wrong type, too large, not JSON, unknown field`, async () => {
+            expect(await statusWith({ 'content-type': 'text/plain' })).toBe(415)
+            expect(await statusWith({}, ' '.repeat(65 * 1024))).toBe(413)
+            expect(await statusWith({}, '{')).toBe(400)
+            expect(await statusWith({}, '{"command":["GET"],"surprise":1}')).toBe(400)
+            expect(backend.asked).toEqual([])
+          })
+        }
+
+        if (route.query !== undefined && method === 'GET') {
+          test(`${method} ${path}: an unknown parameter is 400`, async () => {
+            expect((await call(server.port, method, `${path}?surprise=1`, headers)).status).toBe(400)
+          })
+        }
+
+        if (route.path.includes('{id}')) {
+          test(`${method} ${path}: an unknown id is 404`, async () => {
+            for (const id of ['127.0.0.1%3A1', '9-9', '%2e%2e%2f', '%ff', 'a/b', '', 'x'.repeat(400)]) {
+              const unknown = route.path.replace('{id}', id)
+              expect((await call(server.port, method, unknown, headers, body)).status, id).toBe(404)
+            }
+            expect(backend.asked).toEqual([])
+          })
+        }
       }
+
+      test('to accept the loss of data needs the role admin', async () => {
+        await server.close()
+        server = await start({ grants })
+        const lossy = (grant: Grant) =>
+          post('/api/v1/failover', { acceptDataLoss: true }, { ...json, authorization: `Bearer ${grant.token}` })
+        expect(await lossy(grants[1])).toMatchObject({ status: 403, json: { type: 'urn:lagrange:problem:forbidden' } })
+        expect(backend.asked).toEqual([])
+        expect((await lossy(grants[0])).status).toBe(200)
+      })
 
       test('names that are ours, and every address', async () => {
         await server.close()
@@ -279,6 +335,116 @@ for (const adapter of ['uws', 'node'] as const) {
         expect((await get('/', headers)).status).toBe(200)
         expect((await get('/api/v1/topology', headers)).status).toBe(403)
       })
+    })
+
+    describe('Idempotency-Key', () => {
+      test('a change asked for twice happens once, and both hear of it', async () => {
+        const headers = { ...json, 'idempotency-key': 'k1' }
+        const [one, two] = await Promise.all([
+          post('/api/v1/switchover', {}, headers),
+          post('/api/v1/switchover', {}, headers),
+        ])
+        const three = await post('/api/v1/switchover', {}, headers)
+        expect([one, two, three].map(reply => reply.text)).toEqual(new Array(3).fill(one.text))
+        expect(three.headers['idempotent-replayed']).toBe('true')
+        expect(backend.asked).toHaveLength(1)
+        expect(audits().map(line => line.replayed)).toEqual([undefined, true, true])
+      })
+
+      test('a key belongs to one request', async () => {
+        const headers = { ...json, 'idempotency-key': 'k2' }
+        await post('/api/v1/switchover', {}, headers)
+        const other = await post('/api/v1/switchover', { to: '127.0.0.1:6402' }, headers)
+        expect(other).toMatchObject({ status: 422, json: { type: 'urn:lagrange:problem:idempotency-conflict' } })
+        expect(await post('/api/v1/pause', {}, { ...json, 'idempotency-key': 'a b' })).toMatchObject({ status: 400 })
+        expect(backend.asked).toHaveLength(1)
+      })
+    })
+
+    test('If-Match: nothing is changed when somebody else has changed the master', async () => {
+      const { headers } = await get('/api/v1/topology')
+      expect(headers.etag).toBe('"1"')
+      const stale = await post('/api/v1/switchover', {}, { ...json, 'if-match': '"0"' })
+      expect(stale).toMatchObject({ status: 412, json: { type: 'urn:lagrange:problem:epoch-changed' } })
+      expect(backend.asked).toEqual([])
+      expect((await post('/api/v1/switchover', {}, { ...json, 'if-match': '"1"' })).status).toBe(200)
+    })
+
+    describe('for load balancers', () => {
+      for (const [path, status] of [
+        ['/master', 200],
+        ['/primary', 200],
+        ['/read-write', 200],
+        ['/master?node=127.0.0.1:6401', 200],
+        ['/master?node=127.0.0.1:6402', 503],
+        ['/replica', 200],
+        ['/replica?node=127.0.0.1:6401', 503],
+        ['/replica?node=127.0.0.1:6403&lag=20ms', 200],
+        ['/replica?node=127.0.0.1:6403&lag=12ms', 503],
+        ['/replica?node=127.0.0.1:6403&lag=100b', 200],
+        ['/replica?node=127.0.0.1:6403&lag=99b', 503],
+        ['/replica?node=127.0.0.1:6403&lag=1kB', 200],
+        ['/replica?node=127.0.0.1:9999', 503],
+        ['/read-only?node=127.0.0.1:6401&lag=1ms', 200],
+        ['/replica?lag=50', 400],
+        ['/replica?lag=fast', 400],
+      ] as const) {
+        test(`${path}: ${status}`, async () => {
+          expect((await get(path)).status).toBe(status)
+          expect((await call(server.port, 'HEAD', path)).status).toBe(status)
+        })
+      }
+    })
+
+    test('OpenMetrics when it is asked for', async () => {
+      backend.store.histogram('lagrange_read_staleness_seconds', { group: 'main' }).observe(0.3)
+      backend.store.histogram('lagrange_read_staleness_seconds', { group: 'main' }).name(0.3, { command: 'get' }, 5000)
+      await get('/healthz')
+      const { text, headers } = await get('/metrics', { accept: 'application/openmetrics-text; version=1.0.0' })
+      expect(headers['content-type']).toContain('application/openmetrics-text')
+      expect(text).toContain('# TYPE lagrange_admin_requests counter\n')
+      expect(text).toContain('lagrange_admin_requests_total{method="GET",route="/healthz",code="200"} 1\n')
+      expect(text).toContain('le="0.5"} 1 # {command="get"} 0.3 5\n')
+      expect(text.endsWith('# EOF\n')).toBe(true)
+    })
+
+    test('a WebSocket brings events, from a given one on', async () => {
+      backend.bus.event('info', '+one')
+      backend.bus.event('info', '+two')
+      const socket = await openWebSocket(server.port, '/api/v1/events/ws?after=2')
+      await until(() => socket.messages().length === 1)
+      backend.bus.event('warn', '+three', { filler: 'x'.repeat(70_000) })
+      await until(() => socket.messages().length === 2)
+      expect(socket.messages().map(text => JSON.parse(text).name)).toEqual(['+two', '+three'])
+      expect((await get('/api/v1/events/ws')).status).toBe(426)
+      await server.close()
+      await until(() => socket.closed())
+    })
+
+    test('the topology as a stream, at the pace that is asked for', async () => {
+      const stream = await follow(server.port, {}, '/api/v1/topology?intervalMs=50')
+      await until(() => stream.text().split('data: {"epoch":4').length > 3)
+    })
+
+    test('changes are written to the audit file, and can be read over the API', async () => {
+      await server.close()
+      const auditFile = join(mkdtempSync(join(tmpdir(), 'lagrange-audit-')), 'audit.log')
+      onTestFinished(() => rmSync(dirname(auditFile), { recursive: true, force: true }))
+      server = await start({ grants, auditFile })
+      const authorization = `Bearer ${token}`
+      await post('/api/v1/instances/127.0.0.1%3A6402/drain', { reason: 'disk' }, { ...json, authorization })
+      await post('/api/v1/pause', {}, { ...json, authorization: `Bearer ${grants[2].token}` })
+      const lines = readFileSync(auditFile, 'utf8')
+        .trim()
+        .split('\n')
+        .map(line => JSON.parse(line))
+      expect(lines).toMatchObject([
+        { action: 'drain', actor: 'root', status: 200, path: '/api/v1/instances/127.0.0.1%3A6402/drain' },
+        { action: 'pause', actor: 'grafana', status: 403 },
+      ])
+      expect(statSync(auditFile).mode & 0o777).toBe(0o600)
+      const { json: list } = await get('/api/v1/audit', { authorization })
+      expect((list as { events: LagrangeEvent[] }).events.map(event => event.fields.action)).toEqual(['drain', 'pause'])
     })
 
     describe('events', () => {
@@ -377,66 +543,4 @@ interface Operation {
   readonly operationId: string
   readonly responses: object
   readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: object }>> }
-}
-
-type Headers = Readonly<Record<string, string>>
-
-interface Reply {
-  readonly status: number
-  readonly headers: IncomingHttpHeaders
-  readonly text: string
-  readonly json: unknown
-}
-
-function call(port: number, method: string, path: string, headers: Headers = {}, body?: string): Promise<Reply> {
-  return new Promise((resolve, reject) => {
-    const length: Headers = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
-    const request = httpRequest({
-      host: '127.0.0.1',
-      port,
-      method,
-      path,
-      headers: { ...headers, ...length },
-      agent: false,
-    })
-    request.once('error', reject)
-    request.once('response', response => {
-      let text = ''
-      response.setEncoding('utf8')
-      response.on('data', chunk => (text += chunk))
-      response.once('end', () => {
-        const isJson = /json/.test(response.headers['content-type'] ?? '') && text !== ''
-        const json: unknown = isJson ? JSON.parse(text) : undefined
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, text, json })
-      })
-      // A refused body is cut off while it is sent; the answer is there already.
-      request.removeListener('error', reject).on('error', () => {})
-      response.on('error', () => {})
-    })
-    request.end(body)
-  })
-}
-
-function follow(port: number, headers: Headers) {
-  return new Promise<{ text(): string; clear(): void; closed(): boolean; close(): void }>((resolve, reject) => {
-    let text = ''
-    let closed = false
-    const all = { accept: 'text/event-stream', ...headers }
-    const request = httpRequest({ host: '127.0.0.1', port, path: '/api/v1/events', headers: all, agent: false })
-    onTestFinished(() => void request.destroy())
-    request.on('error', reject)
-    request.once('response', response => {
-      if (response.statusCode !== 200) return reject(new Error(String(response.statusCode)))
-      response.setEncoding('utf8')
-      response.on('data', chunk => (text += chunk))
-      response.on('error', () => {})
-      response.on('close', () => (closed = true))
-      resolve({ text: () => text, clear: () => (text = ''), closed: () => closed, close: () => request.destroy() })
-    })
-    request.end()
-  })
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise(resolve => setTimeout(resolve, 2))
 }

@@ -10,7 +10,7 @@ vi.mock('uWebSockets.js', () => {
 
 test('node:http takes over, and says so', async () => {
   const backend = new FakeBackend()
-  const options = { host: '127.0.0.1', port: 0, token: '', allowedHosts: [], version: '0.1.0' }
+  const options = { host: '127.0.0.1', port: 0, grants: [], allowedHosts: [], version: '0.1.0' }
   const server = await startAdmin(systemClock, backend.bus, backend.store, backend, options)
   onTestFinished(() => server.close())
   expect(server.adapter).toBe('node')

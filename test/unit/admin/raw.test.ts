@@ -45,7 +45,7 @@ for (const adapter of ['uws', 'node'] as const) {
     let server: HttpServer
 
     beforeAll(async () => {
-      const options = { host: '127.0.0.1', port: 0, token: '', allowedHosts: [], version: '0.1.0', adapter }
+      const options = { host: '127.0.0.1', port: 0, grants: [], allowedHosts: [], version: '0.1.0', adapter }
       server = await startAdmin(systemClock, backend.bus, backend.store, backend, options)
     })
     afterAll(() => server.close())

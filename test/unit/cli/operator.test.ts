@@ -22,7 +22,8 @@ beforeEach(async () => {
 afterEach(() => server.close())
 
 function serve(token: string): Promise<HttpServer> {
-  const options = { host: '127.0.0.1', port: 0, token, allowedHosts: [], version: '0.1.0', adapter: 'node' } as const
+  const grants = token === '' ? [] : [{ name: 'root', role: 'admin', token } as const]
+  const options = { host: '127.0.0.1', port: 0, grants, allowedHosts: [], version: '0.1.0', adapter: 'node' } as const
   return startAdmin(systemClock, backend.bus, backend.store, backend, options)
 }
 
@@ -214,7 +215,7 @@ describe('events', () => {
     server = await startAdmin(systemClock, backend.bus, backend.store, backend, {
       host: '127.0.0.1',
       port,
-      token: '',
+      grants: [],
       allowedHosts: [],
       version: '0.1.0',
       adapter: 'node',
