@@ -71,11 +71,11 @@ function openLogOf({ config }: Loaded): ((line: string) => void) | undefined {
 /** SIGTERM and SIGINT stop the node as their directives say; a second SIGINT does not wait for anybody. */
 function listenToSignals(server: NodeServer): () => void {
   let interrupted = false
-  const terminate = (): void => server.shutdown.begin(flagsOf(server.config.text('shutdown-on-sigterm')))
+  const terminate = (): void => server.shutdown.request(flagsOf(server.config.text('shutdown-on-sigterm')))
   const interrupt = (): void => {
     if (interrupted) process.exit(1)
     interrupted = true
-    server.shutdown.begin(flagsOf(server.config.text('shutdown-on-sigint')))
+    server.shutdown.request(flagsOf(server.config.text('shutdown-on-sigint')))
   }
   process.on('SIGTERM', terminate)
   process.on('SIGINT', interrupt)

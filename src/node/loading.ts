@@ -42,6 +42,8 @@ export class Loading {
   restored = false
   lastLoad = { keys: 0, expired: 0 }
   readonly loadingAside = false
+  /** DEBUG SET-SKIP-CHECKSUM-VALIDATION: for tests. */
+  verifyPayloads = true
 
   constructor(private readonly server: NodeServer) {}
 
@@ -53,6 +55,8 @@ export class Loading {
       else await this.#loadRdb()
     } catch (error) {
       log.warning(reasonOf(error))
+      if (!config.flag('appendonly'))
+        log.warning('Fatal error loading the DB. Terminating server after rdb file reading failure.')
       throw error
     }
   }
@@ -70,7 +74,9 @@ export class Loading {
     const expired = this.#role() === 'master' ? server.expire(Number.POSITIVE_INFINITY) : 0
     this.lastLoad = { keys: loaded.keys - expired, expired }
     const seconds = ((server.clock.now() - startedAt) / 1000).toFixed(3)
-    server.log.notice(`Done loading RDB, keys loaded: ${loaded.keys - expired}, keys expired: ${expired}.`)
+    for (const key of loaded.emptyKeys) server.log.warning(`The snapshot: skipping empty key: ${key}`)
+    const skipped = loaded.emptyCount > 0 ? `, empty keys skipped: ${loaded.emptyCount}` : ''
+    server.log.notice(`Done loading RDB, keys loaded: ${loaded.keys - expired}, keys expired: ${expired}${skipped}.`)
     server.log.notice(`DB loaded from disk: ${seconds} seconds`)
   }
 

@@ -102,6 +102,8 @@ export class NodeServer {
   /** Our link to a master; undefined while we are one. */
   follower: Follower | undefined
   loading = false
+  /** DEBUG PAUSE-CRON: for tests. */
+  cronPaused = false
   /** Commands slower than this are remembered. */
   slowMicros = 10_000
   readonly #users: Loaded['users']
@@ -480,6 +482,8 @@ export class NodeServer {
   // ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #tick(): void {
+    if (this.cronPaused) return
+    this.shutdown.tick()
     const now = this.clock.now()
     this.stats.outputBytes = this.sentBytes()
     this.stats.sample(now)

@@ -23,6 +23,7 @@ export class Shutdown {
   readonly #asking = new Set<Session>()
   #cancel: (() => void) | undefined
   #stopping = false
+  #requested: ShutdownFlags | undefined
 
   constructor(private readonly server: NodeServer) {}
 
@@ -34,6 +35,18 @@ export class Shutdown {
   /** The connection is gone. */
   forget(session: Session): void {
     this.#asking.delete(session)
+  }
+
+  /** A signal asked for it; done with the next tick, so that what arrived before it is served. */
+  request(flags: ShutdownFlags): void {
+    this.#requested = flags
+    if (!this.server.cronPaused) setImmediate(() => this.tick())
+  }
+
+  tick(): void {
+    const flags = this.#requested
+    this.#requested = undefined
+    if (flags !== undefined) this.begin(flags)
   }
 
   /** `session` gets an answer only if we do not stop after all. */
@@ -62,7 +75,9 @@ export class Shutdown {
 
   /** SHUTDOWN ABORT; answers whether there was anything to abort. */
   abort(): boolean {
-    if (this.until === undefined) return false
+    const requested = this.#requested !== undefined
+    this.#requested = undefined
+    if (this.until === undefined && !requested) return false
     this.server.log.notice('Shutdown manually aborted')
     this.#giveUp()
     return true
@@ -101,6 +116,7 @@ export class Shutdown {
       server.log.notice('Saving the final RDB snapshot before exiting.')
       server.snapshots.stop()
       const failure = server.snapshots.save()
+      if (failure !== undefined) server.log.warning("Error trying to save the DB, can't exit.")
       if (failure !== undefined && !force) {
         server.log.warning(`Errors trying to shut down: ${failure}`)
         return this.#giveUp()

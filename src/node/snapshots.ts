@@ -351,6 +351,12 @@ export class Snapshots {
       .filter(session => session !== undefined)
   }
 
+  /** FLUSHALL: a background save of what was there is given up, and with save points nothing is saved now. */
+  flushed(): void {
+    if (this.#current?.purpose === 'save') this.#abandon(this.#current)
+    if (this.server.config.text('save') !== '' && !this.server.loading) this.save()
+  }
+
   /** No replica reads it any more. */
   abandon(): void {
     const work = this.#current

@@ -30,11 +30,17 @@ export interface LoadedSnapshot {
   readonly aux: ReadonlyMap<Bytes, Bytes>
   readonly keys: number
   readonly expiredKeys: number
+  /** Collections without elements, which there cannot be: how many, and the first of their names. */
+  readonly emptyCount: number
+  readonly emptyKeys: readonly Bytes[]
   readonly bytes: number
 }
 
 /** Room is made in advance for no more keys than this: the file's own hint may be a lie. */
 const RESERVE_MAX = 1 << 20
+
+/** Names of empty keys that are told. */
+const EMPTY_NAMES_MAX = 10
 
 export class SnapshotLoader {
   readonly #reader: RdbReader
@@ -44,6 +50,8 @@ export class SnapshotLoader {
   readonly #aux = new Map<Bytes, Bytes>()
   #keys = 0
   #expiredKeys = 0
+  #emptyCount = 0
+  readonly #emptyKeys: Bytes[] = []
   #bytes = 0
 
   constructor(settings: EngineSettings, options: LoadOptions) {
@@ -99,6 +107,8 @@ export class SnapshotLoader {
       aux: this.#aux,
       keys: this.#keys,
       expiredKeys: this.#expiredKeys,
+      emptyCount: this.#emptyCount,
+      emptyKeys: this.#emptyKeys,
       bytes: this.#bytes,
     }
   }
@@ -116,6 +126,9 @@ export class SnapshotLoader {
         break
       case 'entry':
         this.#put(item)
+        break
+      case 'empty':
+        if (++this.#emptyCount <= EMPTY_NAMES_MAX) this.#emptyKeys.push(item.key)
         break
       case 'end':
         this.#bytes = item.bytes

@@ -154,7 +154,7 @@ export class AppendOnly implements Flushable {
 
   #took(outcome: FlushOutcome): void {
     const { log } = this.server
-    const error = outcome.ok ? undefined : outcome.error
+    const error = outcome.ok ? undefined : `Errors writing to the AOF file: ${outcome.error}`
     if (!outcome.ok && outcome.fatal) {
       log.warning(
         `Can't recover from AOF write error when the AOF fsync policy is 'always' (${outcome.error}). Exiting...`,
@@ -163,7 +163,7 @@ export class AppendOnly implements Flushable {
       return
     }
     if (error === this.error) return
-    if (error !== undefined) log.warning(`Error writing to the AOF file: ${error}`)
+    if (error !== undefined) log.warning(error)
     else log.warning('AOF write error looks solved. The server can write again.')
     this.error = error
     this.server.recalm()

@@ -84,6 +84,16 @@ const subcommands: Readonly<Record<string, DebugHandler>> = {
     reply.ok()
   },
 
+  'set-skip-checksum-validation'(_session, args, reply, server) {
+    server.loads.verifyPayloads = args[2] !== '1'
+    reply.ok()
+  },
+
+  'pause-cron'(_session, args, reply, server) {
+    server.cronPaused = args[2] === '1'
+    reply.ok()
+  },
+
   log(_session, args, reply, server) {
     server.log.warning(`DEBUG LOG: ${args[2] ?? ''}`)
     reply.ok()
@@ -111,9 +121,7 @@ const subcommands: Readonly<Record<string, DebugHandler>> = {
   jmap: accept,
   'quicklist-packed-threshold': accept,
   replybuffer: accept,
-  'pause-cron': accept,
   'stringmatch-len': accept,
-  'set-skip-checksum-validation': accept,
   'config-rewrite-force-all': accept,
   'dict-resizing': accept,
 

@@ -68,8 +68,9 @@ export function restoreKey(server: NodeServer, caller: Caller, args: readonly By
   const ttl = readInteger(ttlText)
   if (ttl === undefined) return reply.error(NOT_AN_INTEGER)
   if (ttl < 0) return reply.error('ERR Invalid TTL value, must be >= 0')
-  const restored = restore(payload, server.engine.settings)
+  const restored = restore(payload, server.engine.settings, server.loads.verifyPayloads)
   if ('refused' in restored) {
+    if (restored.refused === 'bad-format') server.log.verbose(`RESTORE of a payload refused: ${restored.detail}`)
     const why = restored.refused === 'bad-footer' ? 'DUMP payload version or checksum are wrong' : 'Bad data format'
     return reply.error(`ERR ${why}`)
   }

@@ -1,9 +1,13 @@
 /**
  * Saving and stopping.
  */
+import { builtinTable, type CommandSpec } from '../../command/table.js'
 import type { NodeCommands } from '../dispatch.js'
 import type { ShutdownFlags } from '../shutdown.js'
 import { lower, SYNTAX_ERROR } from './words.js'
+
+const ERROR_BYTE = 0x2d
+const flushall = builtinTable.byFullName('flushall') as CommandSpec
 
 const IN_PROGRESS = 'ERR Background save already in progress'
 const REWRITING =
@@ -27,6 +31,13 @@ export const persistenceCommands: NodeCommands = {
     }
     server.snapshots.saveInBackground()
     reply.simple('Background saving started')
+  },
+
+  /** What is being saved is of no use any more; with save points, what is there now is saved at once. */
+  flushall(session, args, reply, server) {
+    const before = reply.length
+    server.engine.execute(flushall, args, session, reply, server.clock.wall())
+    if (reply.length > before && reply.byteAt(before) !== ERROR_BYTE) server.snapshots.flushed()
   },
 
   lastsave(_session, _args, reply, server) {

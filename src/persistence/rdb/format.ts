@@ -4,6 +4,7 @@
  *     "REDIS" version │ aux … │ functions … │ [database │ sizes │ entry …] … │ EOF │ checksum
  *     entry           [expiry] [idle or frequency] type key value
  */
+import { CorruptError } from '../encoding/corrupt.js'
 
 /** What we write: Redis 7.0's version. */
 export const RDB_VERSION = 10
@@ -59,4 +60,28 @@ export const ENTRY_SAME_FIELDS = 2
 
 export function isValueType(code: number): boolean {
   return code <= 7 || (code >= 9 && code <= 21)
+}
+
+/** What a value of the type is packed in, in Redis' words for its log. */
+const structures: ReadonlyMap<number | undefined, string> = new Map([
+  [TypeCode.hashZipmap, 'Zipmap'],
+  [TypeCode.listZiplist, 'List ziplist'],
+  [TypeCode.setIntset, 'Intset'],
+  [TypeCode.zsetZiplist, 'Zset ziplist'],
+  [TypeCode.hashZiplist, 'Hash ziplist'],
+  [TypeCode.listQuicklist, 'Quicklist ziplist'],
+  [TypeCode.listQuicklist2, 'Quicklist listpack'],
+  [TypeCode.hashListpack, 'Hash listpack'],
+  [TypeCode.zsetListpack, 'Zset listpack'],
+  [TypeCode.setListpack, 'Set listpack'],
+  [TypeCode.streamListpacks, 'Stream listpack'],
+  [TypeCode.streamListpacks2, 'Stream listpack'],
+  [TypeCode.streamListpacks3, 'Stream listpack'],
+])
+
+/** The same mistake, told as one in a value of this type. */
+export function within(type: number | undefined, error: CorruptError): CorruptError {
+  const structure = structures.get(type)
+  if (structure === undefined) return error
+  return new CorruptError(error.reason, `${structure} integrity check failed: ${error.detail}`, error.offset)
 }

@@ -13,7 +13,7 @@ import type { Bytes, UnixMillis } from '../../base/units.js'
 import type { EngineSettings } from '../../engine/settings.js'
 import type { Value } from '../../engine/value.js'
 import { CorruptError } from '../encoding/corrupt.js'
-import { isValueType, Opcode, RDB_VERSION_MAX } from './format.js'
+import { isValueType, Opcode, RDB_VERSION_MAX, within } from './format.js'
 import { MORE, RdbInput } from './input.js'
 import { EMPTY, readerOf, type ValueReader } from './value-reader.js'
 
@@ -25,6 +25,8 @@ export type RdbItem =
   /** How many keys, and how many of them with an expiry, are to come: a hint that nobody must believe. */
   | { readonly kind: 'resize'; readonly db: number; readonly keys: number; readonly expires: number }
   | RdbEntry
+  /** A collection without elements, which old versions could leave behind: there is no such key. */
+  | { readonly kind: 'empty'; readonly key: Bytes }
   /** The whole file was read and its checksum is right (or it has none). */
   | { readonly kind: 'end'; readonly bytes: number; readonly hasChecksum: boolean }
 
@@ -61,6 +63,7 @@ export class RdbReader {
   #key: Bytes | undefined
   #value: ValueReader | undefined
   #valueFrom = 0
+  #type = 0
 
   constructor(
     private readonly settings: EngineSettings,
@@ -103,7 +106,8 @@ export class RdbReader {
         this.#input.rewind()
         return undefined
       }
-      throw error instanceof CorruptError ? error.at(this.#value === undefined ? this.offset : this.#valueFrom) : error
+      if (!(error instanceof CorruptError)) throw error
+      throw this.#value === undefined ? error.at(this.offset) : within(this.#type, error).at(this.#valueFrom)
     }
   }
 
@@ -186,11 +190,15 @@ export class RdbReader {
     this.#key = this.#input.string()
     this.#valueFrom = this.#input.offset
     this.#value = reader
+    this.#type = type
   }
 
   #entry(reader: ValueReader): RdbItem | undefined {
     const value = reader.read(this.#input)
-    if (value === EMPTY) return this.#forgetEntry()
+    if (value === EMPTY) {
+      this.#forgetEntry()
+      return { kind: 'empty', key: this.#key ?? '' }
+    }
     const entry: RdbEntry = {
       kind: 'entry',
       db: this.#db,
@@ -217,7 +225,7 @@ export class RdbReader {
       // All zeros: it was written with `rdbchecksum no`.
       hasChecksum = stored.readBigUInt64LE(0) !== 0n
       if (this.options.verifyChecksum && hasChecksum && !sum.equals(stored, 0)) {
-        throw new CorruptError('bad-checksum', `the bytes sum up to ${sum}`)
+        throw new CorruptError('bad-checksum', `CRC error: the bytes sum up to ${sum}`)
       }
     }
     this.#ended = true

@@ -133,7 +133,7 @@ class GroupReader {
 
   #beginConsumer(input: RdbInput): Consumer {
     const name = input.string()
-    if (this.group.consumers.has(name)) throw bad('a consumer twice')
+    if (this.group.consumers.has(name)) throw bad('Duplicate stream consumer detected')
     const seenAt = input.millis()
     if (this.hasActiveTime) input.millis()
     this.#claimsLeft = settled(input, input.length())

@@ -145,7 +145,12 @@ class ListReader implements ValueReader {
 
 function readQuicklistNode(input: RdbInput): readonly Packed[] {
   const container = input.length()
-  if (container === PLAIN_NODE) return [input.string()]
+  if (container === PLAIN_NODE) {
+    // Only what is too large for a packed node has one of its own.
+    const item = input.string()
+    if (item.length === 0) throw new CorruptError('bad-quicklist', 'a node of its own for an empty item')
+    return [item]
+  }
   if (container !== PACKED_NODE) throw new CorruptError('bad-quicklist', `unknown container ${container}`)
   return readListpack(input.blob())
 }
