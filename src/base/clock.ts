@@ -23,6 +23,44 @@ export const systemClock: Clock = {
   },
 }
 
+/** The wall clock may be off by so much; Redis' expiry counts in milliseconds. */
+const WALL_AGE: Millis = 0.5
+
+/**
+ * Time for a loop that needs it at every step: reading the machine's clocks costs as much as a small command. One
+ * reading ends a step and begins the next, and the wall clock is read again only when it may have moved on.
+ */
+export class Stopwatch {
+  /** When the present step began, by the monotonic clock. */
+  startedAt: Millis
+  #wall: UnixMillis
+  #wallReadAt: Millis
+
+  constructor(private readonly clock: Clock) {
+    this.startedAt = this.#wallReadAt = clock.now()
+    this.#wall = clock.wall()
+  }
+
+  /** The loop begins, and its first step, at a time that was read just now. */
+  start(now: Millis): void {
+    this.startedAt = now
+  }
+
+  /** The present step is over and the next one begins; answers when. */
+  lap(): Millis {
+    return (this.startedAt = this.clock.now())
+  }
+
+  /** The wall clock when the present step began. */
+  wall(): UnixMillis {
+    if (this.startedAt - this.#wallReadAt >= WALL_AGE) {
+      this.#wall = this.clock.wall()
+      this.#wallReadAt = this.startedAt
+    }
+    return this.#wall
+  }
+}
+
 /** Repeats `task` every `period`, measured from the end of the last run, until the returned function is called. */
 export function every(clock: Clock, period: Millis, task: () => void): () => void {
   let cancel = clock.after(period, run)

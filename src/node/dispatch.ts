@@ -121,7 +121,7 @@ export class Dispatcher {
     if (this.server.scripting.running) return
     if (touchesAnyKeys.has(spec.name)) this.server.effects.flushSingly()
     this.endUnit(session)
-    if (this.server.waiting.anyReady) this.server.waiting.serve(this.server.clock.wall())
+    if (this.server.waiting.anyReady) this.server.waiting.serve(this.server.stopwatch.wall())
     if (this.#resumed.length > 0) this.settle()
   }
 
@@ -132,14 +132,14 @@ export class Dispatcher {
     const before = reply.length
     session.lastCommand = spec.name
     const handler = this.#handlers[spec.id]
-    const startedAt = performance.now()
+    const { startedAt } = server.stopwatch
     if (handler !== undefined) handler(session, args, reply, server)
     else {
-      const blocked = server.engine.execute(spec, args, session, reply, server.clock.wall())
+      const blocked = server.engine.execute(spec, args, session, reply, server.stopwatch.wall())
       if (blocked !== undefined) server.waiting.park(session, blocked, spec)
     }
     if (session.tracking !== undefined && reads(spec)) server.tracking.remember(session, spec, args)
-    this.#count(session, spec, args, performance.now() - startedAt, before)
+    this.#count(session, spec, args, server.stopwatch.lap() - startedAt, before)
     this.#applyReplyMode(session, before)
   }
 

@@ -97,6 +97,7 @@ export class Pauses {
       if (session.parked?.on !== 'pause') continue
       const { request } = session.parked
       session.parked = undefined
+      this.server.stopwatch.lap()
       this.server.dispatcher.process(session, request)
       session.peer.flushSoon()
       if (session.parked === undefined) this.server.dispatcher.resumeSoon(session)

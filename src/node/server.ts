@@ -10,7 +10,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
 import type { Address } from '../base/address.js'
-import { type Clock, every } from '../base/clock.js'
+import { type Clock, every, Stopwatch } from '../base/clock.js'
 import type { Bytes, Millis, UnixMillis } from '../base/units.js'
 import type { CommandSpec } from '../command/table.js'
 import { Engine } from '../engine/engine.js'
@@ -74,6 +74,8 @@ export class NodeServer {
   readonly config: Config
   readonly configFile: string | undefined
   readonly stats = new Stats()
+  /** For the commands that run one after the other. */
+  readonly stopwatch: Stopwatch
   readonly memory = new Memory(this)
   readonly slowlog = new Slowlog()
   readonly latency = new Latency(() => Math.floor(this.clock.wall() / 1000))
@@ -121,6 +123,7 @@ export class NodeServer {
     readonly cwd: string,
   ) {
     this.startedAt = clock.now()
+    this.stopwatch = new Stopwatch(clock)
     this.config = loaded.config
     this.configFile = loaded.file
     this.#users = loaded.users

@@ -160,17 +160,19 @@ export class Session implements Caller, PeerHandler {
   onData(chunk: Buffer): void {
     const { server } = this
     server.stats.inputBytes += chunk.length
-    this.lastActiveAt = server.clock.now()
+    const now = server.clock.now()
+    this.lastActiveAt = now
     if (this.closing) return
     this.decoder.feed(chunk)
-    this.proceed()
+    this.proceed(now)
   }
 
   /** Serves what has arrived, until nothing is left or the session has to wait. */
-  proceed(): void {
+  proceed(now: Millis = this.server.clock.now()): void {
     if (this.#running || this.closing) return
     this.#running = true
     const { decoder, server } = this
+    server.stopwatch.start(now)
     try {
       while (this.parked === undefined && !this.closing && !this.#choked && decoder.nextRequest()) {
         server.dispatcher.process(this, decoder.args())

@@ -104,8 +104,6 @@ export class Encoder implements ReplyWriter {
     const block = this.#block
     let at = this.#length
     if (typeof value !== 'string') block.set(value, at)
-    else if (count <= SHORT_TEXT)
-      for (let index = 0; index < count; index++) block[at + index] = value.charCodeAt(index)
     else writeLatin1(block, value, at)
     at += count
     block[at] = CR
