@@ -159,6 +159,8 @@ export class Call {
       return
     }
     this.host.beforeChange(this.db.index, key)
+    // Who waits for a group of it must hear that the stream is gone.
+    if (table.valueAt(slot) instanceof StreamValue) this.host.ready(this.db.index, key)
     if (this.settings.lazyfreeLazyServerDel) this.engine.noteLazyFree(table.valueAt(slot))
     table.setValueAt(slot, value)
     if (typeof value !== 'string' && !Buffer.isBuffer(value)) this.scales.put(table, value)

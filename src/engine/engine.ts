@@ -282,6 +282,7 @@ export class Engine {
     for (const db of index === undefined ? this.databases : [this.database(index)]) {
       removed += db.size
       this.host.replaced(db.index, db.clear())
+      this.host.ready(db.index, undefined)
     }
     if (lazy) this.stats.lazyfreed += removed
     return removed

@@ -14,7 +14,7 @@ import { arityError, builtinTable, type CommandSpec, checkArity, unknownCommandE
 import type { Encoder } from '../resp/encoder.js'
 import { allows, type Gate, gatesOf, Refusal } from './gates.js'
 import type { NodeServer } from './server.js'
-import type { Session } from './session.js'
+import type { QueuedCommand, Session } from './session.js'
 
 /** A command that is about the connection or the server rather than the data. */
 export type NodeHandler = (session: Session, args: readonly Bytes[], reply: Encoder, server: NodeServer) => void
@@ -136,7 +136,7 @@ export class Dispatcher {
     if (handler !== undefined) handler(session, args, reply, server)
     else {
       const blocked = server.engine.execute(spec, args, session, reply, server.stopwatch.wall())
-      if (blocked !== undefined) server.waiting.park(session, blocked, spec)
+      if (blocked !== undefined) server.waiting.park(session, blocked, { spec, args })
     }
     if (session.tracking !== undefined && reads(spec)) server.tracking.remember(session, spec, args)
     this.#count(session, spec, args, server.stopwatch.lap() - startedAt, before)
@@ -148,10 +148,13 @@ export class Dispatcher {
     this.#handlers[spec.id]?.(session, args, session.out, this.server)
   }
 
-  /** A command that had waited was served: its real time counts now. */
-  countBlocked(session: Session, spec: CommandSpec, _waitedMs: Millis, tookMs: Millis, before: number): void {
-    const { stats } = this.server
-    stats.micros[spec.id] = (stats.micros[spec.id] as number) + tookMs * 1000
+  /** A command that had waited was served: how long that took, waiting included, counts now. */
+  countBlocked(session: Session, { spec, args }: QueuedCommand, tookMs: Millis, before: number): void {
+    const { stats, latency, slowMicros } = this.server
+    const micros = tookMs * 1000
+    stats.micros[spec.id] = (stats.micros[spec.id] as number) + micros
+    latency.countWaited(spec, micros)
+    if (micros >= slowMicros) this.server.noteSlow(session, spec, args, micros)
     if (session.out.length > before && session.out.byteAt(before) === ERROR_BYTE) {
       stats.failed[spec.id] = (stats.failed[spec.id] as number) + 1
       this.#countError(session.out, before)
@@ -176,6 +179,8 @@ export class Dispatcher {
       stats.failed[spec.id] = (stats.failed[spec.id] as number) + 1
       if (!this.server.scripting.takeCountedError()) this.#countError(reply, before)
     }
+    // Its time is not over yet: see countBlocked.
+    if (session.parked?.on === 'keys') return
     this.server.latency.count(spec, micros)
     if (micros >= this.server.slowMicros) this.server.noteSlow(session, spec, args, micros)
   }

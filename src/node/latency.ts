@@ -76,12 +76,16 @@ export class Latency {
 
   /** A call of a command is over. */
   count(spec: CommandSpec, micros: Micros): void {
-    if (this.tracking) {
-      let histogram = this.#histograms[spec.id]
-      if (histogram === undefined) histogram = this.#histograms[spec.id] = new Histogram()
-      histogram.add(micros * 1000)
-    }
+    this.countWaited(spec, micros)
     if (micros >= this.threshold * 1000) this.note(spec.flags.has('fast') ? 'fast-command' : 'command', micros / 1000)
+  }
+
+  /** The same for a call that had to wait for others: while it did, nothing was blocked. */
+  countWaited(spec: CommandSpec, micros: Micros): void {
+    if (!this.tracking) return
+    let histogram = this.#histograms[spec.id]
+    if (histogram === undefined) histogram = this.#histograms[spec.id] = new Histogram()
+    histogram.add(micros * 1000)
   }
 
   histogramOf(spec: CommandSpec): Histogram | undefined {

@@ -33,7 +33,7 @@ export interface Transaction {
 
 /** Why a session's next request has to wait. */
 export type Parked =
-  | { readonly on: 'keys'; readonly blocked: Blocked; readonly spec: CommandSpec; readonly since: Millis }
+  | { readonly on: 'keys'; readonly blocked: Blocked; readonly command: QueuedCommand; readonly since: Millis }
   | { readonly on: 'acks'; readonly offset: number; readonly replicas: number }
   | { readonly on: 'pause'; readonly request: readonly Bytes[] }
   | { readonly on: 'shutdown' }

@@ -106,6 +106,7 @@ export function applySettings(server: NodeServer): void {
   // What cannot be had at run time is refused rather than accepted without effect.
   for (const name of ['port', 'bind', 'tls-port'] as const)
     onlyAtStart(name, 'Unable to listen on this port. Check server logs.')
+  onlyAtStart('metrics-port', 'it can only be set at start')
   let started = false
   config.watch('appendonly', value => {
     if (!started) {

@@ -8,7 +8,7 @@ import type { Bytes, UnixMillis } from '../base/units.js'
 import type { CommandSpec } from '../command/table.js'
 import type { Blocked } from '../engine/host.js'
 import type { NodeServer } from './server.js'
-import type { Session } from './session.js'
+import type { QueuedCommand, Session } from './session.js'
 
 export class WaitingClients {
   /** Per database, per key: the sessions in the order they came. */
@@ -26,9 +26,9 @@ export class WaitingClients {
     return this.#ready.length > 0
   }
 
-  park(session: Session, blocked: Blocked, spec: CommandSpec): void {
+  park(session: Session, blocked: Blocked, command: QueuedCommand): void {
     const { clock } = this.server
-    session.parked = { on: 'keys', blocked, spec, since: clock.now() }
+    session.parked = { on: 'keys', blocked, command, since: clock.now() }
     this.#sessions.add(session)
     for (const key of blocked.keys) this.#waitersOf(blocked.db, key).add(session)
     if (blocked.deadline === undefined) return
@@ -90,7 +90,7 @@ export class WaitingClients {
 
   #serveOne(session: Session, now: UnixMillis): void {
     if (session.parked?.on !== 'keys') return
-    const { blocked, spec, since } = session.parked
+    const { blocked, command, since } = session.parked
     const { clock, dispatcher, tracking } = this.server
     const before = session.out.length
     const startedAt = clock.now()
@@ -99,7 +99,7 @@ export class WaitingClients {
     const served = blocked.retry(session.out, now)
     tracking.leave(outer)
     if (!served) return
-    dispatcher.countBlocked(session, spec, startedAt - since, clock.now() - startedAt, before)
+    dispatcher.countBlocked(session, command, clock.now() - since, before)
     // Each client's effects are a unit of their own in the stream.
     dispatcher.endUnit(session)
     this.#release(session)
@@ -107,7 +107,7 @@ export class WaitingClients {
 
   #answer(session: Session, write: (blocked: Blocked, spec: CommandSpec) => void): void {
     if (session.parked?.on !== 'keys') return
-    write(session.parked.blocked, session.parked.spec)
+    write(session.parked.blocked, session.parked.command.spec)
     this.#release(session)
   }
 

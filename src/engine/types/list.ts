@@ -11,6 +11,8 @@ import { ITEM_MAX, isItemAt, itemAt, nextItem, owned, packItems, unpackItems, wi
 import { COLLECTION, POINTER, textBytes } from './weight.js'
 
 const CHUNK_ITEMS = 128
+/** What a packed item weighs beside its characters: its length, its share of the chunk and of the open ones. */
+const PACKED_ITEM = 4
 /** A packed chunk takes no more items at its end from here on. */
 const PUSH_MAX = 1024
 /** In a list of so many chunks those at the ends are open. */
@@ -231,7 +233,7 @@ export class ListValue {
 
 /** A short item is packed sooner or later, a long one stays a text of its own. */
 function itemBytes(item: Bytes): number {
-  return item.length <= ITEM_MAX ? item.length + 1 : POINTER + textBytes(item)
+  return item.length <= ITEM_MAX ? item.length + PACKED_ITEM : POINTER + textBytes(item)
 }
 
 function countOf(chunk: Chunk): number {

@@ -7,8 +7,8 @@ import type { EngineSettings } from '../settings.js'
 import { Members } from './members.js'
 import { COLLECTION } from './weight.js'
 
-/** An integer of an intset: a short text and the pointer to it. */
-const INTEGER = 32
+/** An integer of an intset: a short text, the pointer to it, and what an array has to spare. */
+const INTEGER = 40
 
 export class SetValue {
   readonly type = 'set'

@@ -13,6 +13,8 @@ import { COLLECTION, POINTER, textBytes } from './weight.js'
 
 /** Beyond this many members looking along a text is slower than a tree. */
 const PACKED_MEMBERS = 128
+/** A score in a row of them, which grows by halves. */
+const SCORE = 10
 /** A member's place in the tree: its score, the pointer to its text, its share of the nodes. */
 const PLACE = 20
 
@@ -34,7 +36,7 @@ export class SortedSetValue {
   }
 
   get weight(): number {
-    if (this.#table === undefined) return COLLECTION + textBytes(this.#members) + this.#scores.length * POINTER
+    if (this.#table === undefined) return COLLECTION + textBytes(this.#members) + this.#scores.length * SCORE
     return COLLECTION + this.#table.scores.weight + this.#table.tree.size * PLACE
   }
 

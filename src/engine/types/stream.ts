@@ -8,8 +8,8 @@ import type { Bytes, UnixMillis } from '../../base/units.js'
 import { IdMap, MIN_ID, type StreamId } from './id-map.js'
 import { COLLECTION, POINTER, textBytes } from './weight.js'
 
-/** The array of an entry's fields, its id, and the pointers to both. */
-const STREAM_ENTRY = 72
+/** The array of an entry's fields, its id, the pointers to both, and what their arrays have to spare. */
+const STREAM_ENTRY = 104
 /** A note about a delivery, reachable from two sides. */
 const PENDING = 96
 const CONSUMER = 192

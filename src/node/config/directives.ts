@@ -340,7 +340,7 @@ export const directives = [
   row('latency-monitor-threshold', int(0, LONG_MAX), '0', 'Milliseconds from which an event is remembered; 0 none.'),
   row('latency-tracking', bool, on, 'Distribution of latencies per command.'),
   row('latency-tracking-info-percentiles', { kind: 'percentiles' }, '50 99 99.9', 'Percentiles in INFO latencystats.'),
-  row('metrics-port', int(0, 65535), '0', 'Port of the Prometheus metrics of this node; 0 none.', fixed),
+  row('metrics-port', int(0, 65535), '0', 'Port of the Prometheus metrics of this node; 0 none.'),
 
   // ── TLS
   row('tls-port', int(0, 65535), '0', 'TLS port; 0 listens on none.'),

@@ -2,6 +2,7 @@
  * Streams, in the three forms that Redis 5, 7.0 and 7.2 write.
  */
 import type { Bytes } from '../../base/units.js'
+import { entriesUpTo } from '../../engine/commands/stream-ids.js'
 import { MIN_ID, makeId, type StreamId } from '../../engine/types/id-map.js'
 import { addConsumer, type Consumer, type ConsumerGroup, StreamValue, setPending } from '../../engine/types/stream.js'
 import type { Value } from '../../engine/value.js'
@@ -90,10 +91,12 @@ export class StreamReader {
     const name = input.string()
     if (this.#stream.groups.has(name)) throw bad('a group twice')
     const lastId = readId(input)
-    const count = this.form > 1 ? input.uint64() : UINT64_MAX
+    const count = this.form > 1 ? input.uint64() : undefined
     const pending = input.length()
     input.commit()
-    const entriesRead = count === UINT64_MAX ? undefined : Number(count)
+    // Before version 10 nobody counted: what the ids say is the best there is.
+    const known = count === undefined ? entriesUpTo(this.#stream, lastId) : Number(count)
+    const entriesRead = count === UINT64_MAX ? undefined : known
     return new GroupReader(this.#stream.addGroup(name, lastId, entriesRead), pending, this.form === 3)
   }
 }

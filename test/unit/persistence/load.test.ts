@@ -29,7 +29,7 @@ describe('what is loaded', () => {
       '0 "quicklist" 0 list ["head","1","2","tail"]',
       '0 "quicklist2" 0 list ["a plain node","packed","5"]',
       '0 "seconds" 2147483647000 "until 2038"',
-      '0 "stream" 0 stream [["5-0",["f","v"]],["5-1","0-0",1],["group","5-0",null,[["5-0","consumer",1600000000000,3]],["consumer"]]]',
+      '0 "stream" 0 stream [["5-0",["f","v"]],["5-1","0-0",1],["group","5-0",1,[["5-0","consumer",1600000000000,3]],["consumer"]]]',
       '0 "zipmap" 0 hash ["field\\u0000value","other\\u000017"]',
       '0 "zset" 0 zset [["low","-1.5"],["mid","3"],["high","100000000000000000000"]]',
       '0 "zsetziplist" 0 zset [["a","1"],["b","2.5"],["c","Infinity"]]',
