@@ -69,6 +69,8 @@ export interface FreshnessSample {
 export interface FreshnessUpdate {
   readonly samples: readonly FreshnessSample[]
   readonly lagMs: readonly (readonly [id: string, lagMs: Millis])[]
+  /** How long ago this was true, when it was on its way for a while: bounds grow by it. */
+  readonly ageMs?: Millis
 }
 
 export const emptyView: TopologyView = { epoch: 0, groups: [] }

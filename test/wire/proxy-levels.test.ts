@@ -168,6 +168,22 @@ redis.describe('levels', () => {
     expect(await why(patient)).toBe('replica within-bound')
   })
 
+  test('bounded counts the time that the word of a replica was on its way', async () => {
+    const strict = await open(proxy.port, 'bounded 30')
+    const tell = proxy.worker.setFreshness.bind(proxy.worker)
+    proxy.worker.setFreshness = update => tell({ ...update, ageMs: 40 })
+    onTestFinished(() => void (proxy.worker.setFreshness = tell))
+    await until('it was told so', async () => {
+      await strict.call('GET', 'key')
+      return (await why(strict)) === 'master no-replica-within-bound'
+    })
+    proxy.worker.setFreshness = update => tell({ ...update, ageMs: 0 })
+    await until('the replica answers again', async () => {
+      await strict.call('GET', 'key')
+      return (await why(strict)) === 'replica within-bound'
+    })
+  })
+
   test('pipelines of a session: replies in order, never back', async () => {
     const client = await open(proxy.port, 'session')
     const commands: string[][] = []

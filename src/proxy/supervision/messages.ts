@@ -10,8 +10,9 @@
  *     worker ── sample, suspect, event ──▶      evidence from the data path
  */
 import type { EventFields, EventLevel } from '../../base/bus.js'
+import type { Millis } from '../../base/units.js'
 import type { Level } from '../../routing/choose.js'
-import type { FreshnessSample } from '../../topology/view.js'
+import type { FreshnessSample, FreshnessUpdate } from '../../topology/view.js'
 import type { WorkerOptions } from '../options.js'
 
 export interface Hello {
@@ -34,6 +35,18 @@ export interface ListenerSetup {
   readonly name: string
   /** The level of connections it accepts; undefined: that of the options. */
   readonly level: Level | undefined
+}
+
+/** What `freshness` says. */
+export interface FreshnessNotice {
+  readonly update: FreshnessUpdate
+  /** When it was sent, by the clock that all processes of the machine share. */
+  readonly sentAt: Millis
+}
+
+/** A clock that processes of one machine can compare: what waits in a socket grows old meanwhile. */
+export function machineNow(): Millis {
+  return Number(process.hrtime.bigint()) / 1e6
 }
 
 export interface SampleNotice {

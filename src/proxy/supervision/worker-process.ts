@@ -11,11 +11,19 @@ import { reportEventLoop } from '../../metrics/event-loop.js'
 import { seedMetrics } from '../../metrics/seed.js'
 import { MetricStore } from '../../metrics/store.js'
 import type { ControlPlane, HoldRequest } from '../../topology/planes.js'
-import type { FreshnessUpdate, TopologyView } from '../../topology/view.js'
+import type { TopologyView } from '../../topology/view.js'
 import { inspect, type Question } from '../inspect.js'
 import { Worker } from '../worker.js'
 import { type Channel, connectToSupervisor } from './channel.js'
-import { CONTROL_ENV, type Hello, INDEX_ENV, RECONNECT_MS, type WorkerSetup } from './messages.js'
+import {
+  CONTROL_ENV,
+  type FreshnessNotice,
+  type Hello,
+  INDEX_ENV,
+  machineNow,
+  RECONNECT_MS,
+  type WorkerSetup,
+} from './messages.js'
 
 /** Runs until the supervisor says `exit`, or until it is ended. Answers the exit code. */
 export function runWorker(): Promise<number> {
@@ -104,7 +112,7 @@ class WorkerProcess implements ControlPlane {
       case 'view':
         return this.#worker?.setView(body as TopologyView)
       case 'freshness':
-        return this.#worker?.setFreshness(body as FreshnessUpdate)
+        return this.#setFreshness(body as FreshnessNotice)
       case 'hold':
         return this.#worker?.hold(body as HoldRequest)
       case 'release':
@@ -120,6 +128,10 @@ class WorkerProcess implements ControlPlane {
       default:
         return undefined
     }
+  }
+
+  #setFreshness({ update, sentAt }: FreshnessNotice): void {
+    this.#worker?.setFreshness({ ...update, ageMs: Math.max(0, machineNow() - sentAt) })
   }
 
   /** An adopted worker keeps the options it runs with: a restart is what changes them. */

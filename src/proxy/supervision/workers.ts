@@ -20,8 +20,10 @@ import {
   BEAT_MS,
   CONTROL_ENV,
   type EventNotice,
+  type FreshnessNotice,
   type Hello,
   INDEX_ENV,
+  machineNow,
   type SampleNotice,
   type SuspectNotice,
   type WorkerSetup,
@@ -142,7 +144,8 @@ export class Workers {
   }
 
   setFreshness(update: FreshnessUpdate): void {
-    this.#tellAll('freshness', update)
+    const notice: FreshnessNotice = { update, sentAt: machineNow() }
+    this.#tellAll('freshness', notice)
   }
 
   /** Drained when every worker is. A worker that died has nothing in flight; one that stays silent is not drained. */
