@@ -139,6 +139,7 @@ export class Endpoint {
           level: config.consistency.level,
           boundMs: config.consistency.boundMs,
           waitMs: config.consistency.waitMs,
+          tapMaster: config.consistency.taps === 'all',
           holdTimeoutMs: config.hold.timeoutMs,
           holdBytes: config.hold.bytes,
           insight: config.insight,

@@ -145,6 +145,23 @@ export const catalog = {
     help: 'Upper bound of the lag of the replica at the moment it was chosen.',
     buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30],
   },
+  lagrange_stream_followed: {
+    type: 'gauge',
+    labels: group,
+    help: 'Workers that read the stream of the master, so that causal sees writes that did not come through them.',
+  },
+  lagrange_stream_marks_total: {
+    type: 'counter',
+    labels: [...group, 'kind'],
+    values: { kind: ['key', 'barrier'] },
+    help: 'Keys that the stream of the master named as written, and writes of it whose keys nobody could name.',
+  },
+  lagrange_stream_window_seconds: {
+    type: 'histogram',
+    labels: group,
+    help: 'From the acknowledgement of a write to its coming by the stream: how long causal may miss a write that did not come through this worker.',
+    buckets: [0, ...latencyBuckets],
+  },
   lagrange_held_commands: { type: 'gauge', labels: group, help: 'Commands held back until a master is writable.' },
   lagrange_healed_commands_total: {
     type: 'counter',

@@ -374,6 +374,7 @@ export class Observer implements Flushable {
     const before = this.instance(id)
     if (before === undefined || this.#stopped) return
     const now = this.clock.now()
+    if (observation.type === 'info' && observation.info.standsIn) return this.#ignore(id, now)
     const after = observe(before, observation, now)
     this.#replace(after)
     this.#tellChange(before, after)
@@ -411,6 +412,12 @@ export class Observer implements Flushable {
     }
     this.#evaluate()
     return alias === after
+  }
+
+  /** Not an instance, but what some proxy's tap on the master is called; it is not looked at again for a while. */
+  #ignore(id: string, now: Millis): void {
+    this.#aliases.set(id, { id, since: now })
+    this.forget(id)
   }
 
   /** Members name other members: a master its replicas, a replica its master. Strangers are not believed. */

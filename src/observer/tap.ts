@@ -30,10 +30,13 @@ import {
 export interface StreamTapOptions {
   readonly target: TapTarget
   readonly credentials: Credentials
-  /** What it says it listens on; 0: nowhere. Masters tell their sentinels about it, so there it must be a real port. */
-  readonly announcePort: number
-  /** After a loss, go on behind the last byte that came where the instance still has it. */
-  readonly resumes: boolean
+  /**
+   * The port it says it listens on, given the address it comes from; undefined: none. Masters tell their sentinels who is
+   * attached, so there it must be one that answers.
+   */
+  readonly announce: ((localHost: string) => Promise<number>) | undefined
+  /** After a loss the stream goes on behind this, where the instance still has it. */
+  readonly resume: (() => StreamStart | undefined) | undefined
 }
 
 export interface TapHandler {
@@ -59,8 +62,6 @@ export class StreamTap {
   #awaited = 0
   #asking = false
   #offset: Offset = -1
-  /** Where the last stream ended. */
-  #resume: StreamStart | undefined
   /** What the instance said it had, and since when we have known that it did not come. */
   #promised: Offset = -1
   #behindSince: Millis | undefined
@@ -110,14 +111,11 @@ export class StreamTap {
   /** Every timer, byte and answer ends up here. */
   #handle(event: TapEvent): void {
     if (this.#stopped) return
-    const { target, resumes } = this.options
+    const { target, resume } = this.options
     const before = this.tap
-    const rules = { target, resume: resumes ? this.#resume : undefined }
+    const rules = { target, resume: resume?.() }
     const { tap, effects } = stepTap(before, event, rules, this.clock.now())
     this.tap = tap
-    if (before.status === 'streaming' && tap.status !== 'streaming') {
-      this.#resume = { replid: before.start.replid, offset: this.#offset }
-    }
     if (before.status !== 'streaming' && tap.status === 'streaming') this.#begin(tap.start)
     for (const effect of effects) this.#perform(effect)
   }
@@ -156,13 +154,12 @@ export class StreamTap {
   // ── The stream ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #prepare(): void {
-    const { credentials, announcePort } = this.options
-    const { username, password, tls } = credentials
+    const { tls } = this.options.credentials
     this.#decoder = new Decoder()
     const peer: Peer = connect(
       this.address,
       {
-        onOpen: () => undefined,
+        onOpen: () => this.#introduce(peer),
         onData: chunk => {
           if (this.#peer === peer) this.#receive(chunk)
         },
@@ -175,14 +172,28 @@ export class StreamTap {
       { early: true, timeoutMs: CONNECT_MS, tls },
     )
     this.#peer = peer
+  }
+
+  #introduce(peer: Peer, port?: number): void {
+    if (this.#peer !== peer) return
+    const { credentials, announce } = this.options
+    if (announce !== undefined && port === undefined) {
+      // Without a port it is refused less politely by sentinels, but not by the instance.
+      announce(peer.localHost).then(
+        found => this.#introduce(peer, found),
+        () => this.#introduce(peer, 0),
+      )
+      return
+    }
+    const { username, password } = credentials
     this.#awaited = 1
     if (password !== undefined && password !== '') {
       this.#awaited++
       this.#send('AUTH', ...(username ? [username, password] : [password]))
     }
-    if (announcePort > 0) {
+    if (port !== undefined && port > 0) {
       this.#awaited++
-      this.#send('REPLCONF', 'listening-port', String(announcePort))
+      this.#send('REPLCONF', 'listening-port', String(port))
     }
     this.#send('REPLCONF', 'capa', 'eof', 'capa', 'psync2')
   }

@@ -68,7 +68,12 @@ export class Taps {
 
   #begin(id: string, address: InstanceFacts['address']): void {
     // Replicas do not tell anybody who is attached to them, so there is nothing to announce.
-    const options = { target: 'replica', credentials: this.credentials, announcePort: 0, resumes: false } as const
+    const options = {
+      target: 'replica',
+      credentials: this.credentials,
+      announce: undefined,
+      resume: undefined,
+    } as const
     const stream = new StreamTap(this.clock, address, options, {
       onStart: start => {
         this.#say(id, 'streaming', start.replid)

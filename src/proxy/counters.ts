@@ -8,6 +8,16 @@ import { errorCode } from '../routing/errors.js'
 
 export type Target = 'master' | 'replica' | 'local'
 
+/** What the master's stream brings. */
+export interface StreamCounters {
+  /** 1 while the stream is read, by a tap on the master of the history that the marks are of. */
+  readonly following: Counter
+  readonly keys: Counter
+  readonly barriers: Counter
+  /** From an acknowledgement to the stream's word of the same write. */
+  readonly window: Histogram
+}
+
 export class GroupCounters {
   readonly #byCall: Record<Target, (Counter | undefined)[]> = { master: [], replica: [], local: [] }
   readonly #routing: Readonly<Record<ReadBecause, Counter>>
@@ -37,6 +47,16 @@ export class GroupCounters {
       routing[because as ReadBecause] = store.counter('lagrange_read_routing_total', { group, decision, because })
     }
     this.#routing = routing as Record<ReadBecause, Counter>
+  }
+
+  stream(): StreamCounters {
+    const { group, store } = this
+    return {
+      following: store.gauge('lagrange_stream_followed', { group }),
+      keys: store.counter('lagrange_stream_marks_total', { group, kind: 'key' }),
+      barriers: store.counter('lagrange_stream_marks_total', { group, kind: 'barrier' }),
+      window: store.histogram('lagrange_stream_window_seconds', { group }),
+    }
   }
 
   command(call: Call, target: Target): void {

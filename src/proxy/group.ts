@@ -21,7 +21,7 @@ import type { Histogram } from '../metrics/store.js'
 import { turn } from '../net/turn.js'
 import { Decoder } from '../resp/decoder.js'
 import { requestLimits } from '../resp/protocol.js'
-import type { Call } from '../routing/calls.js'
+import type { Call, CallTable } from '../routing/calls.js'
 import type { ReadRules } from '../routing/choose.js'
 import { errorCode, meaningOf, UNKNOWN_RESULT } from '../routing/errors.js'
 import { type Flight, Marks } from '../routing/marks.js'
@@ -39,7 +39,14 @@ import { type ReadPlan, Reads } from './reads.js'
 import { keepBytes, type Request, reread } from './request.js'
 import { Retired } from './retired.js'
 import { Scripts } from './scripts.js'
-import { type Introduction, Upstream, type UpstreamOwner, type UpstreamTools } from './upstream.js'
+import { StreamMarks } from './stream-marks.js'
+import {
+  type Introduction,
+  Upstream,
+  type UpstreamOptions,
+  type UpstreamOwner,
+  type UpstreamTools,
+} from './upstream.js'
 
 /** How often the group looks at what does not announce itself: expired holds, silent replicas, a lost master. */
 const TICK_MS = 20
@@ -63,6 +70,7 @@ export class Group implements UpstreamOwner, Lender {
   readonly #instances = new Map<string, Instance>()
   readonly #kept: Kept
   readonly #reads: Reads
+  readonly #stream: StreamMarks | undefined
   readonly #retired = new Retired()
   /** Connections that sessions have for themselves. */
   readonly lent: Lending
@@ -89,6 +97,7 @@ export class Group implements UpstreamOwner, Lender {
     private readonly options: WorkerOptions,
     readonly counters: GroupCounters,
     private readonly onMasterMet: (upstream: Upstream, introduction: Introduction) => void,
+    calls: () => CallTable,
   ) {
     this.name = view.name
     this.view = { ...view, masterEpoch: -1, master: undefined, replicas: [] }
@@ -104,6 +113,10 @@ export class Group implements UpstreamOwner, Lender {
       this.dispatch(session, request, request.call as Call, reread(this.#reader, request)),
     )
     this.#reads = new Reads(this, this.#keys, tools, this.#reader)
+    if (options.tapMaster) {
+      const { marks } = this
+      this.#stream = new StreamMarks(this, clock, events, marks, this.#keys, calls, this.#login, counters.stream())
+    }
     this.lent = new Lending(this, tools, options.maxPinned)
     this.#stopTicking = every(clock, TICK_MS, () => this.#tick())
     this.setView(view)
@@ -162,6 +175,7 @@ export class Group implements UpstreamOwner, Lender {
     this.#master = master === undefined ? undefined : this.#instances.get(master.id)
     this.#replicas = view.replicas.map(replica => this.#instances.get(replica.id) as Instance)
     this.#refresh()
+    this.#stream?.follow()
     // Only now, as whoever loses a connection by this looks for another one at once.
     if (changed && old !== undefined) this.#retire(old)
     if (changed) this.#meetMaster()
@@ -170,7 +184,7 @@ export class Group implements UpstreamOwner, Lender {
   }
 
   setFreshness(update: FreshnessUpdate): void {
-    const now = this.tools.time.update()
+    const at = this.tools.time.update() - (update.ageMs ?? 0)
     for (const { id, replid, offset } of update.samples) {
       if (id === this.#master?.id) {
         if (replid === this.replid && offset > this.#head) this.#head = offset
@@ -182,7 +196,7 @@ export class Group implements UpstreamOwner, Lender {
       const instance = this.#instances.get(id)
       if (instance === undefined) continue
       instance.lagMs = lagMs
-      instance.lagAt = now
+      instance.lagAt = at
     }
     this.#reads.retry()
   }
@@ -190,12 +204,15 @@ export class Group implements UpstreamOwner, Lender {
   #instanceFor(member: { readonly id: string } & GroupView['replicas'][number]): Instance {
     let instance = this.#instances.get(member.id)
     if (instance === undefined) {
-      const { upstreamUsername: username, upstreamPassword: password, connectTimeoutMs } = this.options
-      const login = { username, password, connectTimeoutMs }
-      instance = new Instance(member, this, this.tools, login, this.counters.roundTrip(member.id))
+      instance = new Instance(member, this, this.tools, this.#login, this.counters.roundTrip(member.id))
       this.#instances.set(member.id, instance)
     }
     return instance
+  }
+
+  get #login(): UpstreamOptions {
+    const { upstreamUsername: username, upstreamPassword: password, connectTimeoutMs } = this.options
+    return { username, password, connectTimeoutMs }
   }
 
   #refresh(): void {
@@ -243,6 +260,7 @@ export class Group implements UpstreamOwner, Lender {
       this.anchor = offset
     }
     this.marks.anchor(offset)
+    if (!this.#stream?.inStep) this.#stream?.begun()
     for (const flight of this.#orphans.splice(0)) this.marks.settle(flight, offset)
     upstream.confirmed = true
     this.#noteHead(offset)
@@ -255,6 +273,7 @@ export class Group implements UpstreamOwner, Lender {
     this.replid = replid
     this.#head = -1
     this.marks.restart()
+    this.#stream?.begun()
     this.#refresh()
   }
 
@@ -440,7 +459,9 @@ export class Group implements UpstreamOwner, Lender {
 
   onSample(upstream: Upstream, flight: Flight, offset: Offset): void {
     this.marks.settle(flight, offset)
-    if (upstream.confirmed) this.#noteHead(offset)
+    if (!upstream.confirmed) return
+    this.#noteHead(offset)
+    this.#stream?.sampled(offset)
   }
 
   onNoSample(flight: Flight): void {
@@ -642,6 +663,7 @@ export class Group implements UpstreamOwner, Lender {
   close(): void {
     this.#stopTicking()
     this.#reads.close()
+    this.#stream?.close()
     this.#gate.expire()
     for (const instance of this.#instances.values()) instance.closeAll('shutdown')
     this.#retired.closeAll()

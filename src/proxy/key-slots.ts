@@ -66,6 +66,11 @@ export class KeySlots {
     for (let index = 0; index < count; index++) this.marks.raise(flight, this.#slots[index] as number)
   }
 
+  /** The stream says that the call, which ends at `offset`, wrote its keys. */
+  note(count: number, offset: Offset): void {
+    for (let index = 0; index < count; index++) this.marks.note(this.#slots[index] as number, offset)
+  }
+
   /** A set of 32 bits: calls whose filters have none in common have no key in common. */
   filter(count: number): number {
     if (count < 0) return -1

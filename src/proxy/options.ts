@@ -22,6 +22,8 @@ export interface WorkerOptions {
   readonly waitMs: Millis
   /** Slots of the table of marks, 12 bytes each: more slots, fewer reads sent to the master for a collision. */
   readonly slots: number
+  /** Whether the stream of the master is read, for writes that do not come through this worker. */
+  readonly tapMaster: boolean
 
   /** How long a command waits for a writable master before it is refused with MASTERDOWN. */
   readonly holdTimeoutMs: Millis
@@ -62,6 +64,7 @@ export const defaultWorkerOptions: WorkerOptions = {
   boundMs: 1000,
   waitMs: 2,
   slots: 2 ** 18,
+  tapMaster: false,
   holdTimeoutMs: 3000,
   holdBytes: 64 * 1024 * 1024,
   connectTimeoutMs: 1000,

@@ -92,9 +92,8 @@ export class Worker implements DataPlane, Hub {
       this.group?.close()
       const counters = new GroupCounters(this.store, group.name)
       const { clock, events, control, tools, options } = this
-      this.group = new Group(group, clock, events, control, tools, options, counters, (upstream, introduction) =>
-        this.#meetMaster(upstream, introduction),
-      )
+      const met = (upstream: Upstream, introduction: Introduction): void => this.#meetMaster(upstream, introduction)
+      this.group = new Group(group, clock, events, control, tools, options, counters, met, () => this.calls)
       for (const session of this.sessions.values()) session.proceed()
     }
     this.#checkConfirmations()

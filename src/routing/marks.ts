@@ -17,6 +17,9 @@
  * What we cannot name by keys (scripts, FLUSHALL, SWAPDB, commands nobody told us about) raises a barrier: the same two
  * numbers for all keys at once. A lineage begins with one: nothing is known about a new master but that everything is
  * covered by the offset it had when we met it.
+ *
+ * Where the master's stream is read as well, it tells the keys that anybody wrote (`note`), other writers' and those of
+ * our scripts. Then the barrier of a script ends when the stream has come as far: its keys have been named.
  */
 import { invariant } from '../base/invariant.js'
 import type { Offset } from '../base/units.js'
@@ -56,7 +59,14 @@ export class Marks {
   #generation = 0
   #anchored = false
   #barriersInFlight = 0
+  /** What all keys need: the two below, so that a look-up has one number to compare. */
   #barrierOffset: Offset = 0
+  /** Covers what is in no slot and never will be. */
+  #fixedBarrier: Offset = 0
+  /** Covers writes of ours whose keys we could not name; the stream will. */
+  #namelessBarrier: Offset = 0
+  /** The stream has named every key up to here; -1 while nobody reads it. */
+  #streamed: Offset = -1
   #totalInFlight = 0
   #highestOffset: Offset = 0
 
@@ -126,7 +136,8 @@ export class Marks {
       }
       if (flight.barriers > 0) {
         this.#barriersInFlight -= flight.barriers
-        if (this.#barrierOffset < offset) this.#barrierOffset = offset
+        if (this.#namelessBarrier < offset && this.#streamed < offset) this.#namelessBarrier = offset
+        this.#judgeBarriers()
       }
       this.#totalInFlight -= flight.count + flight.barriers
       if (this.#highestOffset < offset) this.#highestOffset = offset
@@ -155,7 +166,8 @@ export class Marks {
     this.#inFlight.fill(0)
     this.#offsets.fill(0)
     this.#barriersInFlight = 0
-    this.#barrierOffset = 0
+    this.#barrierOffset = this.#fixedBarrier = this.#namelessBarrier = 0
+    this.#streamed = -1
     this.#totalInFlight = 0
     this.#highestOffset = 0
   }
@@ -163,8 +175,45 @@ export class Marks {
   /** The master of the lineage has produced `offset`: whatever was written before is covered by it. */
   anchor(offset: Offset): void {
     this.#anchored = true
-    if (this.#barrierOffset < offset) this.#barrierOffset = offset
+    this.noteAll(offset)
+  }
+
+  // ── What the stream tells ─────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Somebody wrote a key of `slot`, by a command that ends at `offset` of the stream. */
+  note(slot: number, offset: Offset): void {
+    if ((this.#offsets[slot] as number) < offset) this.#offsets[slot] = offset
     if (this.#highestOffset < offset) this.#highestOffset = offset
+  }
+
+  /** The same, of keys that nobody can name. */
+  noteAll(offset: Offset): void {
+    if (this.#fixedBarrier < offset) this.#fixedBarrier = offset
+    if (this.#highestOffset < offset) this.#highestOffset = offset
+    this.#judgeBarriers()
+  }
+
+  /** The stream is read from here on: nobody has told us what was written before. */
+  streamBegins(offset: Offset): void {
+    this.noteAll(offset)
+    this.streamed(offset)
+  }
+
+  /** Everything in the stream up to `offset` has been noted. */
+  streamed(offset: Offset): void {
+    this.#streamed = offset
+    if (this.#namelessBarrier === 0 || this.#namelessBarrier > offset) return
+    this.#namelessBarrier = 0
+    this.#judgeBarriers()
+  }
+
+  /** Nobody reads it any more. What it has told stays true. */
+  streamEnds(): void {
+    this.#streamed = -1
+  }
+
+  #judgeBarriers(): void {
+    this.#barrierOffset = Math.max(this.#fixedBarrier, this.#namelessBarrier)
   }
 }
 

@@ -42,6 +42,8 @@ export interface InfoReply {
   readonly keys: number | undefined
   /** Set while it waits for its replicas before it ends. */
   readonly shuttingDown: boolean
+  /** It stands in for a tap, of ours or of another proxy: nobody to read from. */
+  readonly standsIn: boolean
   /** min-replicas-to-write is set: whoever is attached and speaks is counted. */
   readonly countsReplicas: boolean
 }
@@ -76,6 +78,9 @@ export type RoleReply =
       /** undefined while the link is down: Redis answers -1 then, although it knows. */
       readonly offset: Offset | undefined
     }
+
+/** The field by which observers know a stand-in. */
+export const STANDS_IN = 'lagrange_tap'
 
 const NO_HISTORY = '0000000000000000000000000000000000000000'
 
@@ -114,6 +119,7 @@ export function parseInfo(text: string): InfoReply | undefined {
       : undefined,
     keys: text.includes('# Keyspace') ? countKeys(fields) : undefined,
     shuttingDown: fields.has('shutdown_in_milliseconds'),
+    standsIn: fields.has(STANDS_IN),
     countsReplicas: fields.has('min_slaves_good_slaves'),
   }
 }

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { IN_FLIGHT, Marks } from '../../../src/routing/marks.js'
 
 function marks(): Marks {
@@ -92,4 +92,75 @@ test('keys spread over the slots', () => {
   for (let index = 0; index < 10_000; index++) used.add(slot(all, `key:${String(index).padStart(12, '0')}`))
   // 10,000 balls in 65,536 bins leave about 9,280 bins hit.
   expect(used.size).toBeGreaterThan(9000)
+})
+
+describe('what the stream tells', () => {
+  function streaming(): Marks {
+    const marks = new Marks(1024)
+    marks.anchor(100)
+    marks.streamBegins(150)
+    return marks
+  }
+
+  test('covers what was written before it began', () => {
+    expect(streaming().need(1)).toBe(150)
+  })
+
+  test('names keys that others wrote', () => {
+    const marks = streaming()
+    marks.note(1, 200)
+    marks.note(1, 180)
+    expect([marks.need(1), marks.need(2), marks.needAll()]).toEqual([200, 150, 200])
+    marks.noteAll(220)
+    expect([marks.need(1), marks.need(2), marks.needAll()]).toEqual([220, 220, 220])
+  })
+
+  test('ends the barrier of a script when it has come as far', () => {
+    const marks = streaming()
+    const flight = marks.open()
+    marks.raiseAll(flight)
+    marks.note(1, 200)
+    marks.streamed(210)
+    expect(marks.need(2)).toBe(IN_FLIGHT)
+    marks.settle(flight, 220)
+    expect([marks.need(1), marks.need(2)]).toEqual([220, 220])
+    marks.streamed(219)
+    expect(marks.need(2)).toBe(220)
+    marks.streamed(220)
+    expect([marks.need(1), marks.need(2)]).toEqual([200, 150])
+  })
+
+  test('needs no barrier for what it has named already', () => {
+    const marks = streaming()
+    const flight = marks.open()
+    marks.raiseAll(flight)
+    marks.note(1, 200)
+    marks.streamed(230)
+    marks.settle(flight, 220)
+    expect([marks.need(1), marks.need(2)]).toEqual([200, 150])
+  })
+
+  test('does not end a barrier while nobody reads it', () => {
+    const marks = streaming()
+    marks.streamEnds()
+    const flight = marks.open()
+    marks.raiseAll(flight)
+    marks.settle(flight, 140)
+    expect(marks.need(2)).toBe(150)
+    const later = marks.open()
+    marks.raiseAll(later)
+    marks.settle(later, 220)
+    expect(marks.need(2)).toBe(220)
+    // Found again behind what was missed: what was written meanwhile has no name.
+    marks.streamBegins(300)
+    expect(marks.need(2)).toBe(300)
+  })
+
+  test('is forgotten with its history', () => {
+    const marks = streaming()
+    marks.note(1, 200)
+    marks.restart()
+    marks.anchor(10)
+    expect([marks.need(1), marks.needAll()]).toEqual([10, 10])
+  })
 })
