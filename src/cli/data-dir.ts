@@ -3,7 +3,7 @@
  *
  *     data/lock           process id of the `up` that owns the folder
  *     data/group.json     which node was master last, and the process ids of the nodes
- *     data/node-6401/     that node's snapshot, and node.log
+ *     data/node-6401/     that node's append-only file, and node.log
  */
 import { existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'

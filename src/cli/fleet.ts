@@ -39,7 +39,7 @@ interface NodeProcess {
 
 const MASTERLESS_MS: Millis = 15_000
 const READY_MS: Millis = 20_000
-/** Nodes save on SIGTERM; a large data set takes its time. */
+/** Nodes sync their files on SIGTERM; a slow disk takes its time. */
 const STOP_MS: Millis = 60_000
 const SETTLED_MS: Millis = 10_000
 
@@ -98,7 +98,7 @@ export class Fleet {
     this.#remember()
   }
 
-  /** Ends all nodes, the master first, so that the replicas receive everything before they save. */
+  /** Ends all nodes, the master first, so that the replicas receive everything before they end. */
   async stop(): Promise<void> {
     this.#stopping = true
     const master = this.#nodes.filter(node => node.port === this.#masterPort)

@@ -5,14 +5,15 @@
  * or it died while they live on. Whoever is started as master empties the others into its own state, so this is
  * decided before anything is started.
  */
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Bytes, Millis } from '../base/units.js'
 import { defaultSettings } from '../engine/settings.js'
+import { currentIncrement, type Manifest, parseManifest } from '../persistence/aof/manifest.js'
 import { CorruptError } from '../persistence/encoding/corrupt.js'
 import { RdbReader } from '../persistence/rdb/reader.js'
 
-/** The state of the data that one node has, in memory or in its snapshot. */
+/** The state of the data that one node has, in memory or in its files. */
 export interface Holding {
   readonly port: number
   /** The process lives: what it has in memory is newer than any file. */
@@ -44,12 +45,57 @@ function holdsMore(a: Holding, b: Holding): boolean {
 }
 
 const HEAD_BYTES = 4096
+/** So much of an AOF's end is looked through for its last notes; it repeats them more often, but for very large values. */
+const TAIL_BYTES = 256 * 1024
 
-/** What the snapshot in a node's folder says of itself; undefined when there is none. Only its beginning is read. */
+/** What the files in a node's folder say of themselves: the AOF, else the snapshot; undefined when there are none. */
 export function readHolding(folder: string, port: number): Holding | undefined {
-  const head = readHead(join(folder, 'dump.rdb'))
+  return readAof(join(folder, 'appendonlydir'), port) ?? readSnapshot(join(folder, 'dump.rdb'), port)
+}
+
+/** The last place in the stream that the AOF notes, else that of its base. Only ends and beginnings are read. */
+function readAof(folder: string, port: number): Holding | undefined {
+  const manifest = readManifest(join(folder, 'appendonly.aof.manifest'))
+  const base = manifest?.base && readSnapshot(join(folder, manifest.base.name), port)
+  const last = manifest && currentIncrement(manifest)
+  const tail = last && readPart(join(folder, last.name), 'tail', TAIL_BYTES)
+  if (tail === undefined) return base
+  const place = lastPlace(tail.bytes.toString('latin1'))
+  return {
+    port,
+    alive: false,
+    isMaster: false,
+    replid: place?.replid ?? base?.replid,
+    offset: place?.offset ?? base?.offset ?? 0,
+    at: tail.modifiedAt,
+  }
+}
+
+function readManifest(path: string): Manifest | undefined {
+  try {
+    return parseManifest(readFileSync(path, 'latin1'))
+  } catch {
+    // None, or one that its node will refuse with a better reason.
+    return undefined
+  }
+}
+
+/** `#REPL:<offset>[:<database>:<replid>]`, see encoder.ts. */
+function lastPlace(text: string): { readonly replid: Bytes; readonly offset: number } | undefined {
+  let replid: Bytes | undefined
+  let offset = 0
+  for (const match of text.matchAll(/\r\n#REPL:(\d+)(?::\d+:([0-9a-f]{40}))?(?=\r\n)/g)) {
+    replid = match[2] ?? replid
+    offset = Number(match[1])
+  }
+  return replid === undefined ? undefined : { replid, offset }
+}
+
+/** Only its beginning is read. */
+function readSnapshot(path: string, port: number): Holding | undefined {
+  const head = readPart(path, 'head', HEAD_BYTES)
   if (head === undefined) return undefined
-  const aux = readAux(head)
+  const aux = readAux(head.bytes)
   return {
     port,
     alive: false,
@@ -60,7 +106,13 @@ export function readHolding(folder: string, port: number): Holding | undefined {
   }
 }
 
-function readHead(path: string): Buffer | undefined {
+interface FilePart {
+  readonly bytes: Buffer
+  /** Of the file. */
+  readonly modifiedAt: Millis
+}
+
+function readPart(path: string, which: 'head' | 'tail', bytes: number): FilePart | undefined {
   let file: number
   try {
     file = openSync(path, 'r')
@@ -69,8 +121,10 @@ function readHead(path: string): Buffer | undefined {
     return undefined
   }
   try {
-    const head = Buffer.alloc(HEAD_BYTES)
-    return head.subarray(0, readSync(file, head, 0, HEAD_BYTES, 0))
+    const { size, mtimeMs } = fstatSync(file)
+    const part = Buffer.alloc(Math.min(bytes, size))
+    const from = which === 'head' ? 0 : size - part.length
+    return { bytes: part.subarray(0, readSync(file, part, 0, part.length, from)), modifiedAt: mtimeMs }
   } finally {
     closeSync(file)
   }

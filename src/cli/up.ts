@@ -2,7 +2,7 @@
  * `lagrange up`: a whole group on this machine. The endpoint of proxy.ts, and the nodes it routes to.
  *
  *     claim the data folder and every port ─▶ start the nodes, the last master first ─▶ observe ─▶ serve
- *     asked to stop: clients finish ─▶ the agent stops ─▶ the master saves, then the replicas
+ *     asked to stop: clients finish ─▶ the agent stops ─▶ the master ends, then the replicas, each with its AOF synced
  */
 import { join } from 'node:path'
 import { maskConfig } from '../config/describe.js'
@@ -20,14 +20,20 @@ const HOST = '127.0.0.1'
 
 /**
  * What every node is told. Replicas ping and time out fast, so that they know of a dead master as soon as we do, and
- * need not wait for company before they are sent a snapshot; save points are set because a node saves at its end only when it has some.
+ * need not wait for company before they are sent a snapshot. What they acknowledge is in an append-only file, so that all of
+ * them may be killed at once: it outlives the processes at any moment, and the machine but for the last second. It says
+ * where it stands in the replication stream as well, so whoever returns continues there. Snapshots of earlier versions
+ * are taken over.
  */
 const directives = [
   ['--repl-ping-replica-period', '1'],
   ['--repl-timeout', '5'],
   ['--repl-diskless-sync-delay', '0'],
   ['--repl-backlog-size', '16mb'],
-  ['--save', '60 1'],
+  ['--save', ''],
+  ['--appendonly', 'yes'],
+  ['--appendfsync', 'everysec'],
+  ['--aof-adopt-rdb', 'yes'],
 ].flat()
 
 export async function runUp(started: Started<UpConfig>, executable: Executable): Promise<number> {

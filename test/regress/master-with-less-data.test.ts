@@ -1,11 +1,12 @@
 /** `lagrange up` once started the last master whatever it held, and everything the other nodes had was replaced by it. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { DataDir, DataDirError } from '../../src/cli/data-dir.js'
 import { chooseMaster, type Holding, holdingOf, readHolding } from '../../src/cli/holdings.js'
+import { CommandEncoder } from '../../src/persistence/aof/encoder.js'
 import { textOf } from '../../src/resp/protocol.js'
 import { clientOf, freePorts, lagrange, startUp, temporaryFolder } from '../support/lagrange.js'
 import { until } from '../support/redis-group.js'
@@ -60,6 +61,35 @@ describe('who is to be master', () => {
     expect(readHolding(folder, 1)).toEqual(file(1, 0, { replid: undefined }))
   })
 
+  test('an AOF tells it by its end', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'holdings-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    const aof = join(folder, 'appendonlydir')
+    mkdirSync(aof)
+    writeFileSync(
+      join(folder, 'dump.rdb'),
+      snapshotBytes([], { replication: { replid: history, offset: 5, streamDb: 0 } }),
+    )
+    writeFileSync(
+      join(aof, 'base.rdb'),
+      snapshotBytes([], { replication: { replid: history, offset: 77, streamDb: 0 } }),
+    )
+    writeFileSync(join(aof, 'incr.aof'), '')
+    const manifest = 'file base.rdb seq 1 type b\nfile incr.aof seq 1 type i\n'
+    writeFileSync(join(aof, 'appendonly.aof.manifest'), manifest)
+    expect(readHolding(folder, 1)).toMatchObject({ replid: history, offset: 77 })
+    const encoder = new CommandEncoder()
+    const place = { replid: 'c'.repeat(40), offset: 90, streamDb: 0 }
+    encoder.write([{ db: 0, args: ['SET', 'a', '1'] }])
+    encoder.place(place)
+    encoder.write([{ db: 0, args: ['SET', 'b', 'x'.repeat(50_000)] }])
+    encoder.place({ ...place, offset: 50_100 })
+    encoder.write([{ db: 0, args: ['SET', 'c', '1'] }])
+    encoder.place({ ...place, offset: 50_140 })
+    writeFileSync(join(aof, 'incr.aof'), encoder.take())
+    expect(readHolding(folder, 1)).toMatchObject({ replid: place.replid, offset: 50_140 })
+  })
+
   test('a node that lives tells it by INFO; one that never had anything holds nothing', () => {
     const info = (offset: number): string => `role:slave\r\nslave_repl_offset:${offset}\r\nmaster_replid:${history}\r\n`
     expect(holdingOf(info(0), 1, 1)).toBeUndefined()
@@ -73,7 +103,7 @@ describe('lagrange up, started again', () => {
     const up = await startUp({ replicas: 1 })
     await clientOf(up.port).call('SET', 'k', 'v')
     expect(await up.stop()).toBe(0)
-    rmSync(join(up.dataDir, `node-${up.nodePorts[0]}`, 'dump.rdb'))
+    rmSync(join(up.dataDir, `node-${up.nodePorts[0]}`, 'appendonlydir'), { recursive: true })
 
     const again = await startUp({ replicas: 1, dataDir: up.dataDir, ports: up })
     expect(textOf(await clientOf(again.port).call('GET', 'k'))).toBe('v')

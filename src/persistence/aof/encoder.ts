@@ -31,14 +31,17 @@ export interface StreamPlace {
 const MULTI = Buffer.from('*1\r\n$5\r\nMULTI\r\n')
 const EXEC = Buffer.from('*1\r\n$4\r\nEXEC\r\n')
 const NONE = -1
+/** The whole note is repeated so often that the end of a file tells it. */
+const LINEAGE_EVERY_BYTES = 16 * 1024
 
 /** Encodes into one growing block, which the owner empties once per turn or after each call. */
 export class CommandEncoder {
   protected readonly out: Encoder
   #db = NONE
   #second = 0
-  /** Lineage and database that were noted last. */
+  /** Lineage and database that were noted last, and how many bytes ago. */
   #noted = ''
+  #notedAgo = 0
 
   constructor(out: Encoder = new Encoder(2, 4096)) {
     this.out = out
@@ -76,8 +79,12 @@ export class CommandEncoder {
   /** Whoever reads this far holds the replication stream up to `place`. */
   place({ replid, offset, streamDb }: StreamPlace): void {
     const lineage = `:${streamDb}:${replid}`
-    this.out.raw(Buffer.from(`#REPL:${offset}${lineage === this.#noted ? '' : lineage}\r\n`))
+    this.#notedAgo += this.out.length
+    const again = lineage !== this.#noted || this.#notedAgo > LINEAGE_EVERY_BYTES
+    this.out.raw(Buffer.from(`#REPL:${offset}${again ? lineage : ''}\r\n`))
+    if (!again) return
     this.#noted = lineage
+    this.#notedAgo = 0
   }
 
   /** The next command says its database again: here somebody begins to read. */
