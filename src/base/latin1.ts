@@ -12,12 +12,34 @@ interface Latin1Buffer {
 /** Calling out of JavaScript costs as much as writing so many bytes within it. */
 const SHORT_TEXT = 16
 
+const LONGEST_SPELLED = 16
+
 /** The bytes from `start` up to `end` as text, which refers to no memory but its own. */
 export function readLatin1(buffer: Buffer, start: number, end: number): string {
   return end - start <= LONGEST_SPELLED
     ? spell(buffer, start, end - start)
     : (buffer as unknown as Latin1Buffer).latin1Slice(start, end)
 }
+
+/**
+ * The same for texts that come again and again, such as the names of commands: the last one that looked alike is given
+ * out again when it is the same, and whoever looks it up in a Map finds its hash computed already.
+ */
+export function readName(buffer: Buffer, start: number, end: number): string {
+  const length = end - start
+  if (length === 0 || length > LONGEST_SPELLED) return readLatin1(buffer, start, end)
+  const place = ((buffer[start] as number) * 7 + (buffer[end - 1] as number) * 31 + length * 13) & (NAMES - 1)
+  const known = names[place] as string
+  if (known.length === length) {
+    let index = 0
+    while (index < length && known.charCodeAt(index) === buffer[start + index]) index++
+    if (index === length) return known
+  }
+  return (names[place] = spell(buffer, start, length))
+}
+
+const NAMES = 512
+const names: string[] = new Array(NAMES).fill('')
 
 /** Writes `text` at `offset`, for which the caller has made room; answers how many bytes that was. */
 export function writeLatin1(buffer: Buffer, text: string, offset: number): number {
@@ -26,8 +48,6 @@ export function writeLatin1(buffer: Buffer, text: string, offset: number): numbe
   for (let index = 0; index < length; index++) buffer[offset + index] = text.charCodeAt(index)
   return length
 }
-
-const LONGEST_SPELLED = 16
 
 /** Inside the buffer there is always a byte. */
 const text = String.fromCharCode as (...bytes: readonly (number | undefined)[]) => string

@@ -34,6 +34,8 @@ export class Dispatcher {
   readonly #names = new Map<string, CommandSpec>()
   readonly #handlers: (NodeHandler | undefined)[] = new Array(builtinTable.specs.length).fill(undefined)
   readonly #gates: Uint32Array
+  /** By id of the spec, 1 for these. */
+  readonly #touchesAny: Uint8Array
   #resumed: Session[] = []
   #settling = false
 
@@ -43,6 +45,7 @@ export class Dispatcher {
     renames: ReadonlyMap<string, string>,
   ) {
     this.#gates = Uint32Array.from(builtinTable.specs, gatesOf)
+    this.#touchesAny = Uint8Array.from(builtinTable.specs, spec => (touchesAnyKeys.has(spec.name) ? 1 : 0))
     for (const group of groups) {
       for (const [name, handler] of Object.entries(group)) {
         const spec = builtinTable.byFullName(name)
@@ -119,7 +122,7 @@ export class Dispatcher {
     this.call(session, spec, args)
     // From within a busy script: its effects are not complete, and nobody else is served.
     if (this.server.scripting.running) return
-    if (touchesAnyKeys.has(spec.name)) this.server.effects.flushSingly()
+    if (this.#touchesAny[spec.id] === 1) this.server.effects.flushSingly()
     this.endUnit(session)
     if (this.server.waiting.anyReady) this.server.waiting.serve(this.server.stopwatch.wall())
     if (this.#resumed.length > 0) this.settle()

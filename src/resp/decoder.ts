@@ -12,7 +12,7 @@
  *
  * A slice of `buffer` is valid until `release`. Errors are ProtocolErrors; after one the decoder is of no further use.
  */
-import { readLatin1 } from '../base/latin1.js'
+import { readLatin1, readName } from '../base/latin1.js'
 import type { Bytes } from '../base/units.js'
 import { type Frame, type Limits, ProtocolError, replyLimits } from './protocol.js'
 
@@ -154,7 +154,8 @@ export class Decoder {
   /** All arguments as text. */
   args(): Bytes[] {
     const all = new Array<Bytes>(this.argc)
-    for (let index = 0; index < this.argc; index++) all[index] = this.arg(index)
+    all[0] = readName(this.buffer, this.argStart[0] as number, this.argEnd[0] as number)
+    for (let index = 1; index < this.argc; index++) all[index] = this.arg(index)
     return all
   }
 
