@@ -93,7 +93,6 @@ export class WaitingClients {
     const { blocked, command, since } = session.parked
     const { clock, dispatcher, tracking } = this.server
     const before = session.out.length
-    const startedAt = clock.now()
     // What it changes by being served it hears after the reply.
     const outer = tracking.enter(session)
     const served = blocked.retry(session.out, now)
