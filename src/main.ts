@@ -20,12 +20,7 @@ async function main(args: readonly string[]): Promise<number> {
       runUp: async started => (await import('./cli/up.js')).runUp(started, executable),
       runProxy: async started => (await import('./cli/proxy.js')).runProxy(started, executable),
       runNode: async rest => (await import('./cli/node.js')).runNode([...rest]),
-      runSentinel: async () => {
-        process.stderr.write(
-          'lagrange: sentinel is not part of this version; `lagrange proxy --failover on` fails over by itself\n',
-        )
-        return 1
-      },
+      runSentinel: async rest => (await import('./cli/sentinel.js')).runSentinel(rest),
     },
     systemIo(),
     version,

@@ -129,7 +129,8 @@ export function tableFromCommandReply(reply: Frame): CommandTable {
   return table
 }
 
-function tableOf(rows: readonly CommandRow[]): CommandTable {
+/** Subcommands stand right behind their command. */
+export function tableOf(rows: readonly CommandRow[]): CommandTable {
   const table = new CommandTable()
   for (let at = 0; at < rows.length; ) {
     const row = rows[at++] as CommandRow

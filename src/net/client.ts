@@ -98,6 +98,10 @@ export class Client {
     return this.#peer.localPort
   }
 
+  get localHost(): string {
+    return this.#peer.localHost
+  }
+
   /** Resolves when the connection stands; throws ConnectionError. */
   opened(): Promise<void> {
     return this.#opened

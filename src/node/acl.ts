@@ -21,7 +21,7 @@ import {
 import { usersOf } from '../command/acl-file.js'
 import { AclLog } from '../command/acl-log.js'
 import { applyRules, describeUser, isUserName, newUser, openUser, type RuleContext } from '../command/acl-rules.js'
-import { builtinTable, type CommandSpec } from '../command/table.js'
+import type { CommandSpec, CommandTable } from '../command/table.js'
 import type { NodeServer } from './server.js'
 import type { Session } from './session.js'
 
@@ -227,7 +227,7 @@ export class Acl {
 
   /** As ACL LIST and the file have them. */
   describe(): Bytes[] {
-    return this.users.map(user => describeUser(user, builtinTable))
+    return this.users.map(user => describeUser(user, this.server.table))
   }
 
   /** Lines for CONFIG REWRITE. None while `requirepass` says it all, or when a file keeps the users. */
@@ -240,12 +240,17 @@ export class Acl {
   }
 
   #context(): RuleContext {
-    return ruleContext(password => this.server.sha256(password), this.server.config.text('acl-pubsub-default'))
+    const { table, config } = this.server
+    return ruleContext(password => this.server.sha256(password), config.text('acl-pubsub-default'), table)
   }
 }
 
-export function ruleContext(hash: (password: Bytes) => string, pubsubDefault: string): RuleContext {
-  return { table: builtinTable, hash, allChannels: pubsubDefault === 'allchannels' }
+export function ruleContext(
+  hash: (password: Bytes) => string,
+  pubsubDefault: string,
+  table: CommandTable,
+): RuleContext {
+  return { table, hash, allChannels: pubsubDefault === 'allchannels' }
 }
 
 const reasons: Readonly<Record<Denial['reason'], string>> = {

@@ -32,7 +32,7 @@ export class Dispatcher {
   /** What runs now was sent by us to ourselves or is part of EXEC: blocking commands do not block. */
   #depth = 0
   readonly #names = new Map<string, CommandSpec>()
-  readonly #handlers: (NodeHandler | undefined)[] = new Array(builtinTable.specs.length).fill(undefined)
+  readonly #handlers: (NodeHandler | undefined)[]
   readonly #gates: Uint32Array
   /** By id of the spec, 1 for these. */
   readonly #touchesAny: Uint8Array
@@ -44,17 +44,22 @@ export class Dispatcher {
     groups: readonly NodeCommands[],
     renames: ReadonlyMap<string, string>,
   ) {
-    this.#gates = Uint32Array.from(builtinTable.specs, gatesOf)
-    this.#touchesAny = Uint8Array.from(builtinTable.specs, spec => (touchesAnyKeys.has(spec.name) ? 1 : 0))
+    const { table } = server
+    this.#handlers = new Array(table.specs.length).fill(undefined)
+    this.#gates = Uint32Array.from(table.specs, gatesOf)
+    this.#touchesAny = Uint8Array.from(table.specs, spec => (touchesAnyKeys.has(spec.name) ? 1 : 0))
     for (const group of groups) {
       for (const [name, handler] of Object.entries(group)) {
-        const spec = builtinTable.byFullName(name)
-        if (spec === undefined) throw new Error(`no row for command ${name}`)
+        const spec = table.byFullName(name)
+        if (spec === undefined && builtinTable.byFullName(name) === undefined) {
+          throw new Error(`no row for command ${name}`)
+        }
+        if (spec === undefined) continue
         this.#handlers[spec.id] = handler
       }
     }
     // What nobody serves is unknown, here and in COMMAND.
-    for (const spec of builtinTable) if (this.#isServed(spec)) this.#names.set(spec.name, spec)
+    for (const spec of table) if (this.#isServed(spec)) this.#names.set(spec.name, spec)
     for (const [from, to] of renames) {
       const spec = this.#names.get(from)
       this.#names.delete(from)
@@ -64,7 +69,8 @@ export class Dispatcher {
   }
 
   #isServed(spec: CommandSpec): boolean {
-    if (this.#handlers[spec.id] !== undefined || this.server.engine.handles(spec)) return true
+    if (this.#handlers[spec.id] !== undefined) return true
+    if (this.server.mode === undefined && this.server.engine.handles(spec)) return true
     return [...(spec.subcommands?.values() ?? [])].some(sub => this.#isServed(sub))
   }
 
@@ -218,7 +224,7 @@ export class Dispatcher {
       session.closing = true
       return session.peer.destroy('http-request')
     }
-    this.reject(session, undefined, unknownCommandError(args))
+    this.reject(session, undefined, unknownCommandError(args, this.server.table))
   }
 
   /** CLIENT REPLY OFF and SKIP: the reply is taken back. */

@@ -54,7 +54,7 @@ function serverSection(server: NodeServer): Line[] {
     'redis_git_sha1:00000000',
     'redis_git_dirty:0',
     'redis_build_id:0',
-    'redis_mode:standalone',
+    `redis_mode:${server.mode?.name ?? 'standalone'}`,
     `os:${os.type()} ${os.release()} ${os.machine()}`,
     'arch_bits:64',
     'monotonic_clock:POSIX clock_gettime',

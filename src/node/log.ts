@@ -24,8 +24,8 @@ const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', '
 
 export class NodeLog implements EventSink {
   level: LogLevel = 'notice'
-  /** M: master, S: replica. */
-  role: 'M' | 'S' = 'M'
+  /** M: master, S: replica, X: sentinel. */
+  role: 'M' | 'S' | 'X' = 'M'
 
   constructor(
     readonly write: (line: string) => void,

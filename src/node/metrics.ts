@@ -5,7 +5,6 @@
  * Everything is read when it is asked for, so that a node without readers pays nothing.
  */
 import { createServer, type Server } from 'node:http'
-import { builtinTable } from '../command/table.js'
 import { renderMetrics } from '../metrics/render.js'
 import { MetricStore } from '../metrics/store.js'
 import { roleWord } from '../replication/link.js'
@@ -78,7 +77,7 @@ export class NodeMetrics {
     this.#store.counter('lagrange_client_connections_opened_total', listener).value = stats.connectionsReceived
     this.#store.counter('lagrange_client_received_bytes_total', listener).value = stats.inputBytes
     this.#store.counter('lagrange_client_sent_bytes_total', listener).value = server.sentBytes()
-    for (const { id, name } of builtinTable.specs) {
+    for (const { id, name } of this.server.table.specs) {
       const calls = stats.calls[id] as number
       if (calls === 0) continue
       const command = { group: GROUP, command: name, target: server.role }

@@ -12,7 +12,7 @@ import { resolve } from 'node:path'
 import type { Address } from '../base/address.js'
 import { type Clock, every, Stopwatch } from '../base/clock.js'
 import type { Bytes, Millis, UnixMillis } from '../base/units.js'
-import type { CommandSpec } from '../command/table.js'
+import { builtinTable, type CommandSpec, type CommandTable } from '../command/table.js'
 import { Engine } from '../engine/engine.js'
 import type { listen } from '../net/peer.js'
 import { WaitingAcks } from './acks.js'
@@ -46,6 +46,7 @@ import { Loading } from './loading.js'
 import type { LogLevel, NodeLog } from './log.js'
 import { Memory } from './memory.js'
 import { NodeMetrics } from './metrics.js'
+import type { ServerMode } from './mode.js'
 import { Pauses } from './pause.js'
 import { PubSub } from './pubsub.js'
 import { Scripting } from './scripting.js'
@@ -86,9 +87,9 @@ export class NodeServer {
   readonly monitors = new Set<Session>()
   readonly pubsub = new PubSub()
   readonly watches: Watches
+  readonly tracking = new Tracking(this)
   readonly waiting: WaitingClients
   readonly acks: WaitingAcks
-  readonly tracking = new Tracking(this)
   readonly pause: Pauses
   readonly acl: Acl
   readonly scripting: Scripting
@@ -121,6 +122,8 @@ export class NodeServer {
     loaded: Loaded,
     /** `dir` is relative to it. */
     readonly cwd: string,
+    /** Something else than a node with data. */
+    readonly mode?: ServerMode,
   ) {
     this.startedAt = clock.now()
     this.stopwatch = new Stopwatch(clock)
@@ -148,11 +151,11 @@ export class NodeServer {
       this,
       [
         connectionCommands,
+        trackingCommands,
         aclCommands,
         serverCommands,
         latencyCommands,
         memoryCommands,
-        trackingCommands,
         tableCommands,
         debugCommands,
         payloadCommands,
@@ -161,6 +164,7 @@ export class NodeServer {
         transactionCommands,
         replicationCommands,
         scriptingCommands,
+        ...(mode === undefined ? [] : [mode.commands]),
       ],
       loaded.renames,
     )
@@ -191,13 +195,14 @@ export class NodeServer {
     const metricsPort = config.number('metrics-port')
     if (metricsPort > 0) await this.metrics.listen('127.0.0.1', metricsPort)
     this.#startTimers()
-    await this.loads.loadAtStart()
+    if (this.mode === undefined) await this.loads.loadAtStart()
     this.loading = false
     this.recalm()
     if (master !== undefined) {
       this.follower = undefined
       this.follow(master, this.loads.restored)
     }
+    if (this.mode !== undefined) log.notice(`Running mode=${this.mode.name}, port=${this.port}.`)
     log.notice('Ready to accept connections')
   }
 
@@ -228,6 +233,11 @@ export class NodeServer {
     // A start that failed ends with what was wrong.
     if (code === 0) this.log.warning('Redis-compatible node is now ready to exit, bye bye...')
     this.#exited(code)
+  }
+
+  /** The commands there are. */
+  get table(): CommandTable {
+    return this.mode?.table ?? builtinTable
   }
 
   /** Its name in metrics. */
@@ -273,10 +283,10 @@ export class NodeServer {
     this.shutdown.forget(session)
     session.cancelTimeout?.()
     this.watches.forget(session)
+    this.tracking.disable(session)
     this.pubsub.forget(session)
     this.monitors.delete(session)
     this.repl.gone(session)
-    this.tracking.disable(session)
     this.shutdown.acknowledged()
     this.recalm()
   }
@@ -494,11 +504,11 @@ export class NodeServer {
     if (!this.loading) this.follower?.handle({ type: 'tick' })
     this.repl.tick()
     this.clients.tick(now)
+    this.tracking.tick()
     this.snapshots.tick()
     this.aof.tick()
     this.failover.tick()
     this.dispatcher.settle()
-    this.tracking.tick()
   }
 
   #expire(): void {

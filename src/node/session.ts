@@ -37,6 +37,8 @@ export type Parked =
   | { readonly on: 'acks'; readonly offset: number; readonly replicas: number }
   | { readonly on: 'pause'; readonly request: readonly Bytes[] }
   | { readonly on: 'shutdown' }
+  /** Its own command takes time, and answers by itself. */
+  | { readonly on: 'answer' }
 
 /** More replies than this wait to be read: the client's next requests wait as well. */
 const CHOKE_BYTES = 8 * 1024 * 1024

@@ -40,7 +40,7 @@ export const aclCommands: NodeCommands = {
   'acl|getuser'(_session, args, reply, server) {
     replyUser(server.acl.find(args[2] as Bytes), builtinTable, reply)
   },
-  'acl|cat'(_session, args, reply) {
+  'acl|cat'(_session, args, reply, server) {
     if (args.length > 3) return wrongArguments(args, reply)
     replyCategory(args[2], builtinTable, reply)
   },

@@ -200,9 +200,11 @@ function hello(session: Session, args: readonly Bytes[], reply: Encoder, server:
   reply.bulk('id')
   reply.integer(session.id)
   reply.bulk('mode')
-  reply.bulk('standalone')
-  reply.bulk('role')
-  reply.bulk(server.role)
+  reply.bulk(server.mode?.name ?? 'standalone')
+  if (server.mode === undefined) {
+    reply.bulk('role')
+    reply.bulk(server.role)
+  }
   reply.bulk('modules')
   reply.array(0)
 }

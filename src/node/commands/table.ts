@@ -5,53 +5,53 @@ import type { Bytes } from '../../base/units.js'
 import { matchesGlob } from '../../command/glob.js'
 import { collect } from '../../command/keys.js'
 import type { KeySpec } from '../../command/row.js'
-import { builtinTable, type CommandSpec, checkArity, findCommand, keysOf } from '../../command/table.js'
+import { type CommandSpec, type CommandTable, checkArity, findCommand, keysOf } from '../../command/table.js'
 import type { Encoder } from '../../resp/encoder.js'
 import type { NodeCommands } from '../dispatch.js'
 import { bulkArray, lower, replyHelp, SYNTAX_ERROR } from './words.js'
 
 export const tableCommands: NodeCommands = {
-  command(_session, _args, reply) {
-    const all = [...builtinTable]
+  command(_session, _args, reply, { table }) {
+    const all = [...table]
     reply.array(all.length)
     for (const spec of all) replyInfo(spec, reply)
   },
-  'command|count'(_session, _args, reply) {
-    reply.integer([...builtinTable].length)
+  'command|count'(_session, _args, reply, { table }) {
+    reply.integer([...table].length)
   },
-  'command|info'(_session, args, reply) {
-    const wanted = args.length > 2 ? args.slice(2).map(name => builtinTable.byFullName(name)) : [...builtinTable]
+  'command|info'(_session, args, reply, { table }) {
+    const wanted = args.length > 2 ? args.slice(2).map(name => table.byFullName(name)) : [...table]
     reply.array(wanted.length)
     for (const spec of wanted) {
       if (spec === undefined) reply.null()
       else replyInfo(spec, reply)
     }
   },
-  'command|docs'(_session, args, reply) {
-    const named = args.slice(2).map(name => builtinTable.byFullName(name))
-    const wanted = args.length > 2 ? named.filter(spec => spec !== undefined) : [...builtinTable]
+  'command|docs'(_session, args, reply, { table }) {
+    const named = args.slice(2).map(name => table.byFullName(name))
+    const wanted = args.length > 2 ? named.filter(spec => spec !== undefined) : [...table]
     reply.map(wanted.length)
     for (const spec of wanted) {
       reply.bulk(spec.name)
       replyDocs(spec, reply)
     }
   },
-  'command|list'(_session, args, reply) {
-    const names = listed(args)
+  'command|list'(_session, args, reply, { table }) {
+    const names = listed(args, table)
     if (names === undefined) return reply.error(SYNTAX_ERROR)
     bulkArray(reply, names)
   },
-  'command|getkeys'(_session, args, reply) {
-    const found = findKeys(args.slice(2))
+  'command|getkeys'(_session, args, reply, { table }) {
+    const found = findKeys(args.slice(2), table)
     if ('error' in found) return reply.error(found.error)
     bulkArray(
       reply,
       found.positions.map(at => args[at + 2] as Bytes),
     )
   },
-  'command|getkeysandflags'(_session, args, reply) {
+  'command|getkeysandflags'(_session, args, reply, { table }) {
     const call = args.slice(2)
-    const found = findKeys(call)
+    const found = findKeys(call, table)
     if ('error' in found) return reply.error(found.error)
     reply.array(found.positions.length)
     for (const at of found.positions) {
@@ -70,8 +70,9 @@ export const tableCommands: NodeCommands = {
 
 function findKeys(
   call: readonly Bytes[],
+  table: CommandTable,
 ): { readonly spec: CommandSpec; readonly positions: readonly number[] } | { readonly error: Bytes } {
-  const spec = builtinTable.resolve(call)
+  const spec = table.resolve(call)
   if (spec === undefined) return { error: 'ERR Invalid command specified' }
   if (spec.keySpecs.length === 0 && !spec.movableKeys) return { error: 'ERR The command has no key arguments' }
   if (!checkArity(spec, call.length)) return { error: 'ERR Invalid number of arguments specified for command' }
@@ -104,19 +105,19 @@ function flagsOfCall(spec: CommandSpec, call: readonly Bytes[]): readonly string
 }
 
 /** COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN glob]; undefined when it is none of these. */
-function listed(args: readonly Bytes[]): string[] | undefined {
-  if (args.length === 2) return builtinTable.specs.map(({ name }) => name)
+function listed(args: readonly Bytes[], table: CommandTable): string[] | undefined {
+  if (args.length === 2) return table.specs.map(({ name }) => name)
   if (args.length !== 5 || lower(args[2]) !== 'filterby') return undefined
   const value = args[4] as Bytes
   switch (lower(args[3])) {
     case 'module':
       return []
     case 'aclcat':
-      return builtinTable.specs
+      return table.specs
         .filter(spec => spec.categories.includes(`@${value.toLowerCase()}`))
         .map(({ name }) => name)
     case 'pattern':
-      return builtinTable.specs.map(({ name }) => name).filter(name => matchesGlob(value, name, true))
+      return table.specs.map(({ name }) => name).filter(name => matchesGlob(value, name, true))
     default:
       return undefined
   }

@@ -7,7 +7,7 @@ import { resolve } from 'node:path'
 import { isUserName } from '../../command/acl-rules.js'
 import { splitWords } from '../../resp/decoder.js'
 import { Config } from './config.js'
-import { findDirective } from './directives.js'
+import { type DirectiveName, findDirective } from './directives.js'
 
 /** What is wrong with the configuration, one line each: where, which directive, what is allowed. */
 export class ConfigMistakes extends Error {
@@ -23,6 +23,8 @@ export interface Loaded {
   readonly file: string | undefined
   /** `rename-command`: from the name in the table to the new one; empty removes it. */
   readonly renames: ReadonlyMap<string, string>
+  /** `sentinel` lines, without that word: who is no sentinel has none. */
+  readonly sentinel: readonly Line[]
   /** `user` lines: the name and the rules. */
   readonly users: readonly (readonly string[])[]
   /** One line per directive that is accepted and has no meaning here. */
@@ -30,27 +32,34 @@ export interface Loaded {
 }
 
 /** One directive and where it stands, for the mistake that it may be. */
-interface Line {
+export interface Line {
   readonly where: string
   readonly words: readonly string[]
 }
 
 /** Directives that are lines of the file only. */
-const fileOnly = ['include', 'rename-command', 'user', 'loadmodule', 'sentinel']
+const fileOnly = ['include', 'rename-command', 'user', 'loadmodule']
 /** Gone since Redis 7.0 and read over by it. */
 const gone = ['list-max-ziplist-entries', 'list-max-ziplist-value', 'lua-replicate-commands']
 const MAX_INCLUDE_DEPTH = 16
 
 /**
  * `argv` as in `lagrange node [redis.conf] [--directive value …]`. Relative names, `dir` too, are taken from `cwd`.
+ * `defaults`: what a mode has instead of a node's.
  * Throws ConfigMistakes.
  */
-export function loadConfig(argv: readonly string[], cwd: string): Loaded {
+export function loadConfig(
+  argv: readonly string[],
+  cwd: string,
+  defaults: Readonly<Partial<Record<DirectiveName, number | boolean>>> = {},
+): Loaded {
   const config = new Config()
+  for (const [name, value] of Object.entries(defaults)) config.put(name as DirectiveName, value)
   const mistakes: string[] = []
   const warnings: string[] = []
   const renames = new Map<string, string>()
   const users: (readonly string[])[] = []
+  const sentinel: Line[] = []
   const hasFile = argv[0] !== undefined && !argv[0].startsWith('--')
   const file = hasFile ? resolve(cwd, argv[0] as string) : undefined
 
@@ -65,6 +74,7 @@ export function loadConfig(argv: readonly string[], cwd: string): Loaded {
     else if (name === 'rename-command' && words.length === 3) {
       renames.set((words[1] as string).toLowerCase(), (words[2] as string).toLowerCase())
     } else if (name === 'user' && words.length > 1) addUser(words.slice(1), where)
+    else if (name === 'sentinel' && words.length > 1) sentinel.push({ where, words: words.slice(1) })
     else if (fileOnly.includes(name) && words.length > 1)
       warnings.push(`${where}: ${name} is not supported and ignored`)
     else mistakes.push(`${where}: '${name}' is not a directive, or has the wrong number of arguments`)
@@ -91,7 +101,7 @@ export function loadConfig(argv: readonly string[], cwd: string): Loaded {
   if (!isFolder(dir)) mistakes.push(`dir: ${dir} is not a folder`)
   if (mistakes.length > 0) throw new ConfigMistakes(mistakes)
   for (const directive of config.ignored()) warnings.push(`${directive.name} has no effect here: ${directive.doc}`)
-  return { config, file, renames, users, warnings }
+  return { config, file, renames, users, sentinel, warnings }
 }
 
 function isFolder(path: string): boolean {

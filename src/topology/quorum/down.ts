@@ -1,0 +1,90 @@
+/**
+ * Who is down: for us (sdown), and for enough of us (odown).
+ *
+ * Sentinel's way is silence: no good answer for down-after, then the opinions of the others, asked once a second. We know
+ * more. A process that is dead has its connections closed and new ones refused by the kernel of its machine, and its
+ * replicas see their links break at the same moment. That is no opinion but evidence, and it is there within milliseconds:
+ *
+ *     refused twice  ∧  a replica that we can ask says its link is down  ∧  none says it is up   ⇒  the master is dead
+ *
+ * Evidence makes a master sdown at once. It makes it odown without waiting for the slower ones only where an election can be
+ * won: a majority, and the quorum, must be reachable, and their votes are needed all the same.
+ */
+import type { Millis } from '../../base/units.js'
+import type { Council } from './council.js'
+import { DESYNC_MS, URGENT_MS } from './timing.js'
+import { failing, type MasterWatch, type ReplicaWatch, type Watched } from './watched.js'
+
+/** A replica that can be asked but does not answer must not protect a dead master for longer than this. */
+const WITNESS_WAIT_MS: Millis = 4 * URGENT_MS
+const REFUSALS = 2
+
+export function checkSubjective(council: Council, watched: Watched, now: Millis): void {
+  const down = isSilent(watched, now) || (watched.kind === 'master' && isUnfit(council, watched, now))
+  if (down === watched.sdown) return
+  watched.sdown = down
+  if (down) watched.sdownAt = now
+  else if (watched.kind !== 'sentinel') watched.scriptKillSent = false
+  council.event('warning', down ? '+sdown' : '-sdown', watched)
+}
+
+function isSilent({ link, downAfterMs }: Watched, now: Millis): boolean {
+  if (link.pingWaitsSince !== undefined) return now - link.pingWaitsSince > downAfterMs
+  return !link.whole && now - link.goodAt > downAfterMs
+}
+
+/** It answers, or answered a moment ago, and is not to be relied on. */
+function isUnfit(council: Council, master: MasterWatch, now: Millis): boolean {
+  const disguisedMs = master.downAfterMs + 2 * council.timing['info-period']
+  if (master.role === 'slave' && now - master.roleAt > disguisedMs) return true
+  if (master.rebootSeenAt !== undefined && now - master.rebootSeenAt > master.rebootDownAfterMs) return true
+  return isProvenDead(master, now)
+}
+
+export function isProvenDead(master: MasterWatch, now: Millis): boolean {
+  const { refusals, refusedAt } = master.link
+  if (refusals < REFUSALS) return false
+  const askable = [...master.replicas.values()].filter(replica => replica.link.whole && !replica.sdown)
+  const witnesses = askable.filter(replica => replica.infoAt > refusedAt && follows(replica, master))
+  if (witnesses.length === 0 || witnesses.some(replica => replica.linkUp)) return false
+  return witnesses.length === askable.length || now - refusedAt > WITNESS_WAIT_MS
+}
+
+function follows(replica: ReplicaWatch, master: MasterWatch): boolean {
+  return replica.role === 'slave' && replica.masterPort === master.place.port
+}
+
+export function checkObjective(council: Council, master: MasterWatch, now: Millis): void {
+  const agreeing = master.sdown ? 1 + [...master.peers.values()].filter(peer => peer.saysDown).length : 0
+  const byQuorum = master.sdown && agreeing >= master.quorum
+  const odown = byQuorum || (master.sdown && isProvenDead(master, now) && canBeElected(master))
+  if (odown === master.odown) return
+  master.odown = odown
+  if (!odown) return council.event('warning', '-odown', master)
+  master.odownAt = now
+  master.odownBy = byQuorum ? 'quorum' : 'evidence'
+  master.standAt = now + council.ports.chance() * DESYNC_MS
+  council.event('warning', '+odown', master, `#quorum ${agreeing}/${master.quorum}`)
+}
+
+/** Half of all sentinels ever seen, and one more. */
+export function majorityOf(master: MasterWatch): number {
+  return Math.floor((master.peers.size + 1) / 2) + 1
+}
+
+/** Whether enough sentinels can be asked, ourselves included. */
+function canBeElected(master: MasterWatch): boolean {
+  const usable = 1 + [...master.peers.values()].filter(peer => peer.link.whole && !peer.sdown).length
+  return usable >= majorityOf(master) && usable >= master.quorum
+}
+
+/** Something may be happening: facts must be fresh, and nobody waits for periods. */
+export function isUrgent(master: MasterWatch): boolean {
+  return master.odown || failing(master) || master.link.refusals > 0
+}
+
+/** Nothing was wrong with it in the last so many milliseconds. */
+export function noDownFor(watched: Watched, durationMs: Millis, now: Millis): boolean {
+  const lately = watched.kind === 'master' ? Math.max(watched.sdownAt, watched.odownAt) : watched.sdownAt
+  return now - lately > durationMs
+}
