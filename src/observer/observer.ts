@@ -189,6 +189,7 @@ export class Observer implements Flushable {
 
   /** True for a moment after the event loop stalled or the clock jumped: observe, do not act. */
   get tilted(): boolean {
+    this.#noticeAbsence(this.clock.now())
     return this.clock.now() < this.#tiltUntil
   }
 
@@ -440,13 +441,8 @@ export class Observer implements Flushable {
 
   #tick(): void {
     const now = this.clock.now()
-    const awayMs = now - this.#tickAt - this.#pingPeriodMs / 2
+    this.#noticeAbsence(now)
     this.#tickAt = now
-    // A timer may fire a hair early; a clock that goes back further than that has jumped.
-    if (awayMs < -TILT_MS || awayMs > Math.max(2 * this.#pingPeriodMs, this.#judge.downAfterMs / 4)) {
-      this.#wasAway(awayMs, now)
-    }
-
     const infoPeriodMs = this.#hurryInfoMs ?? (this.#diagnosis.name === 'ok' ? this.#infoPeriodMs : TROUBLE_INFO_MS)
     for (const [id, watched] of this.#watched) {
       watched.probe.ping()
@@ -456,6 +452,19 @@ export class Observer implements Flushable {
     }
     this.#forgetUnnamed(now)
     this.#evaluate()
+  }
+
+  /**
+   * Asked before every judgement, not only when the tick comes: after we were away other timers may fire first, and what
+   * they would see is a silence of everybody.
+   */
+  #noticeAbsence(now: Millis): void {
+    const awayMs = now - this.#tickAt - this.#pingPeriodMs / 2
+    // A timer may fire a hair early; a clock that goes back further than that has jumped.
+    const isLate = awayMs > Math.max(2 * this.#pingPeriodMs, this.#judge.downAfterMs / 4)
+    if (!isLate && awayMs >= -TILT_MS) return
+    this.#tickAt = now
+    this.#wasAway(awayMs, now)
   }
 
   /** We were not listening: nobody else's silence counts, and we do not act until we have seen things again. */
@@ -627,6 +636,7 @@ export class Observer implements Flushable {
   }
 
   #evaluateOnce(now: Millis): void {
+    this.#noticeAbsence(now)
     this.#tellHealth(now)
     if (!this.#frozen) {
       const adoption = chooseMaster(

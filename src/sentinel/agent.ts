@@ -290,7 +290,7 @@ export class Agent {
     const request = { ...wish, to: this.#nameOf(wish.to) }
     const refusal = this.#refuseFailover(request)
     if (refusal !== undefined) return this.#refused('failover', refusal)
-    return this.#runFailover('operator', undefined, request.to)
+    return this.#runFailover('operator', undefined, request)
   }
 
   #refuseFailover(request: FailoverRequest): Refusal | undefined {
@@ -307,6 +307,11 @@ export class Agent {
     if (alive && request.acceptDataLoss !== true) {
       return { refused: 'master-healthy', detail: 'the master answers: use a switchover, or accept the loss of data' }
     }
+    const isVouchedFor = this.observer.diagnosis.name === 'master-unreachable-replicas-linked'
+    if (isVouchedFor && request.acceptDataLoss !== true) {
+      const detail = 'we cannot reach the master, but its replicas can: wait, or accept the loss of data'
+      return { refused: 'master-healthy', detail }
+    }
     const rules = { planned: false, lagBytesMax: Number.POSITIVE_INFINITY, to: request.to }
     const selection = selectCandidate(group, rules, judgeOptions, now)
     if (selection.candidate !== undefined) return undefined
@@ -319,7 +324,7 @@ export class Agent {
   async #runFailover(
     cause: SwitchReport['cause'],
     diagnosis: Diagnosis | undefined,
-    to: string | undefined,
+    request: FailoverRequest,
   ): Promise<SwitchReport> {
     const { clock, observer } = this
     const { group, judgeOptions } = observer
@@ -334,7 +339,16 @@ export class Agent {
     record.heldAt = diagnosis?.since ?? now
     this.events.event('warn', '+try-failover', { group: group.name, from, cause, epoch })
     const plan = { from, replicas: replicas.map(replica => replica.id), epoch }
-    const run = new FailoverRun(clock, this.events, observer, this.#orders, record, plan, this.#failoverOptions, to)
+    const run = new FailoverRun(
+      clock,
+      this.events,
+      observer,
+      this.#orders,
+      record,
+      plan,
+      this.#failoverOptions,
+      request,
+    )
     return this.#operate(run)
   }
 
@@ -449,7 +463,7 @@ export class Agent {
       return false
     }
     this.#heldBack = false
-    void this.#runFailover(diagnosis.name, diagnosis, undefined)
+    void this.#runFailover(diagnosis.name, diagnosis, {})
     return true
   }
 

@@ -37,8 +37,8 @@ export class FailoverRun {
     readonly record: SwitchRecord,
     private readonly plan: FailoverPlan,
     private readonly options: FailoverOptions,
-    /** The only candidate an operator wants. */
-    private readonly to: string | undefined,
+    /** What an operator wants: only this candidate, or to go on whatever becomes of the master. */
+    private readonly wish: { readonly to?: string | undefined; readonly acceptDataLoss?: boolean | undefined },
   ) {
     this.#machine = beginFailover(plan, options, clock.now()).failover
   }
@@ -54,7 +54,7 @@ export class FailoverRun {
   }
 
   tick(): void {
-    if (this.record.cause !== 'operator' && this.#isMasterBack()) this.handle({ type: 'master-back' })
+    if (this.wish.acceptDataLoss !== true && this.#isMasterBack()) this.handle({ type: 'master-back' })
     this.handle({ type: 'tick' })
   }
 
@@ -114,12 +114,12 @@ export class FailoverRun {
     // It was given up while a late replica was waited for.
     if (this.#machine.state.step !== 'select_slave') return
     // The replicas have just been asked; what they said may have acquitted the master.
-    if (this.record.cause !== 'operator' && observer.diagnosis.evidence === undefined) {
+    if (this.#isAcquitted()) {
       this.#soon({ type: 'abort', reason: `evidence-gone: ${observer.diagnosis.name}` })
       return
     }
     const now = this.clock.now()
-    const rules = { planned: false, lagBytesMax: Number.POSITIVE_INFINITY, since, to: this.to }
+    const rules = { planned: false, lagBytesMax: Number.POSITIVE_INFINITY, since, to: this.wish.to }
     const selection = selectCandidate(observer.group, rules, observer.judgeOptions, now)
     const late = worthWaitingFor(selection, observer.group).filter(
       id => plan.replicas.includes(id) && !this.#isDown(id),
@@ -151,6 +151,13 @@ export class FailoverRun {
   #isDown(id: string): boolean {
     const instance = this.observer.instance(id)
     return instance === undefined || healthOf(instance, this.observer.judgeOptions, this.clock.now()).health === 'down'
+  }
+
+  /** The evidence that made us begin is gone. An operator needs none, only the absence of the contrary. */
+  #isAcquitted(): boolean {
+    const { name, evidence } = this.observer.diagnosis
+    if (this.record.cause !== 'operator') return evidence === undefined
+    return this.wish.acceptDataLoss !== true && name === 'master-unreachable-replicas-linked'
   }
 
   #isMasterBack(): boolean {

@@ -55,7 +55,10 @@ export class SwitchoverRun {
     const { state, demoted } = this.#machine
     if (state.step === 'approach') this.handle(this.#distance())
     if (state.step === 'reconf_slaves') {
-      for (const id of state.waiting) if (this.#isLinked(id)) this.handle({ type: 'linked', id })
+      for (const id of state.waiting) {
+        if (this.#isLinked(id)) this.handle({ type: 'linked', id })
+        else if (this.#isGone(id)) this.handle({ type: 'gone', id })
+      }
     }
     if (state.step !== 'rollback' && this.#isDead(this.plan.to)) {
       this.handle({ type: 'abort', reason: 'the candidate died' })
@@ -166,6 +169,10 @@ export class SwitchoverRun {
     const instance = this.observer.instance(id)
     const { lineage } = this.observer.group
     return instance?.role === 'replica' && instance.master?.up === true && instance.replid === lineage?.replid
+  }
+
+  #isGone(id: string): boolean {
+    return this.#isDead(id) || this.observer.instance(id)?.role === 'master'
   }
 
   #isDead(id: string): boolean {

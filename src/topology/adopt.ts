@@ -5,9 +5,9 @@
  * Whatever we promote ourselves is declared by the agent at the moment the promotion is confirmed, not here.
  */
 import type { Millis } from '../base/units.js'
-import { hasLostHistory } from './diagnose.js'
+import { diagnose, hasLostHistory } from './diagnose.js'
 import type { InstanceFacts } from './facts.js'
-import { declaredMaster, type Group, healthOf, isUp, type JudgeOptions, othersOf } from './group.js'
+import { declaredMaster, type Group, healthOf, instanceAt, isUp, type JudgeOptions, othersOf } from './group.js'
 import { follows, kinship, lineageOf, sameLineage } from './lineage.js'
 
 export type Adoption =
@@ -19,6 +19,7 @@ export type Adoption =
         | 'most-replicas'
         | 'restarted'
         | 'promoted-elsewhere'
+        | 'follows-it'
         | 'new-history'
     }
   | { readonly adopt: undefined; readonly because: 'settled' | 'waiting' | 'several-masters' | 'none' }
@@ -69,6 +70,8 @@ function reconsider(group: Group, master: InstanceFacts, options: AdoptOptions, 
   // As long as it answers and says master, whoever else says so is an impostor. (That case has returned above.)
   if (isUp(master, options, now) && master.role !== 'replica') return none('waiting')
   if (healthOf(master, options, now).health === 'suspect') return none('waiting')
+  // Its replicas say that it lives: it is we who cannot reach it, and whoever else says master is an impostor.
+  if (diagnose(group, options, now).name === 'master-unreachable-replicas-linked') return none('waiting')
   const promoted = othersOf(group).filter(
     instance =>
       isMaster(instance, options, now) &&
@@ -76,8 +79,20 @@ function reconsider(group: Group, master: InstanceFacts, options: AdoptOptions, 
       kinship(instance, group.lineage, group.past) === 'descendant',
   )
   const [only, another] = promoted
-  if (only === undefined) return none('none')
+  if (only === undefined) return followed(group, master, options, now)
   return another === undefined ? { adopt: only.id, because: 'promoted-elsewhere' } : none('several-masters')
+}
+
+/**
+ * The declared master was made a replica of another member, and has taken over that one's data: what it alone had is gone
+ * already, and everybody is where that other one is.
+ */
+function followed(group: Group, master: InstanceFacts, options: AdoptOptions, now: Millis): Adoption {
+  if (group.lineage === undefined || master.role !== 'replica' || master.master?.up !== true) return none('none')
+  const at = instanceAt(group, master.master.address)
+  if (at === undefined || !isMaster(at, options, now)) return none('none')
+  const kin = kinship(at, group.lineage, group.past)
+  return kin === 'foreign' || kin === 'unsynced' ? none('none') : { adopt: at.id, because: 'follows-it' }
 }
 
 /** It answers, says master, and we have read its INFO, so that run id and history are known. */

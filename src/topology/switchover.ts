@@ -106,6 +106,8 @@ export type SwitchEvent =
   | { readonly type: 'restored'; readonly promotion: Promotion }
   /** A replica is linked to the new master. */
   | { readonly type: 'linked'; readonly id: string }
+  /** It died, or came back as something else: the repairs see to it, and they wait for the end of the switch. */
+  | { readonly type: 'gone'; readonly id: string }
   /** An order or a question failed. `certain`: the instance refused, so it did not happen. */
   | { readonly type: 'failed'; readonly order: Order; readonly certain: boolean; readonly reason: string }
   | { readonly type: 'abort'; readonly reason: string }
@@ -307,7 +309,8 @@ function stepReconf(
   event: SwitchEvent,
   now: Millis,
 ): SwitchoverStep {
-  const waiting = event.type === 'linked' ? state.waiting.filter(id => id !== event.id) : state.waiting
+  const isSettled = event.type === 'linked' || event.type === 'gone'
+  const waiting = isSettled ? state.waiting.filter(id => id !== event.id) : state.waiting
   // A replica that is late is brought home by the repairs.
   const over = waiting.length === 0 || event.type === 'abort' || (event.type === 'tick' && now >= state.until)
   if (over) return go(s, { step: 'done', result: 'ok', reason: undefined })
