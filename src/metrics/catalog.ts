@@ -114,6 +114,17 @@ export const catalog = {
     labels: ['listener', 'reason'],
     help: 'Client connections refused or closed by us, by reason.',
   },
+  lagrange_client_throttles_total: {
+    type: 'counter',
+    labels: ['listener'],
+    help: 'How often a client was not read for a while, as it was faster than its rate.',
+  },
+  lagrange_client_denials_total: {
+    type: 'counter',
+    labels: ['listener', 'reason'],
+    values: { reason: ['auth', 'command', 'key', 'channel', 'read-only', 'rule'] },
+    help: 'Logins and commands that were refused, by what stood in the way.',
+  },
   lagrange_client_received_bytes_total: { type: 'counter', labels: ['listener'], help: 'Bytes received from clients.' },
   lagrange_client_sent_bytes_total: { type: 'counter', labels: ['listener'], help: 'Bytes sent to clients.' },
   lagrange_commands_total: {

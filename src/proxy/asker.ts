@@ -19,7 +19,8 @@ export interface Asker extends Recipient, Follower {
   readonly address: string
   readonly resp: Resp
   readonly db: number
-  readonly rules: ReadRules
+  /** What its reads are promised: those of the command at hand. */
+  rules: ReadRules
   /** Nothing older than this offset of the history `floorOf` is shown to it. */
   readonly floor: Offset
   readonly floorOf: string | undefined

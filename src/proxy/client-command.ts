@@ -74,6 +74,7 @@ function setName(session: Session, request: Request, args: readonly Bytes[]): vo
   const name = args[2] as Bytes
   if (!isPrintable(name)) return session.fail(request, NAME_REFUSED)
   session.name = name
+  session.regard()
   ok(session, request)
 }
 
@@ -144,7 +145,7 @@ function typeOf(session: Session): string {
   return session.subscription === undefined ? 'normal' : 'pubsub'
 }
 
-function describe(session: Session): string {
+export function describe(session: Session): string {
   const { hub, peer, subscription, transaction } = session
   const { now } = hub.tools.time
   const seconds = (since: number): number => Math.floor((now - since) / 1000)
@@ -177,7 +178,7 @@ function describe(session: Session): string {
     ['tot-mem', peer.queuedBytes],
     ['events', 'r'],
     ['cmd', session.lastCommand],
-    ['user', 'default'],
+    ['user', session.user],
     ['redir', -1],
     ['resp', session.resp],
     ['lib-name', session.libName],
@@ -237,7 +238,10 @@ function readFilters(
         filters.push(one => typeOf(one) === value.toLowerCase())
         break
       case 'USER':
-        if (value !== 'default') return refuse(`ERR No such user '${value}'`)
+        if (value !== 'default' && session.hub.policy.users?.find(value) === undefined) {
+          return refuse(`ERR No such user '${value}'`)
+        }
+        filters.push(one => one.user === value)
         break
       case 'SKIPME':
         if (!/^(yes|no)$/i.test(value)) return refuse('ERR syntax error')

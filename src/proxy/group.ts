@@ -110,7 +110,7 @@ export class Group implements UpstreamOwner, Lender {
       () => this.#kept.drain(),
     )
     this.#kept = new Kept(clock, this.#gate, tools.requests, options, (session, request) =>
-      this.dispatch(session, request, request.call as Call, reread(this.#reader, request)),
+      this.#dispatchAgain(session, request),
     )
     this.#reads = new Reads(this, this.#keys, tools, this.#reader)
     if (options.tapMaster) {
@@ -212,7 +212,7 @@ export class Group implements UpstreamOwner, Lender {
 
   get #login(): UpstreamOptions {
     const { upstreamUsername: username, upstreamPassword: password, connectTimeoutMs } = this.options
-    return { username, password, connectTimeoutMs }
+    return { username, password, connectTimeoutMs, tls: this.tools.tls }
   }
 
   #refresh(): void {
@@ -554,7 +554,12 @@ export class Group implements UpstreamOwner, Lender {
   /** Sends it again, behind what its session has kept already. */
   #resend(session: Asker, request: Request): void {
     if (session.kept > 0) this.#kept.add(session, request)
-    else this.dispatch(session, request, request.call as Call, reread(this.#reader, request))
+    else this.#dispatchAgain(session, request)
+  }
+
+  #dispatchAgain(session: Asker, request: Request): void {
+    if (request.rules !== undefined) session.rules = request.rules
+    this.dispatch(session, request, request.call as Call, reread(this.#reader, request))
   }
 
   /** It is in no connection's queue any more, and not answered. */

@@ -68,7 +68,7 @@ function consistency(session: Session, request: Request, args: readonly Bytes[])
   const boundMs = args[3] === undefined ? session.rules.boundMs : wholeNumber(args[3], MAX_BOUND_MS)
   if (boundMs === undefined)
     return session.fail(request, 'ERR the bound is not a number of milliseconds or out of range')
-  session.rules = { ...session.rules, level, boundMs }
+  session.choose({ ...session.rules, level, boundMs })
   // What it has seen until here was not followed.
   session.ahead = true
   session.begin(request).ok()
@@ -138,7 +138,7 @@ function after(session: Session, request: Request, args: readonly Bytes[]): void
     }
   }
   session.raiseFloor(group.replid, offset)
-  session.rules = { ...session.rules, waitMs }
+  session.choose({ ...session.rules, waitMs })
   session.begin(request).ok()
   session.finish(request)
 }

@@ -1,16 +1,20 @@
 /**
  * Commands that the proxy answers itself: those about the client's connection, which is a connection to us.
  */
-import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Bytes } from '../base/units.js'
 import type { Decoder } from '../resp/decoder.js'
 import type { Call } from '../routing/calls.js'
-import { answerClient, isPrintable, NAME_REFUSED } from './client-command.js'
+import { answerAcl } from './acl-command.js'
+import { answerClient, describe, isPrintable, NAME_REFUSED } from './client-command.js'
 import { proxySection } from './info.js'
 import { answerLagrange } from './lagrange.js'
 import type { Request } from './request.js'
 import type { Session } from './session.js'
+import { DEFAULT_USER } from './users.js'
 import { wait } from './wait.js'
+
+/** As acllog-max-len of Redis. */
+export const ACL_LOG_ENTRIES = 128
 
 export type LocalAnswer = (session: Session, request: Request, decoder: Decoder) => void
 
@@ -25,6 +29,7 @@ const answers: Readonly<Record<string, LocalAnswer>> = {
   hello,
   auth,
   select,
+  acl: answerAcl,
   client: answerClient,
   wait,
   waitaof: forwardAsUnsupported,
@@ -119,10 +124,11 @@ function hello(session: Session, request: Request, decoder: Decoder): void {
       at += 2
     } else return session.fail(request, `ERR Syntax error in HELLO option '${args[at]}'`)
   }
-  if (login !== undefined && !isRightLogin(session, login[0], login[1])) {
-    return session.fail(request, 'WRONGPASS invalid username-password pair or user is disabled.')
+  if (login !== undefined) {
+    const refusal = refuseLogin(session, login[0], login[1], 'HELLO')
+    if (refusal !== undefined) return session.fail(request, refusal)
+    session.authenticate(login[0])
   }
-  if (login !== undefined) session.authenticate()
   if (!session.authenticated) {
     return session.fail(
       request,
@@ -132,6 +138,7 @@ function hello(session: Session, request: Request, decoder: Decoder): void {
   if (name !== undefined) {
     if (!isPrintable(name)) return session.fail(request, NAME_REFUSED)
     session.name = name
+    session.regard()
   }
   session.resp = resp
   const out = session.begin(request)
@@ -157,29 +164,32 @@ function hello(session: Session, request: Request, decoder: Decoder): void {
 function auth(session: Session, request: Request, decoder: Decoder): void {
   const args = decoder.args()
   if (args.length > 3) return session.fail(request, 'ERR syntax error')
-  if (args.length === 2 && session.hub.options.password === undefined) {
+  if (args.length === 2 && session.hub.policy.open) {
     return session.fail(
       request,
       'ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?',
     )
   }
-  const [username, password] = args.length === 2 ? ['default', args[1]] : [args[1], args[2]]
-  if (!isRightLogin(session, username as Bytes, password as Bytes)) {
-    return session.fail(request, 'WRONGPASS invalid username-password pair or user is disabled.')
-  }
-  session.authenticate()
+  const [name, password] = args.length === 2 ? [DEFAULT_USER, args[1]] : [args[1], args[2]]
+  const refusal = refuseLogin(session, name as Bytes, password as Bytes, 'AUTH')
+  if (refusal !== undefined) return session.fail(request, refusal)
+  session.authenticate(name as Bytes)
   sayOk(session, request)
 }
 
-/** Compares digests, so that the time it takes tells nothing about the password. */
-function isRightLogin(session: Session, username: Bytes, password: Bytes): boolean {
-  if (username !== 'default') return false
-  const expected = session.hub.options.password
-  return expected === undefined || timingSafeEqual(digest(password, 'latin1'), digest(expected, 'utf8'))
-}
-
-function digest(text: string, encoding: 'latin1' | 'utf8'): Buffer {
-  return createHash('sha256').update(text, encoding).digest()
+/** Answers why the login is not right. An address that guesses too often is not listened to for a while. */
+function refuseLogin(session: Session, name: Bytes, password: Bytes, command: string): Bytes | undefined {
+  const { policy, admission, tools, clock } = session.hub
+  const host = session.peer.remoteHost
+  const { now } = tools.time
+  if (!admission.mayGuess(host, now))
+    return 'ERR too many wrong passwords came from this address: try again in a moment'
+  if (policy.isRightLogin(name, password)) return undefined
+  admission.guessedWrong(host, now)
+  const attempt = { reason: 'auth', context: 'toplevel', object: command, username: name } as const
+  policy.users?.log.add(attempt, describe(session), clock.wall(), ACL_LOG_ENTRIES)
+  session.hub.onWrongLogin(session)
+  return 'WRONGPASS invalid username-password pair or user is disabled.'
 }
 
 function select(session: Session, request: Request, decoder: Decoder): void {

@@ -2,10 +2,34 @@
  * What can be set about a worker. Defaults are for a proxy on the same network as its instances.
  */
 import type { Millis } from '../base/units.js'
+import type { TlsClientOptions } from '../net/tls.js'
 import type { Level } from '../routing/choose.js'
+import type { Rule } from '../routing/rules.js'
 import type { InsightOptions } from './insight.js'
 
-export interface WorkerOptions {
+/** Who may come in, and for how long. Counts are those of one worker. */
+export interface AdmissionOptions {
+  readonly maxClients: number
+  /** Connections from one address; 0: as many as there are. */
+  readonly maxPerAddress: number
+  /** Without a password, only this machine is served. */
+  readonly protectedMode: boolean
+  /** A client that has asked nothing and waits for nothing for so long is closed; 0: never. */
+  readonly idleTimeoutMs: Millis
+  /** Who has not said by then who he is, where that is asked, is closed; 0: never. */
+  readonly authTimeoutMs: Millis
+}
+
+/** What clients may do in a second; 0: as much as they like. Who is faster is not read for a while. */
+export interface Rates {
+  readonly commandsPerSecond: number
+  readonly bytesPerSecond: number
+  /** All connections of a user (to one worker) together. */
+  readonly userCommandsPerSecond: number
+  readonly userBytesPerSecond: number
+}
+
+export interface WorkerOptions extends AdmissionOptions {
   /** The label of its listener in metrics. */
   readonly listener: string
   /** What clients must AUTH with; undefined: nothing. */
@@ -13,6 +37,14 @@ export interface WorkerOptions {
   /** How the proxy logs in to instances. */
   readonly upstreamUsername: string | undefined
   readonly upstreamPassword: string | undefined
+  /** How connections to instances are secured; undefined: not at all. */
+  readonly upstreamTls: TlsClientOptions | undefined
+  /** The proxy's own users; undefined: there is only `default`. */
+  readonly aclFile: string | undefined
+  readonly rules: readonly Rule[]
+  readonly rates: Rates
+  /** A silent client is probed after so long; undefined: never. */
+  readonly keepAliveMs: Millis | undefined
 
   /** The level of new connections; LAGRANGE CONSISTENCY changes that of one. */
   readonly level: Level
@@ -35,7 +67,6 @@ export interface WorkerOptions {
   /** What was in flight on a master that is none any more may still be answered for so long. */
   readonly settleMs: Millis
 
-  readonly maxClients: number
   /** Connections lent to sessions (transactions, blocking commands, subscriptions), per instance. */
   readonly maxPinned: number
   /** Replies waiting for one client beyond this: none of its commands is read until it has taken them. */
@@ -60,6 +91,11 @@ export const defaultWorkerOptions: WorkerOptions = {
   password: undefined,
   upstreamUsername: undefined,
   upstreamPassword: undefined,
+  upstreamTls: undefined,
+  aclFile: undefined,
+  rules: [],
+  rates: { commandsPerSecond: 0, bytesPerSecond: 0, userCommandsPerSecond: 0, userBytesPerSecond: 0 },
+  keepAliveMs: 300_000,
   level: 'causal',
   boundMs: 1000,
   waitMs: 2,
@@ -71,6 +107,10 @@ export const defaultWorkerOptions: WorkerOptions = {
   readTimeoutMs: 250,
   settleMs: 100,
   maxClients: 10_000,
+  maxPerAddress: 0,
+  protectedMode: true,
+  idleTimeoutMs: 0,
+  authTimeoutMs: 10_000,
   maxPinned: 4096,
   softQueuedBytes: 1024 * 1024,
   hardQueuedBytes: 64 * 1024 * 1024,

@@ -211,6 +211,7 @@ export class Reads {
   #settle(request: Request): boolean {
     const session = request.session as Asker
     const call = request.call as Call
+    if (request.rules !== undefined) session.rules = request.rules
     if (session.closed) {
       this.tools.requests.give(request)
       return true

@@ -64,7 +64,7 @@ class Relay implements PeerHandler {
         onDrain: () => peer.resume(),
         onClose: () => peer.end(),
       },
-      { timeoutMs },
+      { timeoutMs, tls: session.hub.tools.tls },
     )
   }
 

@@ -15,6 +15,7 @@ import { readLatin1 } from '../base/latin1.js'
 import type { Bytes, Millis, Offset } from '../base/units.js'
 import type { Decoder } from '../resp/decoder.js'
 import type { Call } from '../routing/calls.js'
+import type { ReadRules } from '../routing/choose.js'
 import { type Flight, IN_FLIGHT } from '../routing/marks.js'
 import type { Block, BlockPool } from './log.js'
 
@@ -91,6 +92,8 @@ export class Request {
   healed = false
 
   reply: Buffer | undefined = undefined
+  /** What it is promised as a read, where that differs from command to command. */
+  rules: ReadRules | undefined = undefined
   flight: Flight | undefined = undefined
   answer: Answer | undefined = undefined
   /** Of a question: its connection died before the answer. */
@@ -131,6 +134,7 @@ export class RequestPool {
     request.attempts = 0
     request.healed = false
     request.reply = undefined
+    request.rules = undefined
     request.flight = undefined
     request.answer = undefined
     request.lost = undefined

@@ -23,6 +23,7 @@ import type { ReadRules } from '../routing/choose.js'
 import { Alone } from './alone.js'
 import type { Asker, Because } from './asker.js'
 import type { Group } from './group.js'
+import type { Guard } from './guard.js'
 import type { Entrance, Hub } from './hub.js'
 import { withProxySection } from './info.js'
 import type { Instance } from './instance.js'
@@ -33,12 +34,15 @@ import { keepBytes, type Request, reread } from './request.js'
 import { Subscription } from './subscription.js'
 import { Transaction } from './transaction.js'
 import type { Resp, Upstream } from './upstream.js'
+import { DEFAULT_USER } from './users.js'
 
 /** What may wait for a client that has not authenticated. */
 const UNAUTHENTICATED_QUEUED_BYTES = 16 * 1024
 /** Commands in flight allowed at first; grows as replies turn out to be small. */
 const FIRST_WINDOW = 32
 const LARGE_REPLY_BYTES = 16 * 1024
+/** However much it owes. */
+const MAX_THROTTLE_MS = 60_000
 
 export class Session implements Asker, PeerHandler {
   // What follows the client.
@@ -47,9 +51,14 @@ export class Session implements Asker, PeerHandler {
   name: Bytes = ''
   libName: Bytes = ''
   libVersion: Bytes = ''
+  user: Bytes = DEFAULT_USER
   authenticated: boolean
   noEvict = false
   rules: ReadRules
+  /** What it has chosen itself, whatever its listener and the rules say. */
+  chosenRules: ReadRules | undefined = undefined
+  /** Asked about each command; undefined: nothing needs to be asked. */
+  guard: Guard | undefined = undefined
   floor: Offset = 0
   floorOf: string | undefined = undefined
   unsettled = 0
@@ -91,6 +100,8 @@ export class Session implements Asker, PeerHandler {
   #running = false
   #paused = false
   #choked = false
+  /** Was too fast, and is not read until a timer says so. */
+  #throttled = false
   /** What was announced wrong; said and closed when everything before it is answered. */
   #ending = false
 
@@ -99,11 +110,25 @@ export class Session implements Asker, PeerHandler {
     readonly hub: Hub,
     readonly entrance: Entrance,
   ) {
-    const { options, tools } = hub
-    this.authenticated = options.password === undefined
+    const { policy, tools } = hub
+    this.authenticated = policy.open
     this.rules = entrance.rules
     this.#decoder = new Decoder({ ...(this.authenticated ? requestLimits : unauthenticatedLimits) })
     this.since = this.lastAt = tools.time.now
+    this.regard()
+  }
+
+  /** Who it is, what it calls itself or what is asked of it has changed. */
+  regard(): void {
+    const { guard, rules } = this.hub.policy.regard(this)
+    this.guard = guard
+    this.rules = rules
+  }
+
+  /** LAGRANGE CONSISTENCY and AFTER. */
+  choose(rules: ReadRules): void {
+    this.chosenRules = rules
+    this.regard()
   }
 
   /** RESET: as if it had just connected. */
@@ -113,7 +138,6 @@ export class Session implements Asker, PeerHandler {
     this.alone.abandon()
     if (this.monitor !== undefined) this.group.lent.discard(this.monitor)
     this.transaction = this.subscription = this.monitor = undefined
-    const { options } = this.hub
     this.resp = 2
     this.db = 0
     this.name = ''
@@ -122,9 +146,11 @@ export class Session implements Asker, PeerHandler {
     this.ahead = true
     this.replyMode = 'on'
     this.announced.length = 0
-    this.rules = this.entrance.rules
-    this.authenticated = options.password === undefined
-    if (!this.authenticated) this.#decoder.limits = { ...unauthenticatedLimits }
+    this.chosenRules = undefined
+    this.user = DEFAULT_USER
+    this.regard()
+    const { open } = this.hub.policy
+    if (this.authenticated && !open) this.#estrange()
   }
 
   get group(): Group {
@@ -168,9 +194,35 @@ export class Session implements Asker, PeerHandler {
     return this.#decoder.pending + (this.#running ? this.#decoder.end - this.#decoder.start : 0)
   }
 
-  authenticate(): void {
+  authenticate(user: Bytes): void {
+    this.user = user
+    if (!this.authenticated) this.hub.admission.changed(true)
     this.authenticated = true
     this.#decoder.limits = { ...requestLimits }
+    this.regard()
+  }
+
+  #estrange(): void {
+    this.authenticated = false
+    this.hub.admission.changed(false)
+    this.#decoder.limits = { ...unauthenticatedLimits }
+  }
+
+  /** Waits for something: an answer, a message, a key. */
+  get waiting(): boolean {
+    return this.#head !== undefined || this.subscription !== undefined || this.monitor !== undefined
+  }
+
+  /** It was too fast: it is not read for a while. */
+  throttle(waitMs: Millis): void {
+    if (this.#throttled) return
+    this.#throttled = this.#stopped = true
+    this.entrance.throttled.value++
+    this.hub.clock.after(Math.min(waitMs, MAX_THROTTLE_MS), () => {
+      this.#throttled = false
+      this.hub.tools.time.update()
+      this.proceed()
+    })
   }
 
   // ── Taking commands ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -178,6 +230,10 @@ export class Session implements Asker, PeerHandler {
   onData(chunk: Buffer): void {
     this.lastAt = this.hub.tools.time.update()
     this.entrance.receivedBytes.value += chunk.length
+    if (this.guard !== undefined) {
+      const waitMs = this.guard.received(chunk.length, this.lastAt)
+      if (waitMs > 0) this.throttle(waitMs)
+    }
     this.#decoder.feed(chunk)
     this.#run()
   }
@@ -213,6 +269,7 @@ export class Session implements Asker, PeerHandler {
       !this.#awaiting &&
       this.#outstanding < this.#window &&
       !this.#choked &&
+      !this.#throttled &&
       !this.#ending &&
       !this.closed &&
       this.hub.group !== undefined &&
@@ -251,6 +308,7 @@ export class Session implements Asker, PeerHandler {
     if (this.replyMode !== 'on') this.#mute(request)
     if (
       !this.authenticated ||
+      this.guard !== undefined ||
       this.transaction !== undefined ||
       this.monitor !== undefined ||
       (this.subscription !== undefined && this.resp === 2)
@@ -308,6 +366,7 @@ export class Session implements Asker, PeerHandler {
       this.fail(request, 'NOAUTH Authentication required.')
       return true
     }
+    if (this.guard !== undefined && !this.#isAdmitted(this.guard, request, call, decoder)) return true
     if (name === 'quit' || name === 'reset') return false
     if (this.monitor !== undefined) {
       this.fail(request, "ERR Replica can't interact with the keyspace")
@@ -322,6 +381,23 @@ export class Session implements Asker, PeerHandler {
       return true
     }
     return this.transaction?.take(request, call, decoder) ?? false
+  }
+
+  #isAdmitted(guard: Guard, request: Request, call: Call, decoder: Decoder): boolean {
+    const waitMs = guard.taken(this.hub.tools.time.now)
+    if (waitMs > 0) this.throttle(waitMs)
+    const admitted = guard.admit(this.user, call, decoder)
+    if (admitted.refused === undefined) {
+      // What it has seen at other levels was not followed.
+      if (admitted.rules.level === 'session' && this.rules.level !== 'session') this.ahead = true
+      // Kept with the request: it may be sent again when another command has others.
+      this.rules = request.rules = admitted.rules
+      return true
+    }
+    this.hub.onRefused(this, call, admitted)
+    this.transaction?.spoil()
+    this.fail(request, admitted.text)
+    return false
   }
 
   /** Things about a command for the master that must be remembered. */
@@ -370,6 +446,7 @@ export class Session implements Asker, PeerHandler {
     const request = this.#stalled as Request
     this.#stalled = undefined
     const call = request.call as Call
+    if (request.rules !== undefined) this.rules = request.rules
     const decoder = reread(this.hub.reader, request)
     if (call.handling === 'local') answerLocally(this, request, call, decoder)
     else this.group.dispatch(this, request, call, decoder)

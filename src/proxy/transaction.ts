@@ -73,6 +73,11 @@ export class Transaction {
     }
   }
 
+  /** A command was refused before it came here: EXEC will abort. */
+  spoil(): void {
+    if (this.#multi) this.#refused = true
+  }
+
   get queueing(): boolean {
     return this.#multi
   }
@@ -101,7 +106,8 @@ export class Transaction {
       NOT_QUEUED.has(call.name) ||
       this.#isClientReply(call, decoder) ||
       call.handling === 'relay' ||
-      call.handling === 'refused'
+      call.handling === 'refused' ||
+      (call.handling === 'local' && call.name === 'acl')
     ) {
       this.#refused = true
       this.session.fail(request, `ERR ${call.name.split('|')[0]?.toUpperCase()} is not allowed in transactions`)

@@ -20,6 +20,7 @@ import { Fifo } from '../base/fifo.js'
 import { readLatin1 } from '../base/latin1.js'
 import type { Bytes, Millis, Offset } from '../base/units.js'
 import { connect, type Peer, type PeerHandler } from '../net/peer.js'
+import type { TlsClient } from '../net/tls.js'
 import { type Flushable, turn } from '../net/turn.js'
 import { Decoder } from '../resp/decoder.js'
 import { encodeCommand } from '../resp/encoder.js'
@@ -78,6 +79,7 @@ export interface UpstreamOptions {
   readonly username: string | undefined
   readonly password: string | undefined
   readonly connectTimeoutMs: Millis
+  readonly tls: TlsClient | undefined
 }
 
 /** The instant that everything in one callback happens at: reading the clock once per chunk is enough. */
@@ -99,6 +101,8 @@ export interface UpstreamTools {
   readonly requests: RequestPool
   readonly blocks: BlockPool
   readonly insight: Insight
+  /** How connections to instances are secured. */
+  readonly tls: TlsClient | undefined
 }
 
 const STUCK_MS = 50
@@ -151,7 +155,7 @@ export class Upstream implements Flushable, PeerHandler {
   ) {
     this.#log = new Log(tools.blocks)
     this.#introduce()
-    this.#peer = connect(address, this, { timeoutMs: options.connectTimeoutMs })
+    this.#peer = connect(address, this, { timeoutMs: options.connectTimeoutMs, tls: options.tls })
   }
 
   get open(): boolean {

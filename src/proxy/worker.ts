@@ -8,40 +8,62 @@
  */
 import type net from 'node:net'
 import type { EventSink } from '../base/bus.js'
-import type { Clock } from '../base/clock.js'
+import { type Clock, every } from '../base/clock.js'
 import type { Millis, Offset } from '../base/units.js'
 import { builtinTable, tableFromCommandReply } from '../command/table.js'
 import type { MetricSnapshot, MetricStore } from '../metrics/store.js'
+import type { Arrival, ProxyProtocol } from '../net/lobby.js'
 import { type Listener, listen, type Peer, type PeerHandler, type PeerOptions } from '../net/peer.js'
+import { TlsClient, TlsServer, type TlsServerOptions } from '../net/tls.js'
 import { Decoder } from '../resp/decoder.js'
 import { Encoder, encodeCommand } from '../resp/encoder.js'
 import { itemsOf, requestLimits, textOf } from '../resp/protocol.js'
-import { CallTable } from '../routing/calls.js'
+import { type Call, CallTable } from '../routing/calls.js'
 import type { Level } from '../routing/choose.js'
+import type { Rule } from '../routing/rules.js'
 import type { ControlPlane, DataPlane, HoldReport, HoldRequest, ReleaseReport } from '../topology/planes.js'
 import type { FreshnessUpdate, TopologyView } from '../topology/view.js'
+import { Admission } from './admission.js'
+import { describe } from './client-command.js'
 import { GroupCounters } from './counters.js'
 import { Group } from './group.js'
-import { type Entrance, entranceCounters, type Hub } from './hub.js'
+import type { Admitted } from './guard.js'
+import { type Access, type Entrance, entranceCounters, type Hub } from './hub.js'
 import { Insight } from './insight.js'
+import { ACL_LOG_ENTRIES } from './local.js'
 import { BlockPool } from './log.js'
-import { defaultWorkerOptions, type WorkerOptions } from './options.js'
+import { defaultWorkerOptions, type Rates, type WorkerOptions } from './options.js'
+import { Policy } from './policy.js'
 import { RequestPool } from './request.js'
 import { Session } from './session.js'
 import { Instant, type Introduction, type Upstream, type UpstreamTools } from './upstream.js'
+import { DEFAULT_USER } from './users.js'
 
 export { defaultWorkerOptions, type WorkerOptions } from './options.js'
 
 const COMMAND = encodeCommand(['COMMAND'])
 const DATABASES = encodeCommand(['CONFIG', 'GET', 'databases'])
+/** Reasons for which a client is closed that are counted like those for which none is let in. */
+const ENDED_BY_US = new Set(['output-limit', 'killed', 'acl', 'auth-timeout', 'idle', 'web'])
 /** How often a draining worker looks whether everybody has gone. */
 const DRAIN_STEP_MS = 10
+/** How often it looks for clients that have been there for too long. */
+const SWEEP_MS = 500
 
 export interface ListenerOptions {
   /** Its label in metrics. */
   readonly name: string
   /** The level of connections it accepts; undefined: that of the options. */
   readonly level: Level | undefined
+  readonly access?: Access
+  readonly tls?: TlsServerOptions | undefined
+  readonly proxyProtocol?: ProxyProtocol | undefined
+}
+
+/** What can change while it runs. */
+export interface LiveOptions {
+  readonly rules: readonly Rule[]
+  readonly rates: Rates
 }
 
 interface Confirmation {
@@ -58,10 +80,14 @@ export class Worker implements DataPlane, Hub {
   readonly scratch = new Encoder(2)
   readonly reader = new Decoder({ ...requestLimits, count: 2 ** 31 })
   group: Group | undefined
-  calls = new CallTable(builtinTable)
+  calls: CallTable
+  readonly policy: Policy
+  readonly admission: Admission
   about = { version: '7.0.15', databases: 16 }
   draining = false
   readonly #listeners: Listener[] = []
+  readonly #secured: TlsServer[] = []
+  readonly #stopSweeping: () => void
   #nextId = 1
   #tableOf: string | undefined
   readonly #awaitingMaster = new Set<Session>()
@@ -76,8 +102,15 @@ export class Worker implements DataPlane, Hub {
   ) {
     this.options = { ...defaultWorkerOptions, ...options }
     this.insight = new Insight(clock, this.options.insight)
+    const { upstreamTls } = this.options
+    const tls = upstreamTls && new TlsClient(upstreamTls)
     const { insight } = this
-    this.tools = { time: new Instant(clock), requests: new RequestPool(), blocks: new BlockPool(), insight }
+    const time = new Instant(clock)
+    this.tools = { time, requests: new RequestPool(), blocks: new BlockPool(), insight, tls }
+    this.policy = new Policy(this.options)
+    this.admission = new Admission(this.options)
+    this.calls = new CallTable(builtinTable, this.policy.users !== undefined)
+    this.#stopSweeping = every(clock, SWEEP_MS, () => this.#sweep())
     store.beforeSnapshot(() => this.#measure())
   }
 
@@ -122,37 +155,132 @@ export class Worker implements DataPlane, Hub {
 
   /** Throws what `listen` throws. Answers where it listens. */
   async listen(
-    where: { readonly host: string; readonly port: number } | { readonly server: net.Server },
-    { name, level }: ListenerOptions = { name: this.options.listener, level: undefined },
+    where:
+      | { readonly host: string; readonly port: number }
+      | { readonly path: string }
+      | { readonly server: net.Server },
+    { name, level, access = 'all', ...door }: ListenerOptions = { name: this.options.listener, level: undefined },
   ): Promise<{ readonly host: string; readonly port: number }> {
     const rules = { level: level ?? this.options.level, boundMs: this.options.boundMs, waitMs: this.options.waitMs }
-    const entrance: Entrance = { name, rules, ...entranceCounters(this.store, name) }
-    const listener = await listen(where, (adopt, socket) => this.#accept(entrance, adopt, socket))
+    const entrance: Entrance = { name, rules, access, ...entranceCounters(this.store, name) }
+    const tls = door.tls && new TlsServer(door.tls)
+    if (tls !== undefined) this.#secured.push(tls)
+    const onTurnedAway = (reason: string): void => this.#reject(entrance, reason)
+    const accept: Parameters<typeof listen>[1] = (adopt, socket, arrival) => {
+      this.#accept(entrance, adopt, socket, arrival)
+    }
+    const listener = await listen(where, accept, { tls, proxyProtocol: door.proxyProtocol, onTurnedAway })
     this.#listeners.push(listener)
     return { host: listener.host, port: listener.port }
   }
 
-  #accept(entrance: Entrance, adopt: (handler: PeerHandler, options?: PeerOptions) => Peer, socket: net.Socket): void {
+  #accept(
+    entrance: Entrance,
+    adopt: (handler: PeerHandler, options?: PeerOptions) => Peer,
+    socket: net.Socket,
+    { from }: Arrival,
+  ): void {
     this.tools.time.update()
-    if (this.sessions.size >= this.options.maxClients || this.draining) {
-      this.#reject(entrance, this.draining ? 'draining' : 'max-clients')
+    const { open } = this.policy
+    const refused = this.draining
+      ? { reason: 'draining', text: 'ERR max number of clients reached' }
+      : this.admission.refuse(from.host, open)
+    if (refused !== undefined) {
+      this.#reject(entrance, refused.reason)
       socket.on('error', () => undefined)
-      socket.end('-ERR max number of clients reached\r\n')
+      socket.end(`-${refused.text}\r\n`)
       socket.resume()
       return
     }
     const session = new Session(this.#nextId++, this, entrance)
-    session.peer = adopt(session)
+    session.peer = adopt(session, { keepAliveMs: this.options.keepAliveMs })
+    this.admission.entered(from.host, session.authenticated)
     this.sessions.set(session.id, session)
     entrance.opened.value++
     entrance.connections.value++
   }
 
+  #sweep(): void {
+    const now = this.tools.time.update()
+    for (const session of this.sessions.values()) {
+      const reason = this.admission.overdue(session, now)
+      if (reason !== undefined) session.peer.destroy(reason)
+    }
+  }
+
+  // ── Users and rules ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Whoever is not what he was has to come in again, as Redis has it. */
+  loadUsers(asking: Session | undefined): string | undefined {
+    const { users } = this.policy
+    if (users === undefined) return undefined
+    const before = users.described
+    const errors = users.load()
+    if (errors !== undefined) return errors
+    const after = users.described
+    for (const session of [...this.sessions.values()]) {
+      session.regard()
+      if (session.user === DEFAULT_USER || before.get(session.user) === after.get(session.user)) continue
+      if (session === asking) session.endWhenAnswered()
+      else session.peer.destroy('acl')
+    }
+    return undefined
+  }
+
+  /** Reads certificates and users again, and takes over what is live; answers what is wrong, each with the old kept. */
+  reload(live: LiveOptions): readonly string[] {
+    const errors: string[] = []
+    const attempt = (what: string, act: () => string | undefined): void => {
+      try {
+        const wrong = act()
+        if (wrong !== undefined) errors.push(`${what}: ${wrong}`)
+      } catch (error) {
+        errors.push(`${what}: ${(error as Error).message}`)
+      }
+    }
+    for (const tls of this.#secured) {
+      attempt('tls', () => {
+        tls.reload()
+        return undefined
+      })
+    }
+    attempt('upstreamTls', () => {
+      this.tools.tls?.reload()
+      return undefined
+    })
+    this.policy.change(live.rules, live.rates)
+    attempt('aclFile', () => this.loadUsers(undefined))
+    for (const session of this.sessions.values()) session.regard()
+    return errors
+  }
+
+  onRefused(session: Session, call: Call, admitted: Admitted): void {
+    if (admitted.refused === undefined) return
+    this.#deny(session, admitted.refused)
+    const { users } = this.policy
+    if (users === undefined || admitted.denial === undefined) return
+    const { reason, object } = admitted.denial
+    const context = session.transaction?.queueing === true ? 'multi' : 'toplevel'
+    const entry = { reason, context, object: object === '' ? call.name : object, username: session.user } as const
+    users.log.add(entry, describe(session), this.clock.wall(), ACL_LOG_ENTRIES)
+  }
+
+  onWrongLogin(session: Session): void {
+    this.#deny(session, 'auth')
+  }
+
+  #deny({ entrance }: Session, reason: string): void {
+    this.store.counter('lagrange_client_denials_total', { listener: entrance.name, reason }).value++
+  }
+
+  // ── Leaving ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
   onSessionClosed(session: Session, reason: string): void {
     this.sessions.delete(session.id)
     this.#awaitingMaster.delete(session)
+    this.admission.left(session.peer.remoteHost, session.authenticated)
     session.entrance.connections.value--
-    if (reason === 'output-limit' || reason === 'killed') this.#reject(session.entrance, reason)
+    if (ENDED_BY_US.has(reason)) this.#reject(session.entrance, reason)
   }
 
   #reject({ name }: Entrance, reason: string): void {
@@ -173,6 +301,7 @@ export class Worker implements DataPlane, Hub {
 
   async close(): Promise<void> {
     this.draining = true
+    this.#stopSweeping()
     const closed = Promise.all(this.#listeners.splice(0).map(listener => listener.close()))
     for (const session of [...this.sessions.values()]) session.peer.destroy('shutdown')
     this.group?.close()
@@ -201,7 +330,9 @@ export class Worker implements DataPlane, Hub {
   #learnCommands(decoder: Decoder): void {
     const reply = decoder.value()
     if (reply.type !== 'array') return
-    this.calls = new CallTable(tableFromCommandReply(reply))
+    const table = tableFromCommandReply(reply)
+    this.policy.useTable(table)
+    this.calls = new CallTable(table, this.policy.users !== undefined)
     this.group?.counters.forgetCalls()
   }
 

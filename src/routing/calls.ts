@@ -54,6 +54,8 @@ export interface Call {
 const LOCAL = new Set(
   'ping echo quit reset hello auth select client wait waitaof readonly readwrite asking lagrange proxy'.split(' '),
 )
+/** Answered by the proxy where it has users of its own. */
+const USERS = 'acl'
 const TRANSACTION = new Set(['multi', 'exec', 'discard', 'watch', 'unwatch'])
 const ALONE = new Set(['debug', 'script|kill', 'function|kill', 'function|stats'])
 const SUBSCRIBE = new Set(['subscribe', 'psubscribe', 'ssubscribe', 'unsubscribe', 'punsubscribe', 'sunsubscribe'])
@@ -76,17 +78,25 @@ export class CallTable {
   /** What is done with a name that no table has: to the master, as something that may write. */
   readonly unknown: Call
 
-  constructor(table: CommandTable) {
+  /** `ownUsers`: questions about users are the proxy's to answer. */
+  constructor(
+    table: CommandTable,
+    private readonly ownUsers = false,
+  ) {
     this.unknown = this.#keep('other', undefined, undefined)
     for (const spec of table) {
       let subcommands: CallIndex | undefined
-      if (spec.subcommands !== undefined && !LOCAL.has(spec.name)) {
+      if (spec.subcommands !== undefined && !this.#isLocal(spec.name)) {
         subcommands = new CallIndex()
         for (const [name, sub] of spec.subcommands) subcommands.add(name, this.#keep(sub.name, sub, undefined))
       }
       this.#index.add(spec.name, this.#keep(spec.name, spec, subcommands))
     }
     for (const name of OWN) this.#index.add(name, this.#keep(name, undefined, undefined))
+  }
+
+  #isLocal(name: string): boolean {
+    return LOCAL.has(name) || (this.ownUsers && name === USERS)
   }
 
   /** The call whose name is `bytes[start…end)`. */
@@ -96,7 +106,8 @@ export class CallTable {
 
   #keep(name: string, spec: CommandSpec | undefined, subcommands: CallIndex | undefined): Call {
     const patient = MAY_WAIT.has(name) ? callOf(this.calls.length + 1, name, spec, undefined, undefined) : undefined
-    const call = callOf(this.calls.length, name, spec, subcommands, patient)
+    const made = callOf(this.calls.length, name, spec, subcommands, patient)
+    const call: Call = this.#isLocal(name) ? { ...made, handling: 'local', writes: false } : made
     this.calls.push(call)
     if (patient !== undefined) this.calls.push(patient)
     return call
