@@ -124,6 +124,7 @@ export class Peer implements Flushable {
     if (this.#closed) return
     this.handler.onFlush?.()
     const { out } = this
+    if (out.full) return this.destroy('output-limit')
     if (out.length === 0) return
     if (this.queuedBytes > this.maxQueuedBytes) return this.destroy('output-limit')
     this.sentBytes += out.length

@@ -3,6 +3,7 @@
  * looked at from time to time.
  */
 import type { Bytes, Millis } from '../base/units.js'
+import { ClientMemory, memoryOf } from './client-memory.js'
 import { redirectOf } from './commands/tracking.js'
 import { type OutputClass, type OutputLimit, outputLimitsOf } from './config/values.js'
 import type { NodeServer } from './server.js'
@@ -19,14 +20,25 @@ export interface ClientFilter {
 
 export type ClientType = 'normal' | 'replica' | 'pubsub' | 'master'
 
+export const SHRINK_IDLE_MS = 5000
+const IDLE_REPLY_BYTES = 1024
+const REPLY_CHUNK_BYTES = 16 * 1024
+/** Where the class of a client has no limit: a block cannot be larger. */
+const MAX_REPLY_BYTES = 2 ** 31
+
 export class Clients {
+  readonly memory: ClientMemory
+  /** Idle for so long, a client gives most of its reply block back; undefined: never. */
+  shrinkIdleMs: Millis | undefined = SHRINK_IDLE_MS
   readonly #sessions = new Map<number, Session>()
   #nextId = 1
   #limits: Readonly<Record<OutputClass, OutputLimit>> = outputLimitsOf(
     'normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60',
   )
 
-  constructor(private readonly server: NodeServer) {}
+  constructor(private readonly server: NodeServer) {
+    this.memory = new ClientMemory(server)
+  }
 
   get size(): number {
     return this.#sessions.size
@@ -42,6 +54,7 @@ export class Clients {
 
   remove(session: Session): void {
     this.#sessions.delete(session.id)
+    this.memory.forget(session)
   }
 
   find(id: number): Session | undefined {
@@ -76,6 +89,8 @@ export class Clients {
     const { type } = session
     const hard = type === 'replica' ? 0 : this.#limits[type].hardBytes
     session.peer.maxQueuedBytes = hard === 0 ? Number.POSITIVE_INFINITY : hard
+    session.out.maxBytes = hard === 0 ? MAX_REPLY_BYTES : hard
+    if (type === 'replica') this.memory.forget(session)
   }
 
   /** Several times a second: soft limits, idle clients. */
@@ -84,6 +99,9 @@ export class Clients {
     for (const session of this.#sessions.values()) {
       const { type } = session
       if (type === 'replica') continue
+      if (this.shrinkIdleMs !== undefined && now - session.lastActiveAt > this.shrinkIdleMs) {
+        session.out.shrink(IDLE_REPLY_BYTES)
+      }
       this.#checkSoftLimit(session, this.#limits[type], now)
       const mayIdle = type === 'pubsub' || session.parked !== undefined
       if (idleMs > 0 && !mayIdle && now - session.lastActiveAt > idleMs) {
@@ -107,8 +125,7 @@ export class Clients {
     const now = this.server.clock.now()
     const { channel, pattern, shard } = session.subscriptions
     const seconds = (since: Millis): number => Math.floor((now - since) / 1000)
-    const pending = session.decoder.pending
-    const queued = session.peer.closed ? 0 : session.peer.queuedBytes
+    const held = memoryOf(session)
     const fields: readonly (readonly [string, string | number])[] = [
       ['id', session.id],
       ['addr', session.address],
@@ -123,17 +140,18 @@ export class Clients {
       ['psub', pattern.size],
       ['ssub', shard.size],
       ['multi', session.transaction?.commands.length ?? -1],
-      ['qbuf', pending],
-      ['qbuf-free', Math.max(0, 20480 - pending)],
-      ['argv-mem', 0],
-      ['multi-mem', 0],
-      ['rbs', 1024],
+      ['qbuf', held.query],
+      ['qbuf-free', held.queryFree],
+      ['argv-mem', held.args],
+      ['multi-mem', held.multi],
+      // What the block has beyond Redis' fixed buffer is what Redis has in its list.
+      ['rbs', Math.min(held.replyBlock, REPLY_CHUNK_BYTES)],
       ['rbp', 0],
       ['obl', 0],
-      ['oll', queued > 16384 ? Math.ceil(queued / 16384) : 0],
-      ['omem', queued],
-      ['tot-mem', 1024 + pending + queued],
-      ['events', queued > 0 ? 'rw' : 'r'],
+      ['oll', held.output > REPLY_CHUNK_BYTES ? Math.ceil(held.output / REPLY_CHUNK_BYTES) : 0],
+      ['omem', held.output],
+      ['tot-mem', held.total],
+      ['events', held.output > 0 ? 'rw' : 'r'],
       ['cmd', session.lastCommand],
       ['user', session.user],
       ['redir', redirectOf(session)],

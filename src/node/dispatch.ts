@@ -12,6 +12,7 @@
 import type { Bytes, Millis, UnixMillis } from '../base/units.js'
 import { arityError, builtinTable, type CommandSpec, checkArity, unknownCommandError } from '../command/table.js'
 import type { Encoder } from '../resp/encoder.js'
+import { queuedBytes } from './client-memory.js'
 import { allows, type Gate, gatesOf, Refusal } from './gates.js'
 import type { NodeServer } from './server.js'
 import type { QueuedCommand, Session } from './session.js'
@@ -109,10 +110,11 @@ export class Dispatcher {
     if (!server.memory.fits) server.memory.relieve()
     const refusal = allows(server, session, spec, this.gateOf(spec), args)
     if (refusal !== undefined) return this.reject(session, spec, refusal)
-    if (server.pause.holds(session, spec, this.gateOf(spec))) return server.pause.park(session, args)
+    if (server.pause.holds(session, spec, args)) return server.pause.park(session, args)
     if (server.monitors.size > 0) server.feedMonitors(session, spec, args)
     if (session.transaction !== undefined && !neverQueued.has(spec.name)) {
       session.transaction.commands.push({ spec, args })
+      session.transaction.bytes += queuedBytes(args)
       const before = session.out.length
       session.out.simple('QUEUED')
       this.#applyReplyMode(session, before)

@@ -9,7 +9,7 @@
  */
 import { type Address, formatAddress } from '../base/address.js'
 import { unreachable } from '../base/invariant.js'
-import type { Bytes, Millis } from '../base/units.js'
+import type { Bytes, Millis, Offset } from '../base/units.js'
 import { type CommandSpec, checkArity } from '../command/table.js'
 import { connect, type Peer } from '../net/peer.js'
 import type { Cursor } from '../replication/history.js'
@@ -31,6 +31,10 @@ import { Applier } from './apply.js'
 import { Audience } from './effects.js'
 import type { IncomingSnapshot } from './loading.js'
 import type { NodeServer } from './server.js'
+
+const NOTHING = Buffer.alloc(0)
+/** While CLIENT PAUSE lasts, so much of the stream is kept here; the rest stays with the master, as with any slow replica. */
+const HELD_BYTES = 64 * 1024 * 1024
 
 interface StreamedCommand {
   readonly spec: CommandSpec
@@ -86,6 +90,12 @@ export class Follower {
   /** Bytes of the snapshot that is being received; undefined when none is. */
   get receivedBytes(): number | undefined {
     return this.#payload?.received
+  }
+
+  /** Of the stream, applied or not. */
+  get readOffset(): Offset {
+    const { offset } = this.server.repl.log.history
+    return this.connected ? offset + this.#decoder.pending : offset
   }
 
   get peer(): Peer | undefined {
@@ -277,11 +287,19 @@ export class Follower {
     this.#consume(decoder)
   }
 
+  /** CLIENT PAUSE is over: what has come meanwhile is applied. */
+  resume(): void {
+    if (!this.connected || this.#peer === undefined) return
+    this.#peer.resume()
+    this.#receive(NOTHING)
+  }
+
   #consumeStream(decoder: Decoder): void {
     const { server } = this
     let applied = false
     let from = decoder.consumed
-    while (decoder === this.#decoder && decoder.nextRequest()) {
+    if (server.pause.active) return this.#hold(decoder)
+    while (decoder === this.#decoder && !server.pause.active && decoder.nextRequest()) {
       const raw = decoder.buffer.subarray(decoder.start, decoder.end)
       if (decoder.consumed - from !== raw.length) throw new ProtocolError('bytes between commands')
       from = decoder.consumed
@@ -291,6 +309,12 @@ export class Follower {
     if (!applied) return
     this.handle({ type: 'bytes' })
     server.dispatcher.settle()
+  }
+
+  /** Paused: the master is alive, but nothing of it is applied, and beyond a bound nothing more is read. */
+  #hold(decoder: Decoder): void {
+    this.handle({ type: 'bytes' })
+    if (decoder.pending > HELD_BYTES) this.#peer?.pause()
   }
 
   // ── The stream ────────────────────────────────────────────────────────────────────────────────────────────────────

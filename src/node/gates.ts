@@ -31,7 +31,7 @@ export const Refusal = { alwaysAsk: bit.noAuth } as const
 export const Gates: Readonly<typeof bit> = bit
 
 /** Writes by effect rather than by flag. */
-const mayReplicate = new Set('publish spublish pfcount eval evalsha fcall script|load script|flush'.split(' '))
+const mayReplicate = new Set('publish spublish pfcount eval evalsha fcall'.split(' '))
 const whileSubscribed = new Set(
   'subscribe unsubscribe psubscribe punsubscribe ssubscribe sunsubscribe ping quit reset'.split(' '),
 )

@@ -239,7 +239,7 @@ function statsSection(server: NodeServer): Line[] {
     'expired_time_cap_reached_count:0',
     'expire_cycle_cpu_milliseconds:0',
     `evicted_keys:${engine.stats.evicted}`,
-    'evicted_clients:0',
+    `evicted_clients:${server.clients.memory.evicted}`,
     `total_eviction_exceeded_time:${exceeded.total}`,
     `current_eviction_exceeded_time:${exceeded.current}`,
     `keyspace_hits:${engine.stats.hits}`,
@@ -285,7 +285,7 @@ function replicationSection(server: NodeServer): Line[] {
       `master_link_status:${connected ? 'up' : 'down'}`,
       `master_last_io_seconds_ago:${connected ? Math.floor((now - follower.lastIoAt) / 1000) : -1}`,
       `master_sync_in_progress:${roleWord(follower.link) === 'sync' ? 1 : 0}`,
-      `slave_read_repl_offset:${history.offset}`,
+      `slave_read_repl_offset:${follower.readOffset}`,
       `slave_repl_offset:${history.offset}`,
     )
     if (roleWord(follower.link) === 'sync') {

@@ -1,10 +1,10 @@
 /**
  * CLIENT PAUSE: requests that must wait stay with their session, unanswered, until the pause is over. A pause may only be
- * made longer and stricter by a second one, never shorter.
+ * made longer and stricter by a second one, never shorter. A replica that is paused applies nothing of its master's either.
  */
 import type { Bytes, Millis } from '../base/units.js'
 import type { CommandSpec } from '../command/table.js'
-import { type Gate, mayChange } from './gates.js'
+import { mayChange } from './gates.js'
 import type { NodeServer } from './server.js'
 import type { Session } from './session.js'
 
@@ -53,14 +53,19 @@ export class Pauses {
     if (this.#pauses.delete(purpose)) this.#changed()
   }
 
-  holds(session: Session, spec: CommandSpec, gate: Gate): boolean {
+  holds(session: Session, spec: CommandSpec, args: readonly Bytes[]): boolean {
     const { mode } = this
     if (mode === undefined || session.type === 'replica') return false
     if (mode === 'all') return spec.name !== 'client|unpause' && !spec.name.startsWith('replconf')
-    if (spec.name !== 'exec') return mayChange(gate)
-    return (session.transaction?.commands ?? []).some(({ spec: queued }) =>
-      mayChange(this.server.dispatcher.gateOf(queued)),
-    )
+    if (spec.name !== 'exec') return this.#mayChange(spec, args)
+    return (session.transaction?.commands ?? []).some(queued => this.#mayChange(queued.spec, queued.args))
+  }
+
+  /** A script that says that it does not write is taken at its word. */
+  #mayChange(spec: CommandSpec, args: readonly Bytes[]): boolean {
+    const { dispatcher, scripting } = this.server
+    const gate = dispatcher.gateOf(spec)
+    return mayChange(spec.group === 'scripting' ? scripting.gateOf(spec, args, gate) : gate)
   }
 
   park(session: Session, request: readonly Bytes[]): void {
@@ -90,6 +95,7 @@ export class Pauses {
 
   /** Everybody is asked again: what is still held parks itself anew. */
   #release(): void {
+    if (this.mode === undefined) this.server.follower?.resume()
     if (this.mode === 'all') return
     const sessions = [...this.#parked]
     this.#parked.clear()

@@ -3,6 +3,7 @@
  */
 import type { Bytes } from '../base/units.js'
 import { matchesGlob } from '../command/glob.js'
+import { listedBytes } from './client-memory.js'
 import type { Session } from './session.js'
 
 /** The three kinds of subscription and the words of their messages. */
@@ -30,6 +31,7 @@ export class PubSub {
     const own = session.subscriptions[kind]
     if (!own.has(name)) {
       own.add(name)
+      session.listedBytes += listedBytes(name)
       const listeners = this.#listeners[kind].get(name)
       if (listeners === undefined) this.#listeners[kind].set(name, new Set([session]))
       else listeners.add(session)
@@ -103,6 +105,7 @@ export class PubSub {
 
   #remove(kind: Kind, session: Session, name: Bytes): void {
     if (!session.subscriptions[kind].delete(name)) return
+    session.listedBytes -= listedBytes(name)
     const listeners = this.#listeners[kind].get(name)
     listeners?.delete(session)
     if (listeners?.size === 0) this.#listeners[kind].delete(name)

@@ -28,7 +28,7 @@ import { Decoder } from '../resp/decoder.js'
 import type { Encoder } from '../resp/encoder.js'
 import { replyLimits } from '../resp/protocol.js'
 import { Audience } from './effects.js'
-import { Gates, isDenyOom, isStale, isWrite } from './gates.js'
+import { Gates, isDenyOom, isStale, isWrite, mayChange } from './gates.js'
 import { ScriptClient } from './script-client.js'
 import type { NodeServer } from './server.js'
 import { Session } from './session.js'
@@ -182,7 +182,7 @@ export class Scripting implements ScriptHost {
   gateOf(spec: CommandSpec, args: readonly Bytes[], gate: number): number {
     const flags = this.#flagsOf(spec.name, args[1] as Bytes)
     if (flags === undefined) return gate
-    let own = gate & ~(Gates.stale | Gates.denyOutOfMemory | Gates.write)
+    let own = gate & ~(Gates.stale | Gates.denyOutOfMemory | Gates.write | Gates.mayReplicate)
     if (!flags.noWrites) own |= Gates.write
     if (!flags.allowOom) own |= Gates.denyOutOfMemory
     if (flags.allowStale) own |= Gates.stale
@@ -233,8 +233,9 @@ export class Scripting implements ScriptHost {
     const gate = server.dispatcher.gateOf(spec)
     if (!server.dispatcher.calm && !isStale(gate) && server.masterDown()) return text.stale
     if (server.acl.mayRun(caller as Session, spec, args) !== undefined) return text.permission
+    // What enters the stream counts as a write here: CLIENT PAUSE WRITE lets these scripts run.
+    if (run.readOnly && mayChange(gate)) return text.readOnly
     if (isWrite(gate)) {
-      if (run.readOnly) return text.readOnly
       const refusal = server.dispatcher.calm ? undefined : this.#refusesWrite()
       if (refusal !== undefined) return refusal
     }

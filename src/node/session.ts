@@ -29,6 +29,8 @@ export interface Transaction {
   readonly commands: QueuedCommand[]
   /** A command was refused while queueing: EXEC will answer EXECABORT. */
   broken: boolean
+  /** Memory of the queue. */
+  bytes: number
 }
 
 /** Why a session's next request has to wait. */
@@ -40,8 +42,11 @@ export type Parked =
   /** Its own command takes time, and answers by itself. */
   | { readonly on: 'answer' }
 
-/** More replies than this wait to be read: the client's next requests wait as well. */
-const CHOKE_BYTES = 8 * 1024 * 1024
+/**
+ * More replies than this wait to be read: the client's next requests wait as well. A client that writes a long pipeline
+ * before it reads anything would wait for ever for us to read the rest, so this is more than any of them asks for.
+ */
+const CHOKE_BYTES = 256 * 1024 * 1024
 /** A request ends a write of its own when so much has been written in this turn. */
 const EAGER_FLUSH_BYTES = 1024 * 1024
 const UNAUTHENTICATED_OUTPUT_BYTES = 16 * 1024
@@ -64,6 +69,8 @@ export class Session implements Caller, PeerHandler {
   /** The present command has written pushes, which CLIENT REPLY does not silence. */
   pushed = false
   transaction: Transaction | undefined
+  /** Memory of the names it is listed under: see ClientMemory. */
+  listedBytes = 0
   readonly watched: { readonly db: number; readonly key: Bytes; expired: boolean }[] = []
   watchBroken = false
   readonly subscriptions: Readonly<Record<Kind, Set<Bytes>>> = {
@@ -130,6 +137,11 @@ export class Session implements Caller, PeerHandler {
     return this.subscriptionCount > 0 && !this.monitoring ? 'pubsub' : 'normal'
   }
 
+  /** The request that runs right now. */
+  get executingBytes(): number {
+    return this.#running ? this.decoder.end - this.decoder.start : 0
+  }
+
   get subscriptionCount(): number {
     const { channel, pattern, shard } = this.subscriptions
     return channel.size + pattern.size + shard.size
@@ -166,6 +178,7 @@ export class Session implements Caller, PeerHandler {
     this.lastActiveAt = now
     if (this.closing) return
     this.decoder.feed(chunk)
+    if (server.clients.memory.limited && !server.clients.memory.admits(this)) return
     this.proceed(now)
   }
 
@@ -193,6 +206,7 @@ export class Session implements Caller, PeerHandler {
       this.peer.destroy('query-buffer-limit')
       return
     }
+    if (server.clients.memory.limited && !server.clients.memory.admits(this)) return
     if (this.out.length > 0) this.peer.flushSoon()
   }
 
@@ -208,6 +222,7 @@ export class Session implements Caller, PeerHandler {
   onFlush(): void {
     // What these replies acknowledge is written first, whoever asks for the flush.
     if (this.server.aof.due) this.server.aof.flush()
+    if (this.server.clients.memory.limited) this.server.clients.memory.account(this)
     if (!this.authenticated && this.out.length > UNAUTHENTICATED_OUTPUT_BYTES) this.peer.destroy('output-limit')
   }
 

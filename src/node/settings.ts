@@ -94,6 +94,9 @@ export function applySettings(server: NodeServer): void {
   watch('latency-tracking', () => {
     server.latency.tracking = config.flag('latency-tracking')
   })
+  for (const name of ['maxmemory-clients', 'maxmemory'] as const) {
+    watch(name, () => server.clients.memory.setLimit(config.number('maxmemory-clients'), config.number('maxmemory')))
+  }
   watch('tracking-table-max-keys', () => server.tracking.setMaxKeys(config.number('tracking-table-max-keys')))
   watch('slowlog-max-len', () => server.slowlog.trim(config.number('slowlog-max-len')))
   watch('loglevel', () => server.setLogLevel(config.text('loglevel')))

@@ -16,6 +16,7 @@
 import type { Bytes } from '../base/units.js'
 import { type CommandSpec, keysOf } from '../command/table.js'
 import { type Flushable, turn } from '../net/turn.js'
+import { listedBytes } from './client-memory.js'
 import type { NodeServer } from './server.js'
 import type { Session } from './session.js'
 
@@ -99,6 +100,7 @@ export class Tracking implements Flushable {
   }
 
   #join(session: Session, tracking: ClientTracking, name: Bytes): void {
+    if (!tracking.prefixes.has(name)) session.listedBytes += listedBytes(name)
     tracking.prefixes.add(name)
     let prefix = this.#prefixes.get(name)
     if (prefix === undefined) this.#prefixes.set(name, (prefix = { sessions: new Set(), changed: new Map() }))
@@ -111,6 +113,7 @@ export class Tracking implements Flushable {
     if (tracking === undefined) return
     session.tracking = undefined
     for (const name of tracking.prefixes) {
+      session.listedBytes -= listedBytes(name)
       const sessions = this.#prefixes.get(name)?.sessions
       sessions?.delete(session)
       if (sessions?.size === 0) this.#prefixes.delete(name)
@@ -247,6 +250,8 @@ export class Tracking implements Flushable {
       }
       changed.clear()
     }
+    const { memory } = this.server.clients
+    if (memory.limited) memory.flush()
   }
 
   /** `keys` undefined: all of them. */
@@ -275,6 +280,8 @@ export class Tracking implements Flushable {
       for (const key of keys) out.bulk(key)
     }
     receiver.peer.flushSoon()
+    const { memory } = this.server.clients
+    if (memory.limited) memory.account(receiver)
   }
 
   #tellBroken(session: Session, tracking: ClientTracking): void {

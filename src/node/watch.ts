@@ -8,6 +8,7 @@ import type { Bytes, UnixMillis } from '../base/units.js'
 import type { Engine } from '../engine/engine.js'
 import type { HashTable } from '../engine/hash-table.js'
 import type { Value } from '../engine/value.js'
+import { listedBytes } from './client-memory.js'
 import type { Session } from './session.js'
 
 export class Watches {
@@ -30,6 +31,7 @@ export class Watches {
     if (sessions.has(session)) return
     sessions.add(session)
     session.watched.push({ db, key, expired: this.#isExpired(db, key, now) })
+    session.listedBytes += listedBytes(key)
     this.#count++
   }
 
@@ -56,6 +58,7 @@ export class Watches {
       const keys = this.#sessions.get(db)
       const sessions = keys?.get(key)
       if (sessions?.delete(session) !== true) continue
+      session.listedBytes -= listedBytes(key)
       this.#count--
       if (sessions.size === 0) keys?.delete(key)
     }

@@ -19,6 +19,8 @@ import { type Frame, type Limits, ProtocolError, replyLimits } from './protocol.
 const CR = 13
 const LF = 10
 const EMPTY = Buffer.alloc(0)
+/** So much is allocated at once for an argument of that length, though a client has only announced it. */
+const KNOWN_ROOM = 1024 * 1024
 /** Where the scan of a frame stands. */
 const HEADER = 0
 const BODY = 1
@@ -52,6 +54,8 @@ export class Decoder {
   /** Arguments of the unfinished request that are still to come; 0 when its count line has not been read. */
   #argsLeft = 0
   #argsFound = 0
+  /** How many bytes from #at on the unfinished argument will have brought; 0 when that is not known. */
+  #wanted = 0
 
   constructor(limits: Limits = replyLimits) {
     this.limits = limits
@@ -65,6 +69,19 @@ export class Decoder {
   /** Bytes fed and not yet handed out. */
   get pending(): number {
     return this.#limit - this.#at
+  }
+
+  /** Of these, what is not part of a complete argument: Redis' query buffer. For showing only. */
+  get unparsed(): number {
+    const from = this.#at + this.#scanned
+    if (from >= this.#limit || this.#input[from] !== 0x24) return this.#limit - from
+    const line = this.#input.subarray(from, Math.min(this.#limit, from + 32)).indexOf(LF)
+    return line < 0 ? this.#limit - from : this.#limit - from - line - 1
+  }
+
+  /** Bytes of memory held for what is pending. */
+  get heldBytes(): number {
+    return this.#owned ? this.#input.length : 0
   }
 
   feed(chunk: Buffer): void {
@@ -89,7 +106,7 @@ export class Decoder {
     }
     if (this.#owned) return
     const rest = this.#limit - this.#at
-    const own = Buffer.allocUnsafeSlow(Math.max(1024, rest * 2))
+    const own = Buffer.allocUnsafeSlow(this.#roomFor(rest))
     this.#input.copy(own, 0, this.#at, this.#limit)
     this.#input = own
     this.#at = 0
@@ -97,11 +114,18 @@ export class Decoder {
     this.#owned = true
   }
 
+  /** Exactly what the unfinished argument needs, once a good part of it is there or it is not large; else twice what is. */
+  #roomFor(bytes: number): number {
+    const wanted = this.#wanted
+    if (wanted > bytes && wanted <= Math.max(KNOWN_ROOM, bytes * 4)) return wanted
+    return Math.max(1024, bytes * 2)
+  }
+
   #append(chunk: Buffer): void {
     const rest = this.#limit - this.#at
     if (this.#limit + chunk.length > this.#input.length) {
       const fits = rest + chunk.length <= this.#input.length && rest < this.#input.length / 2
-      const own = fits ? this.#input : Buffer.allocUnsafeSlow((rest + chunk.length) * 2)
+      const own = fits ? this.#input : Buffer.allocUnsafeSlow(this.#roomFor(rest + chunk.length))
       this.#input.copy(own, 0, this.#at, this.#limit)
       this.#input = own
       this.#at = 0
@@ -163,6 +187,7 @@ export class Decoder {
     const input = this.#input
     const base = this.#at
     let at = base + this.#scanned
+    this.#wanted = 0
     while (this.#argsLeft > 0) {
       if (at >= this.#limit) break
       if (input[at] !== 0x24) throw new ProtocolError(`expected '$', got '${printable(input[at] as number)}'`)
@@ -173,7 +198,10 @@ export class Decoder {
         throw new ProtocolError(this.limits.count < 1024 ? 'unauthenticated bulk length' : 'invalid bulk length')
       }
       const from = this.#afterNumber
-      if (from + length + 2 > this.#limit) break
+      if (from + length + 2 > this.#limit) {
+        this.#wanted = from + length + 2 - base
+        break
+      }
       this.argStart[this.#argsFound] = from - base
       this.argEnd[this.#argsFound] = from - base + length
       this.#argsFound++

@@ -14,8 +14,14 @@ const KEPT_BYTES = 256 * 1024
 /** Up to this length a loop over characters beats the call into the engine's own copy. */
 const SHORT_TEXT = 24
 
+/** No reply is worth more memory: what asks for it is answered by nobody. */
+const MAX_BYTES = 2 ** 31
+
 export class Encoder implements ReplyWriter {
   resp: 2 | 3
+  /** At so many bytes the owner has to be given up: nothing is kept from there on, and `full` says so. */
+  maxBytes = MAX_BYTES
+  full = false
   #block: Buffer
   #length = 0
 
@@ -27,6 +33,16 @@ export class Encoder implements ReplyWriter {
   /** Bytes written and not taken. */
   get length(): number {
     return this.#length
+  }
+
+  /** Bytes of memory held, written or not. */
+  get capacity(): number {
+    return this.#block.length
+  }
+
+  /** Nothing waits, and the owner has been idle: only a small block is kept. */
+  shrink(bytes: number): void {
+    if (this.#length === 0 && this.#block.length > bytes) this.#block = Buffer.allocUnsafeSlow(bytes)
   }
 
   /** What was written so far, as a view of the block: valid until the next write, `reset` or `take`. */
@@ -211,11 +227,19 @@ export class Encoder implements ReplyWriter {
   #reserve(count: number): void {
     const needed = this.#length + count
     if (needed <= this.#block.length) return
+    if (needed > this.maxBytes) return this.#overflow(count)
     let size = this.#block.length * 2
     while (size < needed) size *= 2
     const block = Buffer.allocUnsafeSlow(size)
     this.#block.copy(block, 0, 0, this.#length)
     this.#block = block
+  }
+
+  /** What comes overwrites what nobody will see. */
+  #overflow(count: number): void {
+    this.full = true
+    this.#length = 0
+    if (count > this.#block.length) this.#block = Buffer.allocUnsafeSlow(count)
   }
 }
 

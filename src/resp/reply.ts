@@ -7,6 +7,8 @@ import type { Bytes } from '../base/units.js'
 export interface ReplyWriter {
   /** 2 or 3: for the few replies whose very shape differs. */
   readonly resp: 2 | 3
+  /** Nobody will read this reply, it is too large: whoever writes very much may stop. */
+  readonly full: boolean
   ok(): void
   /** A status line; CR and LF become spaces, so that no text can forge a second frame. */
   simple(text: Bytes): void

@@ -149,17 +149,23 @@ function replyRandom(
   withValues: boolean,
   reply: ReplyWriter,
 ): void {
-  const picks: [Bytes, Bytes][] = []
-  if (hash !== undefined && count !== 0) {
-    const random = () => call.random()
-    if (count < 0) for (let left = -count; left > 0; left--) picks.push(hash.random(random))
-    else pickDistinct(hash, count, random, (field, value) => picks.push([field, value]))
-  }
+  const random = () => call.random()
   const pairs = withValues && reply.resp === 3
-  reply.array(withValues && !pairs ? picks.length * 2 : picks.length)
-  for (const [field, value] of picks) {
+  const begin = (entries: number): void => reply.array(withValues && !pairs ? entries * 2 : entries)
+  const replyEntry = (field: Bytes, value: Bytes): void => {
     if (pairs) reply.array(2)
     reply.bulk(field)
     if (withValues) reply.bulk(value)
   }
+  if (hash === undefined || count === 0) return begin(0)
+  if (count < 0) {
+    // As many as the client likes, from the smallest hash: none of them is kept here.
+    begin(-count)
+    for (let left = -count; left > 0 && !reply.full; left--) replyEntry(...hash.random(random))
+    return
+  }
+  const picks: [Bytes, Bytes][] = []
+  pickDistinct(hash, count, random, (field, value) => picks.push([field, value]))
+  begin(picks.length)
+  for (const [field, value] of picks) replyEntry(field, value)
 }

@@ -90,7 +90,7 @@ export const setCommands: Readonly<Record<string, Handler>> = {
     if (set === undefined || count === 0) return reply.array(0)
     if (count < 0) {
       reply.array(-count)
-      for (let left = -count; left > 0; left--) reply.bulk(set.random(random))
+      for (let left = -count; left > 0 && !reply.full; left--) reply.bulk(set.random(random))
     } else replyAll(pickMembers(set, count, random), 'array', reply)
   },
 

@@ -235,12 +235,15 @@ function replyRandom(
   withScores: boolean,
   reply: ReplyWriter,
 ): void {
+  const random = () => call.random()
   const picks: (readonly [Bytes, number])[] = []
-  if (zset !== undefined && count !== 0) {
-    const random = () => call.random()
-    if (count < 0) for (let left = -count; left > 0; left--) picks.push(zset.random(random))
-    else pickDistinct(zset, count, random, (member, score) => picks.push([member, score]))
+  if (zset !== undefined && count < 0) {
+    // As many as the client likes, from the smallest set: none of them is kept here.
+    beginMembers(-count, withScores, reply)
+    for (let left = -count; left > 0 && !reply.full; left--) replyMember(...zset.random(random), withScores, reply)
+    return
   }
+  if (zset !== undefined && count > 0) pickDistinct(zset, count, random, (member, score) => picks.push([member, score]))
   replyMembers(picks, withScores, reply)
 }
 
@@ -250,11 +253,16 @@ export function replyMembers(
   withScores: boolean,
   reply: ReplyWriter,
 ): void {
-  const pairs = withScores && reply.resp === 3
-  reply.array(withScores && !pairs ? members.length * 2 : members.length)
-  for (const [member, score] of members) {
-    if (pairs) reply.array(2)
-    reply.bulk(member)
-    if (withScores) reply.double(score)
-  }
+  beginMembers(members.length, withScores, reply)
+  for (const [member, score] of members) replyMember(member, score, withScores, reply)
+}
+
+function beginMembers(count: number, withScores: boolean, reply: ReplyWriter): void {
+  reply.array(withScores && reply.resp === 2 ? count * 2 : count)
+}
+
+function replyMember(member: Bytes, score: number, withScores: boolean, reply: ReplyWriter): void {
+  if (withScores && reply.resp === 3) reply.array(2)
+  reply.bulk(member)
+  if (withScores) reply.double(score)
 }

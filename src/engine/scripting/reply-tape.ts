@@ -26,6 +26,9 @@ const Kind = {
   verbatim: 11,
 } as const
 
+/** Lua has 16 bytes for each item of a table at least, and a script's memory is bounded. */
+const MAX_ITEMS = 10_000_000
+
 export class ReplyTape implements ReplyWriter {
   resp: 2 | 3 = 2
   readonly #kinds: number[] = []
@@ -38,6 +41,11 @@ export class ReplyTape implements ReplyWriter {
     this.#length = this.#at = 0
     // A reply of a million items would otherwise be held for ever.
     if (this.#kinds.length > 4096) this.#kinds.length = this.#values.length = 0
+  }
+
+  /** More than a script could hold. */
+  get full(): boolean {
+    return this.#length > MAX_ITEMS
   }
 
   get empty(): boolean {

@@ -259,7 +259,7 @@ function clientKill(session: Session, args: readonly Bytes[], reply: Encoder, se
         break
       }
       case 'user':
-        if (value !== 'default') return reply.error(`ERR No such user '${value}'`)
+        if (server.acl.find(value) === undefined) return reply.error(`ERR No such user '${value}'`)
         filter.user = value
         break
       case 'skipme':

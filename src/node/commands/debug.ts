@@ -5,6 +5,7 @@ import type { Bytes } from '../../base/units.js'
 import { digestOf, digestOfKey } from '../../engine/digest.js'
 import { encodingOf } from '../../engine/value.js'
 import type { Encoder } from '../../resp/encoder.js'
+import { SHRINK_IDLE_MS } from '../clients.js'
 import type { NodeCommands } from '../dispatch.js'
 import type { NodeServer } from '../server.js'
 import type { Session } from '../session.js'
@@ -118,9 +119,18 @@ const subcommands: Readonly<Record<string, DebugHandler>> = {
     reply.ok()
   },
 
+  /** PEAK-RESET-TIME ms|never|reset, RESIZING 0|1: when idle clients give memory back. */
+  replybuffer(_session, args, reply, server) {
+    const { clients } = server
+    const value = lower(args[3])
+    if (lower(args[2]) === 'resizing') clients.shrinkIdleMs = value === '0' ? undefined : SHRINK_IDLE_MS
+    else if (value === 'never') clients.shrinkIdleMs = undefined
+    else clients.shrinkIdleMs = value === 'reset' ? SHRINK_IDLE_MS : (readInteger(args[3]) ?? SHRINK_IDLE_MS)
+    reply.ok()
+  },
+
   jmap: accept,
   'quicklist-packed-threshold': accept,
-  replybuffer: accept,
   'stringmatch-len': accept,
   'config-rewrite-force-all': accept,
   'dict-resizing': accept,

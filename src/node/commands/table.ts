@@ -113,9 +113,7 @@ function listed(args: readonly Bytes[], table: CommandTable): string[] | undefin
     case 'module':
       return []
     case 'aclcat':
-      return table.specs
-        .filter(spec => spec.categories.includes(`@${value.toLowerCase()}`))
-        .map(({ name }) => name)
+      return table.specs.filter(spec => spec.categories.includes(`@${value.toLowerCase()}`)).map(({ name }) => name)
     case 'pattern':
       return table.specs.map(({ name }) => name).filter(name => matchesGlob(value, name, true))
     default:

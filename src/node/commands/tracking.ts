@@ -9,7 +9,7 @@ import type { ClientTracking, TrackingOptions } from '../tracking.js'
 import { bulkArray, lower, NOT_AN_INTEGER, readInteger, SYNTAX_ERROR } from './words.js'
 
 /** Prefixes of one client: each changed key is compared with all of them. */
-const MAX_PREFIXES = 1024
+const MAX_PREFIXES = 4096
 
 interface Asked extends TrackingOptions {
   readonly prefixes: readonly Bytes[]

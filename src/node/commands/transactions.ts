@@ -8,7 +8,7 @@ export const transactionCommands: NodeCommands = {
     if (session.transaction !== undefined) {
       return reply.error('ERR MULTI calls can not be nested')
     }
-    session.transaction = { commands: [], broken: false }
+    session.transaction = { commands: [], broken: false, bytes: 0 }
     session.refresh()
     reply.ok()
   },

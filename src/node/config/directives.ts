@@ -158,8 +158,7 @@ export const directives = [
     'maxmemory-clients',
     { kind: 'memory', min: -100, max: LONG_MAX, percent: true },
     '0',
-    'Memory of all clients together.',
-    noMeaning,
+    'Memory of all clients together, in bytes or percents of maxmemory; beyond it the largest are closed. 0: no limit.',
   ),
   row('tracking-table-max-keys', int(0, LONG_MAX), '1000000', 'Keys remembered for client-side caching.'),
 
@@ -340,7 +339,9 @@ export const directives = [
   row('latency-monitor-threshold', int(0, LONG_MAX), '0', 'Milliseconds from which an event is remembered; 0 none.'),
   row('latency-tracking', bool, on, 'Distribution of latencies per command.'),
   row('latency-tracking-info-percentiles', { kind: 'percentiles' }, '50 99 99.9', 'Percentiles in INFO latencystats.'),
-  row('metrics-port', int(0, 65535), '0', 'Port of the Prometheus metrics of this node; 0 none.'),
+  row('metrics-port', int(0, 65535), '0', 'Port of the Prometheus metrics of this node; 0 none.', {
+    hidden: true,
+  }),
 
   // ── TLS
   row('tls-port', int(0, 65535), '0', 'TLS port; 0 listens on none.'),
