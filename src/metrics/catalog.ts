@@ -34,6 +34,15 @@ export const catalog = {
     labels: groupNode,
     help: 'Replication offset: produced on a master, applied on a replica.',
   },
+  lagrange_node_memory_used_bytes: {
+    type: 'gauge',
+    labels: groupNode,
+    help: 'What maxmemory is held against: data, clients and backlog, without what replicas have not taken.',
+  },
+  lagrange_node_memory_limit_bytes: { type: 'gauge', labels: groupNode, help: 'maxmemory; 0 for none.' },
+  lagrange_node_keys: { type: 'gauge', labels: groupNode, help: 'Keys in all databases.' },
+  lagrange_node_keys_evicted_total: { type: 'counter', labels: groupNode, help: 'Keys evicted at maxmemory.' },
+  lagrange_node_keys_expired_total: { type: 'counter', labels: groupNode, help: 'Keys whose time was over.' },
   lagrange_replica_lag_bytes: {
     type: 'gauge',
     labels: groupNode,

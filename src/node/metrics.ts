@@ -61,6 +61,11 @@ export class NodeMetrics {
     set('lagrange_node_repl_offset_bytes', repl.log.offset)
     set('lagrange_repl_backlog_size_bytes', repl.log.capacity)
     set('lagrange_repl_backlog_history_bytes', repl.log.backlog?.length ?? 0)
+    set('lagrange_node_memory_used_bytes', server.memory.countedBytes)
+    set('lagrange_node_memory_limit_bytes', server.config.number('maxmemory'))
+    set('lagrange_node_keys', server.memory.keyCount)
+    this.#store.counter('lagrange_node_keys_evicted_total', labels).value = server.engine.stats.evicted
+    this.#store.counter('lagrange_node_keys_expired_total', labels).value = server.engine.stats.expired
     set('lagrange_replica_resyncs_total', stats.syncFull, { type: 'full' })
     set('lagrange_replica_resyncs_total', stats.syncPartialOk, { type: 'partial' })
     set('lagrange_replica_resyncs_total', stats.syncPartialErr, { type: 'partial_refused' })
