@@ -235,8 +235,11 @@ test('an expired key is heard of by who has read it', async () => {
   const reader = await RawClient.open(node.port)
   await reader.call('HELLO', '3')
   await reader.call('CLIENT', 'TRACKING', 'on', 'NOLOOP')
-  await reader.call('SET', 'k', '1', 'PX', '20')
+  await reader.call('SET', 'k', '1', 'PX', '1000000')
   await reader.call('GET', 'k')
+  // Its time is over, without anybody touching it.
+  const { table } = node.server.engine.database(0)
+  table.setExpireAt(table.slotOf('k'), 1)
   expect(plain(await reader.next())).toEqual(['invalidate', ['k']])
   reader.close()
 })
