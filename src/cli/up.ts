@@ -33,6 +33,7 @@ const directives = [
   ['--save', ''],
   ['--appendonly', 'yes'],
   ['--appendfsync', 'everysec'],
+  ['--aof-checksum', 'yes'],
   ['--aof-adopt-rdb', 'yes'],
 ].flat()
 

@@ -163,6 +163,9 @@ export class Loading {
       }
       return loader.finish()
     } catch (error) {
+      if (error instanceof CorruptError) {
+        this.server.log.warning(`Internal error in RDB reading offset ${error.offset ?? '?'}: ${error.detail}`)
+      }
       throw new Error(`cannot load ${path}: ${reasonOf(error)}`)
     }
   }

@@ -40,7 +40,7 @@ export function restore(payload: Bytes | Buffer, settings: EngineSettings, verif
   input.feed(bytes.subarray(0, bytes.length - FOOTER_BYTES))
   try {
     const value = readerOf(input.byte(), settings).read(input)
-    if (value === EMPTY) return { refused: 'bad-format', detail: 'the value is empty' }
+    if (value === EMPTY) throw new CorruptError('bad-length', 'the value is empty')
     return input.pending > 0 ? { refused: 'bad-format', detail: 'bytes behind the value' } : { value }
   } catch (error) {
     if (error instanceof CorruptError) return { refused: 'bad-format', detail: within(bytes[0], error).message }

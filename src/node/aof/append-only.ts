@@ -130,9 +130,15 @@ export class AppendOnly implements Flushable {
     const writer = this.#writer
     if (writer === undefined) return
     this.#sleepForTests(writer)
-    this.#noteOffset(writer)
+    this.#note(writer)
     this.#took(writer.flush(this.#writerOptions(), this.server.clock.now()))
     if (writer.bufferedBytes > BUFFER_BYTES_MAX) this.#giveUpBuffer()
+  }
+
+  /** What is said about the commands of this flush, behind them. */
+  #note(writer: AofWriter): void {
+    this.#noteOffset(writer)
+    if (this.server.config.flag('aof-checksum')) writer.encoder.seal()
   }
 
   #noteOffset(writer: AofWriter): void {
@@ -186,7 +192,7 @@ export class AppendOnly implements Flushable {
     const writer = this.#writer
     if (writer === undefined) return undefined
     this.#offsetMoved = true
-    this.#noteOffset(writer)
+    this.#note(writer)
     const outcome = writer.flushAll(this.server.clock.now())
     return outcome.ok ? undefined : outcome.error
   }
@@ -289,6 +295,7 @@ export class AppendOnly implements Flushable {
   #open(file: AofFile): void {
     const path = this.folder.pathOf(file)
     this.#writer = new AofWriter(path, sizeOf(path), this.server.clock.now())
+    if (this.server.config.flag('aof-checksum')) this.#writer.encoder.seal()
     this.#offsetMoved = true
     this.server.effects.refresh()
   }

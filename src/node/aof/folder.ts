@@ -105,7 +105,7 @@ export class AofFolder {
     const temp = join(this.path, `temp-${manifestName(this.prefix)}`)
     const file = openSync(temp, 'w')
     try {
-      writeFileSync(file, formatManifest(manifest), 'latin1')
+      writeFileSync(file, formatManifest(manifest, this.server.config.flag('aof-checksum')), 'latin1')
       fsyncSync(file)
     } finally {
       closeSync(file)

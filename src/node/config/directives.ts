@@ -250,6 +250,12 @@ export const directives = [
     notWhileLoading: true,
   }),
   row(
+    'aof-checksum',
+    bool,
+    off,
+    'Ours: checksums in the AOF and its manifest (comments to redis-server), so that flipped bits are refused; some 2 ns per byte.',
+  ),
+  row(
     'aof-adopt-rdb',
     bool,
     off,

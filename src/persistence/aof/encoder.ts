@@ -10,9 +10,11 @@
  *     #TS:1700000000          the time of what follows
  *     #REPL:4711:0:8de1787b…  where our data stands in the replication stream, which database it has selected, its history
  *     #REPL:4740              the same, when only the offset has changed
+ *     #SUM:4a1c…09:812        the CRC-64 of the 812 bytes before it, which begin behind the #SUM before (:0: they begin here)
  */
 import type { Bytes, Offset, UnixMillis } from '../../base/units.js'
 import { Encoder } from '../../resp/encoder.js'
+import { Crc64 } from '../encoding/crc64.js'
 
 export interface PropagatedCommand {
   readonly db: number
@@ -42,6 +44,8 @@ export class CommandEncoder {
   /** Lineage and database that were noted last, and how many bytes ago. */
   #noted = ''
   #notedAgo = 0
+  /** Where the bytes begin that the next checksum covers; undefined: there was none yet. */
+  #unsealedFrom: number | undefined
 
   constructor(out: Encoder = new Encoder(2, 4096)) {
     this.out = out
@@ -87,6 +91,16 @@ export class CommandEncoder {
     this.#notedAgo = 0
   }
 
+  /** `aof-checksum`: a flipped bit in what was encoded since the last call is found when it is read. */
+  seal(): void {
+    const end = this.out.length
+    const from = this.#unsealedFrom ?? end
+    if (from === end && this.#unsealedFrom !== undefined) return
+    const sum = new Crc64().update(this.out.view(), from, end)
+    this.out.raw(Buffer.from(`#SUM:${sum}:${end - from}\r\n`))
+    this.#unsealedFrom = this.out.length
+  }
+
   /** The next command says its database again: here somebody begins to read. */
   forgetDb(): void {
     this.#db = NONE
@@ -104,11 +118,19 @@ export class CommandEncoder {
 
   /** What was encoded, for good. */
   take(): Buffer {
+    this.#forgetBytes()
     return this.out.take()
   }
 
   reset(): void {
+    this.#forgetBytes()
     this.out.reset()
+  }
+
+  #forgetBytes(): void {
+    if (this.#unsealedFrom === undefined) return
+    // What leaves unsealed is covered by no checksum: the next one begins anew.
+    this.#unsealedFrom = this.#unsealedFrom === this.out.length ? 0 : undefined
   }
 
   #command(command: PropagatedCommand): void {

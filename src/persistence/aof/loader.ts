@@ -7,13 +7,15 @@
  *
  * A server that died in the middle of a write leaves a torn tail: half a command, a transaction without its EXEC, or
  * zeros that the file system had room for and no data. The tail is cut behind the last whole unit; anything wrong before
- * that is no torn tail but damage, and refused.
+ * that is no torn tail but damage, and refused. Checksums (`aof-checksum`) are verified where there are some; a file that
+ * ends with one was not torn.
  */
 import type { Bytes } from '../../base/units.js'
 import type { EngineSettings } from '../../engine/settings.js'
 import { Decoder } from '../../resp/decoder.js'
 import { ProtocolError, requestLimits } from '../../resp/protocol.js'
 import { CorruptError } from '../encoding/corrupt.js'
+import { Crc64 } from '../encoding/crc64.js'
 import { type LoadedSnapshot, SnapshotLoader } from '../load.js'
 import type { StreamPlace } from './encoder.js'
 
@@ -42,6 +44,9 @@ const STAR = 0x2a
 const HASH = 0x23
 const MAGIC = 'REDIS'
 const PLACE = '#REPL:'
+const SUM = '#SUM:'
+/** A whole note of a checksum is shorter. */
+const SUM_BYTES_MAX = 48
 const ZEROS = Buffer.alloc(64 * 1024)
 
 export class AofLoader {
@@ -62,6 +67,11 @@ export class AofLoader {
   /** Zeros at the end of the commands that were fed: perhaps part of a value, perhaps nothing. */
   #zeros = 0
   #fed = 0
+  /** The last bytes fed: a note of a checksum, if the file was written to its end. */
+  #tail: Buffer = Buffer.alloc(0)
+  /** Of what was read behind the last note of a checksum; undefined: there was none yet. */
+  #sum: Crc64 | undefined
+  #summedFrom = 0
 
   constructor(settings: EngineSettings, options: AofLoadOptions) {
     this.#settings = settings
@@ -81,6 +91,8 @@ export class AofLoader {
   /** `chunk` may be memory that is used again after `release`. */
   feed(chunk: Buffer): void {
     this.#fed += chunk.length
+    const end = chunk.subarray(-SUM_BYTES_MAX)
+    this.#tail = Buffer.concat([this.#tail, end]).subarray(-SUM_BYTES_MAX)
     this.#pass(chunk)
   }
 
@@ -108,6 +120,9 @@ export class AofLoader {
   finish(): AofEnd {
     const bytes = this.#fed
     if (this.#validBytes === bytes) return { kind: 'whole', bytes }
+    if (/\n#SUM:[0-9a-f]{16}:\d+\r\n$/.test(this.#tail.toString('latin1'))) {
+      throw bad('the file is whole, and something in it is not', this.#validBytes)
+    }
     return { kind: 'torn', validBytes: this.#validBytes, lostBytes: bytes - this.#validBytes, because: this.#tear() }
   }
 
@@ -188,8 +203,11 @@ export class AofLoader {
   #nextCommand(): Bytes[] | undefined {
     const decoder = this.#decoder
     while (decoder.peekByte() === HASH) {
+      const before = decoder.consumed
       const note = decoder.nextLine()
       if (note === undefined) return undefined
+      if (note.startsWith(SUM)) this.#checkSum(note.slice(SUM.length).split(':'), before)
+      else this.#sum?.update(Buffer.from(`${note}\r\n`, 'latin1'))
       if (note.startsWith(PLACE)) this.#notePlace(note.slice(PLACE.length).split(':'))
       if (this.#transaction === undefined) this.#validBytes = this.offset
     }
@@ -198,7 +216,21 @@ export class AofLoader {
     if (first !== STAR) throw bad(`a command begins with byte ${first}`, this.offset)
     if (!decoder.nextRequest()) return undefined
     this.#checkLineEnds()
+    this.#sum?.update(decoder.buffer, decoder.start, decoder.end)
     return decoder.args()
+  }
+
+  /** `#SUM:<crc>:<bytes>`: of the bytes behind the note before, up to `before`; no bytes: a new writer begins here. */
+  #checkSum([sumText, bytesText]: readonly string[], before: number): void {
+    const bytes = Number(bytesText)
+    if (!Number.isSafeInteger(bytes) || sumText?.length !== 16) throw bad('no checksum', this.offset)
+    if (bytes > 0 && this.#sum !== undefined) {
+      if (before - this.#summedFrom !== bytes)
+        throw bad(`a checksum of ${bytes} bytes is not in its place`, this.offset)
+      if (this.#sum.toString() !== sumText) throw bad(`the checksum of ${bytes} bytes is wrong`, this.offset)
+    }
+    this.#sum = new Crc64()
+    this.#summedFrom = this.#decoder.consumed
   }
 
   /** `#REPL:<offset>[:<database>:<replid>]`, see encoder.ts. What is left out is as in the note before. */

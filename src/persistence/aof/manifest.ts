@@ -11,6 +11,7 @@
  */
 import { splitWords } from '../../resp/decoder.js'
 import { CorruptError } from '../encoding/corrupt.js'
+import { Crc64 } from '../encoding/crc64.js'
 
 export interface AofFile {
   readonly name: string
@@ -88,7 +89,13 @@ function historySeqs(manifest: Manifest, kind: 'incr'): number[] {
 
 // ── Text ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export function formatManifest(manifest: Manifest): string {
+/** `sealed` (`aof-checksum`) adds a line, a comment to other servers, by which damage is found: `# sum <crc64>`. */
+export function formatManifest(manifest: Manifest, sealed = false): string {
+  const text = formatFiles(manifest)
+  return sealed ? `${text}${SUM}${sumOf(text)}\n` : text
+}
+
+function formatFiles(manifest: Manifest): string {
   const lines: string[] = []
   if (manifest.base !== undefined) lines.push(formatFile(manifest.base, 'b'))
   for (const file of manifest.history) lines.push(formatFile(file, 'h'))
@@ -106,10 +113,19 @@ export function parseManifest(text: string): Manifest {
   let manifest = emptyManifest
   let at = 0
   for (const line of linesOf(text)) {
+    if (line.startsWith(SUM) && line.slice(SUM.length) !== sumOf(text.slice(0, at))) {
+      throw bad('The checksum of the AOF manifest is wrong', at)
+    }
     if (!line.startsWith('#')) manifest = withLine(manifest, line, at)
     at += line.length + 1
   }
   return manifest
+}
+
+const SUM = '# sum '
+
+function sumOf(text: string): string {
+  return new Crc64().update(Buffer.from(text, 'latin1')).toString()
 }
 
 function linesOf(text: string): string[] {
