@@ -237,6 +237,11 @@ export class HashTable<V> {
 
   /** The slot of some entry that expires, every one as likely as the others; -1 when none does. */
   randomVolatileSlot(random: () => number): number {
+    for (let tries = 0; tries < 16 && this.volatileSize > 0; tries++) {
+      const slot = this.randomSlot(random)
+      if (this.expireAt(slot) !== 0) return slot
+    }
+    // Few of many expire: draw a number and count up to it, page by page.
     let wanted = Math.floor(random() * this.volatileSize)
     for (let index = 0; index < this.#pages.length; index++) {
       const { expires, volatile, used } = this.#pages[index] as Page<V>

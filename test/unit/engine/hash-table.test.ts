@@ -104,3 +104,33 @@ test('expiries are counted, found page by page, and gone with their entries', ()
   table.setExpireAt(table.slotOf('key:2000'), 0)
   expect(table.volatileSize).toBe(399)
 })
+
+for (const [share, every] of [
+  ['most', 1],
+  ['few', 500],
+] as const)
+  test(`a slot with an expiry is drawn evenly when ${share} of them have one`, () => {
+    const table = new HashTable<number>(3)
+    const volatile: number[] = []
+    for (let at = 0; at < 5000; at++) {
+      const slot = table.set(`key:${at}`, at)
+      if (at % every !== 0) continue
+      table.setExpireAt(slot, 1)
+      volatile.push(slot)
+    }
+    const random = seededRandom(9)
+    const drawn = new Map<number, number>()
+    for (let left = volatile.length * 40; left > 0; left--) {
+      const slot = table.randomVolatileSlot(random)
+      drawn.set(slot, (drawn.get(slot) ?? 0) + 1)
+    }
+    expect([...drawn.keys()].sort((a, b) => a - b)).toEqual(volatile)
+    expect(Math.max(...drawn.values())).toBeLessThan(100)
+  })
+
+test('no slot is drawn where nothing expires', () => {
+  const table = new HashTable<number>(3)
+  expect(table.randomVolatileSlot(seededRandom(9))).toBe(-1)
+  table.set('key', 1)
+  expect(table.randomVolatileSlot(seededRandom(9))).toBe(-1)
+})
