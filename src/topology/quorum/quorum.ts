@@ -23,8 +23,11 @@ import {
 
 /** How connections end when a kernel ended them; a close of our own and a time-out say nothing about the process. */
 const RESETS = new Set(['eof', 'closed', 'ECONNRESET', 'EPIPE'])
-/** So often a connection that was refused is tried again at once; then with the usual patience. */
-const QUICK_TRIES = 10
+/**
+ * A refusal costs the other machine nothing, and a process that comes back must be seen at once: what was held against it
+ * when it was dead is not true any more. After so many, the usual patience.
+ */
+const QUICK_TRIES = 300
 
 export class Quorum {
   #tickedAt: Millis | undefined
@@ -90,7 +93,7 @@ export class Quorum {
 
   #retryMs(link: LinkFacts): Millis {
     const period = this.council.timing['ping-period']
-    return link.refusals > 0 && link.refusals < QUICK_TRIES ? Math.min(URGENT_MS, period) : period
+    return link.refusals > 0 && link.refusals < QUICK_TRIES ? Math.min(2 * URGENT_MS, period) : period
   }
 
   #openLines(watched: Watched, now: Millis): void {
