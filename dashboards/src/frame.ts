@@ -8,7 +8,13 @@ export interface Row {
   readonly panels: readonly Panel[]
 }
 
-export function frame(uid: string, title: string, description: string, rows: readonly Row[]): dashboard.Dashboard {
+export function frame(
+  uid: string,
+  title: string,
+  description: string,
+  rows: readonly Row[],
+  ...more: readonly dashboard.QueryVariableBuilder[]
+): dashboard.Dashboard {
   const builder = new dashboard.DashboardBuilder(title)
     .uid(uid)
     .description(description)
@@ -42,11 +48,17 @@ export function frame(uid: string, title: string, description: string, rows: rea
         .keepTime(true)
         .includeVars(true),
     )
+  for (const one of more) builder.withVariable(one)
   for (const { title: name, panels } of rows) {
     builder.withRow(new dashboard.RowBuilder(name))
     for (const panel of panels) builder.withPanel(panel)
   }
   return builder.build()
+}
+
+/** For a dashboard about single instances. */
+export function nodeVariable(): dashboard.QueryVariableBuilder {
+  return variable('node', 'Instance', `label_values(${select('lagrange_node_up')}, node)`)
 }
 
 function variable(name: string, label: string, query: string): dashboard.QueryVariableBuilder {

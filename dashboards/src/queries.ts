@@ -30,5 +30,7 @@ export function annotationsOf(dashboard: Dashboard): readonly PanelQuery[] {
 
 /** What Grafana would send: variables at "All", and one window for all of its intervals. */
 export function substitute(expression: string, window: string): string {
-  return expression.replace(/\$__(rate_interval|interval|range)\b/g, window).replace(/\$(job|instance|group)\b/g, '.+')
+  return expression
+    .replace(/\$__(rate_interval|interval|range)\b/g, window)
+    .replace(/\$(job|instance|group|node)\b/g, '.+')
 }

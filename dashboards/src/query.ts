@@ -16,6 +16,9 @@ export function select(series: Series | ProcessSeries, more = ''): string {
   return `${series}{job=~"$job",instance=~"$instance"${group}${more === '' ? '' : `,${more}`}}`
 }
 
+/** What a dashboard about single instances adds to its selectors. */
+export const ofNode = 'node=~"$node"'
+
 export function rate(series: Series | ProcessSeries, more?: string): string {
   return `rate(${select(series, more)}[$__rate_interval])`
 }

@@ -31,7 +31,8 @@ for (const [name, dashboard] of Object.entries(dashboards)) {
     test('has a stable uid, cannot be edited, and its variables choose all', () => {
       expect(dashboard).toMatchObject({ uid: `lagrange-${name}`, editable: false, graphTooltip: 1 })
       const names = dashboard.templating?.list?.map(variable => variable.name)
-      expect(names).toEqual(['datasource', 'job', 'instance', 'group'])
+      expect(names?.slice(0, 4)).toEqual(['datasource', 'job', 'instance', 'group'])
+      expect(names?.slice(4)).toEqual(name === 'node' ? ['node'] : [])
     })
   })
 }
@@ -49,7 +50,10 @@ for (const query of all) {
       const row = rowOf(name)
       expect(row, `${name} is in the catalog`).toBeDefined()
       for (const label of labels)
-        expect([...(row?.labels ?? []), 'job', 'instance'], `${name}{${label}}`).toContain(label)
+        expect(
+          [...(row?.labels ?? []), 'job', 'instance', ...(name.endsWith('_bucket') ? ['le'] : [])],
+          `${name}{${label}}`,
+        ).toContain(label)
       expect(labels, name).toEqual(expect.arrayContaining(['job', 'instance']))
     }
   })
