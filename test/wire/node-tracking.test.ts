@@ -151,17 +151,15 @@ async function play(server: TestServer, script: string): Promise<unknown[]> {
   const inTransaction = new Set<string>()
   for (const line of script.trim().split('\n')) {
     const [who = '', command = ''] = line.trim().split('|')
-    clients.get(who)?.send(command.split(' ').map(withIds))
+    const asker = clients.get(who) as RawClient
+    asker.send(command.split(' ').map(withIds))
+    // What belongs to the end of the turn has left with the reply.
+    heard.push([line.trim(), who, withNames(inOrder(plain(await asker.next())))])
     if (command === 'MULTI') inTransaction.add(who)
     if (command === 'EXEC') inTransaction.delete(who)
-    // The asker first: what the others hear is on its way when it has its answer.
-    for (const name of [who, ...[...clients.keys()].filter(other => other !== who)]) {
-      const client = clients.get(name) as RawClient
-      if (inTransaction.has(name)) {
-        // A fence would be queued.
-        if (name === who) heard.push([line.trim(), name, plain(await client.next())])
-        continue
-      }
+    for (const [name, client] of clients) {
+      // A fence would be queued.
+      if (inTransaction.has(name)) continue
       const fence = `fence ${fences++}`
       client.send(['PING', fence])
       for (;;) {
