@@ -48,6 +48,7 @@ import { Memory } from './memory.js'
 import { NodeMetrics } from './metrics.js'
 import type { ServerMode } from './mode.js'
 import { Pauses } from './pause.js'
+import { OomScore } from './oom-score.js'
 import { PubSub } from './pubsub.js'
 import { Scripting } from './scripting.js'
 import { Session } from './session.js'
@@ -78,6 +79,7 @@ export class NodeServer {
   /** For the commands that run one after the other. */
   readonly stopwatch: Stopwatch
   readonly memory = new Memory(this)
+  readonly oomScore = new OomScore(this)
   readonly slowlog = new Slowlog()
   readonly latency = new Latency(() => Math.floor(this.clock.wall() / 1000))
   readonly effects: Effects
@@ -363,6 +365,7 @@ export class NodeServer {
     this.engine.isReplica = this.follower !== undefined
     this.log.role = this.follower === undefined ? 'M' : 'S'
     this.memory.limitChanged()
+    this.oomScore.apply()
     this.recalm()
   }
 

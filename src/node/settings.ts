@@ -109,6 +109,8 @@ export function applySettings(server: NodeServer): void {
   // What cannot be had at run time is refused rather than accepted without effect.
   for (const name of ['port', 'bind', 'tls-port'] as const)
     onlyAtStart(name, 'Unable to listen on this port. Check server logs.')
+  for (const name of ['oom-score-adj', 'oom-score-adj-values'] as const)
+    config.watch(name, () => server.oomScore.apply())
   onlyAtStart('metrics-port', 'it can only be set at start')
   let started = false
   config.watch('appendonly', value => {

@@ -2,6 +2,7 @@
  * maxmemory on a real node: refusals word for word as redis-server's, evictions that keep the limit and reach replicas,
  * and what INFO says of both. Beside it, what watches and the slow log say of data that goes at once or comes late.
  */
+import { readFileSync, writeFileSync } from 'node:fs'
 import { expect, onTestFinished, test } from 'vitest'
 import { plain, RawClient } from '../support/raw-client.js'
 import { requireReal } from '../support/real.js'
@@ -199,3 +200,25 @@ test('a command that waited is in the slow log once it was served, as it was ask
   const entries = plain(await node.call('SLOWLOG', 'GET', '-1')) as unknown[][]
   expect(entries.map(entry => entry[3])).toContainEqual(['BLPOP', 'list', '0'])
 })
+
+test.runIf(process.platform === 'linux')(
+  'the kernel is told whom to spare, and what it was told is taken back',
+  async () => {
+    const score = () => Number(readFileSync('/proc/self/oom_score_adj', 'latin1'))
+    const found = score()
+    const node = await startNode()
+    onTestFinished(() => writeFileSync('/proc/self/oom_score_adj', String(found)))
+    await node.call('CONFIG', 'SET', 'oom-score-adj-values', '10 20 30')
+    expect(score()).toBe(found)
+    await node.call('CONFIG', 'SET', 'oom-score-adj', 'yes')
+    expect(score()).toBe(found + 10)
+    await node.call('CONFIG', 'SET', 'oom-score-adj-values', '15 20 30')
+    expect(score()).toBe(found + 15)
+    await node.call('REPLICAOF', '127.0.0.1', '1')
+    expect(score()).toBe(found + 20)
+    await node.call('REPLICAOF', 'NO', 'ONE')
+    expect(score()).toBe(found + 15)
+    await node.call('CONFIG', 'SET', 'oom-score-adj', 'no')
+    expect(score()).toBe(found)
+  },
+)
