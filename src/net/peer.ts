@@ -42,9 +42,6 @@ export interface PeerOptions {
 /** What one read brings at most. */
 const SHARED_READ_BYTES = 64 * 1024
 
-/** Beyond this the machinery of streams costs little beside the copy into the kernel, and its back-pressure is used. */
-const DIRECT_WRITE_BYTES = 16 * 1024
-
 /** One per process: reads are handled to the end before the next one begins. */
 const sharedRead = Buffer.allocUnsafeSlow(SHARED_READ_BYTES)
 
@@ -62,8 +59,8 @@ export class Peer implements Flushable {
   #wantsDrain = false
   /** Bytes that libuv holds for us because the kernel did not take them yet. */
   #queuedDirectly = 0
-  /** Writes up to this size go around the stream; what must be encrypted never does. */
-  readonly #directBytes: number
+  /** What must be encrypted cannot go around the stream. */
+  readonly secure: boolean
   /** Whose connection it is, when that is not for the socket to say. */
   readonly #from: Address | undefined
   /** The name in the other end's certificate, if it showed a good one. */
@@ -71,7 +68,7 @@ export class Peer implements Flushable {
 
   constructor(socket: Duplex, handler: PeerHandler, options: PeerOptions = {}, arrival?: Arrival) {
     this.#socket = socket
-    this.#directBytes = socket instanceof tls.TLSSocket ? -1 : DIRECT_WRITE_BYTES
+    this.secure = socket instanceof tls.TLSSocket
     this.#from = arrival?.from
     this.certificate = arrival?.certificate
     this.handler = handler
@@ -80,7 +77,6 @@ export class Peer implements Flushable {
     socket.on('end', () => this.#finish('eof'))
     socket.on('error', error => this.#finish((error as NodeJS.ErrnoException).code ?? error.message))
     socket.on('close', () => this.#finish('closed'))
-    socket.on('drain', () => this.#drained())
   }
 
   get closed(): boolean {
@@ -98,10 +94,6 @@ export class Peer implements Flushable {
 
   get remotePort(): number {
     return this.#from?.port ?? (this.#socket as net.Socket).remotePort ?? 0
-  }
-
-  get secure(): boolean {
-    return this.#directBytes < 0
   }
 
   get localHost(): string {
@@ -136,8 +128,8 @@ export class Peer implements Flushable {
   /** Answers whether the memory of `bytes` is free again. */
   #send(bytes: Buffer): boolean {
     const socket = this.#socket
-    // What went through the stream leaves before what goes around it; large writes gain nothing by going around it.
-    if (socket.writableLength === 0 && bytes.length <= this.#directBytes) {
+    // What went through the stream leaves before what goes around it.
+    if (socket.writableLength === 0 && !this.secure) {
       switch (writeDirectly(socket as net.Socket, bytes, failed => this.#sent(bytes.length, failed))) {
         case 'written':
           return true
@@ -151,7 +143,8 @@ export class Peer implements Flushable {
         case 'unsupported':
       }
     }
-    socket.write(bytes)
+    // The stream's own event tells only of writes that went beyond its mark.
+    socket.write(bytes, this.#streamSent)
     if (socket.writableLength === 0) return true
     this.#wantsDrain = true
     return false
@@ -160,8 +153,11 @@ export class Peer implements Flushable {
   #sent(count: number, failed: boolean): void {
     this.#queuedDirectly -= count
     if (failed) this.destroy('EPIPE')
-    else if (this.#queuedDirectly === 0 && this.#socket.writableLength === 0) this.#drained()
+    else this.#checkDrained()
   }
+
+  /** Errors are told by the socket's event. */
+  readonly #streamSent = (): void => this.#checkDrained()
 
   /** Bytes of the caller's own that nobody changes any more: large payloads that need no copy. Keeps the order with `out`. */
   writeThrough(bytes: Buffer): void {
@@ -207,8 +203,8 @@ export class Peer implements Flushable {
     if (chunk !== undefined) this.receive(chunk)
   }
 
-  #drained(): void {
-    if (!this.#wantsDrain) return
+  #checkDrained(): void {
+    if (!this.#wantsDrain || this.#queuedDirectly > 0 || this.#socket.writableLength > 0) return
     this.#wantsDrain = false
     if (!this.#closed) this.handler.onDrain?.()
   }

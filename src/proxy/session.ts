@@ -633,7 +633,8 @@ export class Session implements Asker, PeerHandler {
     this.entrance.sentBytes.value += out.length
     const waiting = queuedBytes - out.length
     if (waiting === 0) return
-    this.#choked = waiting > this.hub.options.softQueuedBytes
+    // Only onDrain takes it back, as it also goes on with what had to wait.
+    if (waiting > this.hub.options.softQueuedBytes) this.#choked = true
     if (waiting > this.hub.options.hardQueuedBytes) this.peer.destroy('output-limit')
   }
 
