@@ -30,7 +30,9 @@ import { defaultWorkerOptions } from '../proxy/options.js'
 import { type Bound, bind } from '../proxy/supervision/bound.js'
 import { controlPath, isSupervised } from '../proxy/supervision/control-path.js'
 import { Workers } from '../proxy/supervision/workers.js'
+import type { LiveOptions } from '../proxy/worker.js'
 import { Agent } from '../sentinel/agent.js'
+import type { Access } from './access.js'
 import { makeBackend } from './backend.js'
 import { type Log, logEvents, standardOutput } from './log.js'
 import { makeTrafficBackend } from './traffic.js'
@@ -41,6 +43,8 @@ export interface EndpointOptions {
   readonly seeds: readonly Address[]
   readonly zones: ReadonlyMap<string, string>
   readonly upstreamAuth: { readonly username: string | undefined; readonly password: string | undefined }
+  /** Who may reach it, and how it reaches instances; undefined: anybody of this machine, without TLS. */
+  readonly access?: Access
   readonly failover: boolean
   /** undefined: no admin API. */
   readonly admin:
@@ -107,7 +111,8 @@ export class Endpoint {
     reportEventLoop(metrics, 'supervisor', delay, { resolutionMs: LOOP_RESOLUTION_MS })
 
     const { upstreamAuth } = options
-    const credentials = { username: upstreamAuth.username, password: upstreamAuth.password }
+    const { access } = options
+    const credentials = { ...upstreamAuth, tls: access?.upstreamTls }
     this.observer = new Observer(clock, events, metrics, {
       group: config.group,
       seeds: options.seeds,
@@ -121,6 +126,7 @@ export class Endpoint {
     const listeners = options.listeners.map(listener => ({
       name: formatAddress(listener),
       level: listener.consistency,
+      ...access?.listener(listener),
     }))
     this.workers = new Workers(clock, events, metrics, this.observer, {
       count: this.#workerCount,
@@ -143,6 +149,7 @@ export class Endpoint {
           holdTimeoutMs: config.hold.timeoutMs,
           holdBytes: config.hold.bytes,
           insight: config.insight,
+          ...access?.worker,
         },
       },
     })
@@ -177,6 +184,20 @@ export class Endpoint {
   /** Reads the configuration again: SIGHUP, and the admin API. */
   reload(): ReloadReport | { readonly errors: readonly string[] } {
     return this.#options.reload(this)
+  }
+
+  /** Has the workers read certificates and users again, and take over what is live. */
+  takeOver(live: LiveOptions): void {
+    const fail = (reason: string): void => {
+      this.metrics.gauge('lagrange_config_last_reload_successful').value = 0
+      this.events.event('error', '-config-reload', { reason })
+    }
+    try {
+      this.#options.access?.upstreamTls?.reload()
+    } catch (error) {
+      fail(`upstreamTls: ${(error as Error).message}`)
+    }
+    void this.workers.reload(live).then(errors => errors.forEach(fail))
   }
 
   setLogLevel(level: LogLevel): void {
@@ -238,7 +259,8 @@ export class Endpoint {
     const bounds: Bound[] = []
     const path = controlPath(this.#options.listeners.map(formatAddress))
     try {
-      for (const listener of this.#options.listeners) bounds.push(await bind(listener))
+      for (const listener of this.#options.listeners)
+        bounds.push(await bind(listener, this.#options.access?.socketMode))
     } catch (error) {
       for (const bound of bounds) bound.close()
       const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'

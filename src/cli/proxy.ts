@@ -2,9 +2,10 @@
  * `lagrange proxy`: the endpoint alone, in front of instances that somebody else runs.
  */
 import { readGrants } from '../admin/access.js'
-import { parseAddress } from '../base/address.js'
+import { formatAddress, parseAddress } from '../base/address.js'
 import { maskConfig } from '../config/describe.js'
 import { type ProxyConfig, proxySchema } from '../config/schema.js'
+import { type Access, accessOf, liveOf } from './access.js'
 import { Endpoint, StartError } from './endpoint.js'
 import type { Started } from './program.js'
 import { listOptions, reloadConfig } from './reload.js'
@@ -18,6 +19,13 @@ export interface Executable {
 
 export async function runProxy(started: Started<ProxyConfig>, executable: Executable): Promise<number> {
   const { config } = started
+  let access: Access
+  try {
+    access = accessOf(config)
+  } catch (error) {
+    process.stderr.write(`lagrange: ${(error as Error).message}\n`)
+    return 2
+  }
   const asked = untilAskedToStop(() => endpoint.reload())
   const adminAddress = parseAddress(config.admin.listen)
   const endpoint = new Endpoint({
@@ -25,12 +33,13 @@ export async function runProxy(started: Started<ProxyConfig>, executable: Execut
     listeners: config.listeners,
     seeds: config.upstreams,
     zones: new Map(
-      config.upstreams.flatMap(({ host, port, zone }) => (zone === undefined ? [] : [[`${host}:${port}`, zone]])),
+      config.upstreams.flatMap(({ zone, ...address }) => (zone === undefined ? [] : [[formatAddress(address), zone]])),
     ),
     upstreamAuth: {
       username: config.upstreamAuth.user || undefined,
       password: config.upstreamAuth.password || undefined,
     },
+    access,
     failover: config.failover,
     admin: adminAddress && {
       address: adminAddress,
@@ -43,7 +52,7 @@ export async function runProxy(started: Started<ProxyConfig>, executable: Execut
     portOptions: { listen: '--listen', admin: '--admin' },
     describeConfig: () => ({ values: maskConfig(proxySchema, config), origins: Object.fromEntries(started.origins) }),
     describeOptions: () => listOptions(proxySchema),
-    reload: running => reloadConfig(running, proxySchema, started),
+    reload: running => reloadConfig(running, proxySchema, started, liveOf),
     ...executable,
   })
   try {

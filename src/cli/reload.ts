@@ -6,6 +6,7 @@ import type { OptionList, ReloadReport } from '../admin/model.js'
 import { describeOptions, diffConfig } from '../config/describe.js'
 import type { ConfigSchema } from '../config/option.js'
 import type { SharedConfig } from '../config/schema.js'
+import type { LiveOptions } from '../proxy/worker.js'
 import type { Endpoint } from './endpoint.js'
 import type { Started } from './program.js'
 
@@ -13,6 +14,7 @@ export function reloadConfig<C extends SharedConfig>(
   endpoint: Endpoint,
   schema: ConfigSchema<C>,
   started: Started<C>,
+  liveOf?: (config: C) => LiveOptions,
 ): ReloadReport | { readonly errors: readonly string[] } {
   const { events, metrics, clock } = endpoint
   const successful = metrics.gauge('lagrange_config_last_reload_successful')
@@ -29,6 +31,7 @@ export function reloadConfig<C extends SharedConfig>(
     if (change.reload === 'restart') events.event('warn', '+config-needs-restart', { option: change.path })
   }
   endpoint.setLogLevel(loaded.config.log.level)
+  if (liveOf !== undefined) endpoint.takeOver(liveOf(loaded.config))
   events.event('info', '+config-reload', { changes: changes.length })
   return { changes: changes.map(({ path, from, to, reload }) => ({ path, from, to, effect: reload })) }
 }

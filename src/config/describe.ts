@@ -83,7 +83,8 @@ function origins(option: NamedOption): string {
     name => name !== undefined,
   )
   const reload = option.reload === 'live' ? 'a change is taken over at a reload' : 'a change needs a restart'
-  return `Allowed: ${allowedText(option)}.\nAlso ${names.join(' or ')}; ${reload}.`
+  const also = names.length === 0 ? 'Set in a file only' : `Also ${names.join(' or ')}`
+  return `Allowed: ${allowedText(option)}.\n${also}; ${reload}.`
 }
 
 const masked = '[masked]'

@@ -9,12 +9,35 @@ import { formatAddress, parseAddress } from '../base/address.js'
 export const consistencyLevels = ['strong', 'causal', 'session', 'bounded', 'eventual'] as const
 export type ConsistencyLevel = (typeof consistencyLevels)[number]
 
+export const accesses = ['all', 'read-only', 'master-only'] as const
+export const clientCertificates = ['off', 'optional', 'required'] as const
+export type ClientCertificates = (typeof clientCertificates)[number]
+export const tlsVersions = ['TLSv1.2', 'TLSv1.3'] as const
+export type TlsVersion = (typeof tlsVersions)[number]
+const switches = ['on', 'off'] as const
+
 /** An address clients connect to. */
 export interface ListenerConfig {
   readonly host: string
   readonly port: number
   /** Overrides `consistency.level` for clients of this listener. */
   readonly consistency?: ConsistencyLevel
+  /** What may be asked there; everything, unless it is said. */
+  readonly access?: (typeof accesses)[number]
+  readonly tls?: (typeof switches)[number]
+  readonly proxyProtocol?: (typeof switches)[number]
+}
+
+/** What holds for some clients, commands or keys. */
+export interface RuleConfig {
+  readonly user?: string
+  readonly clientName?: string
+  readonly commands?: readonly string[]
+  readonly keyPrefix?: string
+  readonly level?: ConsistencyLevel
+  readonly boundMs?: number
+  readonly readFrom?: 'any' | 'master'
+  readonly deny?: boolean
 }
 
 /** An instance we are told of. */
@@ -79,16 +102,37 @@ convict.addFormats({
   },
   'address-or-off': {
     validate: (value: unknown) =>
-      must(value === 'off' || (typeof value === 'string' && parseAddress(value) !== undefined)),
+      must(value === 'off' || (typeof value === 'string' && (parseAddress(value)?.port ?? 0) > 0)),
     coerce: String,
   },
   listeners: {
-    validate: (value: unknown) => validateList(value, { consistency: text => oneOf(text, consistencyLevels) }),
+    validate: (value: unknown) =>
+      validateList(value, {
+        consistency: text => oneOf(text, consistencyLevels),
+        access: text => oneOf(text, accesses),
+        tls: text => oneOf(text, switches),
+        proxyProtocol: text => oneOf(text, switches),
+      }),
     coerce: splitList,
   },
   upstreams: {
     validate: (value: unknown) => validateList(value, { zone: text => text !== '' || 'must not be empty' }),
     coerce: splitList,
+  },
+  count: {
+    validate: (value: unknown) => must(isWhole(value, 0, 1_000_000_000)),
+    coerce: readNumber,
+  },
+  networks: {
+    validate: (value: unknown) => must(Array.isArray(value) && value.every(isNetwork)),
+    coerce: splitList,
+  },
+  'file-mode': {
+    validate: (value: unknown) => must(typeof value === 'string' && /^0?[0-7]{3}$/.test(value)),
+    coerce: String,
+  },
+  rules: {
+    validate: validateRules,
   },
 })
 
@@ -99,6 +143,7 @@ convict.addFormats({
 export function normalize(format: string | readonly string[], value: unknown): unknown {
   if (format === 'switch' && typeof value === 'string') return readSwitch(value)
   if (format === 'size-in-bytes' && typeof value === 'string') return readSize(value)
+  if (format === 'rules') return Array.isArray(value) ? value.map(normalizeRule) : value
   if (format !== 'listeners' && format !== 'upstreams') return value
   const items = typeof value === 'string' ? splitList(value) : value
   return Array.isArray(items) ? items.map(normalizeAddressItem) : items
@@ -121,7 +166,67 @@ function normalizeAddressItem(item: unknown): unknown {
   const address = parseAddress(item.address)
   if (address === undefined) return item
   const { address: _, ...rest } = item
-  return { ...address, ...rest }
+  // YAML has two words for each.
+  const fields = Object.entries(rest).map(([name, field]) => [name, typeof field === 'boolean' ? onOff(field) : field])
+  return { ...address, ...Object.fromEntries(fields) }
+}
+
+function onOff(value: boolean): string {
+  return value ? 'on' : 'off'
+}
+
+function normalizeRule(rule: unknown): unknown {
+  if (!isRecord(rule)) return rule
+  const { commands, deny } = rule
+  return {
+    ...rule,
+    ...(typeof commands === 'string' ? { commands: splitList(commands) } : {}),
+    ...(typeof deny === 'string' ? { deny: readSwitch(deny) } : {}),
+  }
+}
+
+const isText = (value: unknown): boolean => typeof value === 'string' && value !== ''
+
+/** What each field of a rule may hold, and how that is said. */
+const ruleFields: Readonly<Record<string, readonly [allowed: string, check: (value: unknown) => boolean]>> = {
+  user: ['a glob', isText],
+  clientName: ['a glob', isText],
+  commands: ['a list of names', value => Array.isArray(value) && value.length > 0 && value.every(isText)],
+  keyPrefix: ['text', isText],
+  level: [`one of ${consistencyLevels.join(', ')}`, value => consistencyLevels.some(level => level === value)],
+  boundMs: ['a whole number of milliseconds from 1 to 86400000', value => isWhole(value, 1, 86_400_000)],
+  readFrom: ['any or master', value => value === 'any' || value === 'master'],
+  deny: ['on or off', value => typeof value === 'boolean'],
+}
+
+function validateRules(value: unknown): void {
+  must(Array.isArray(value))
+  const mistakes = (value as readonly unknown[]).flatMap((rule, index) =>
+    ruleMistakes(rule).map(mistake => `[${index}]${mistake}`),
+  )
+  if (mistakes.length > 0) throw new ListError(mistakes.join('\n'))
+}
+
+function ruleMistakes(rule: unknown): readonly string[] {
+  if (!isRecord(rule)) return [`: must be a rule, not ${JSON.stringify(rule)}`]
+  const mistakes = Object.entries(rule).flatMap(([name, field]) => {
+    const known = Object.hasOwn(ruleFields, name) ? ruleFields[name] : undefined
+    if (known === undefined) return [`.${name}: unknown; allowed here: ${Object.keys(ruleFields).join(', ')}`]
+    const [allowed, check] = known
+    return check(field) ? [] : [`.${name}: must be ${allowed}, not ${JSON.stringify(field)}`]
+  })
+  const says = rule.level !== undefined || rule.readFrom !== undefined || rule.deny !== undefined
+  if (mistakes.length === 0 && !says) mistakes.push(': says nothing: level, readFrom or deny is missing')
+  return mistakes
+}
+
+function isNetwork(value: unknown): boolean {
+  const match = typeof value === 'string' ? /^([0-9.]+|[0-9a-fA-F:.]+)(?:\/(\d{1,3}))?$/.exec(value) : null
+  if (match === null) return false
+  const [, address = '', bits] = match
+  const four = /^(\d{1,3})(\.\d{1,3}){3}$/.test(address) && address.split('.').every(part => Number(part) < 256)
+  const six = address.includes(':') && URL.canParse(`http://[${address}]`)
+  return (four || six) && (bits === undefined || Number(bits) <= (four ? 32 : 128))
 }
 
 type FieldCheck = (text: string) => true | string

@@ -7,6 +7,7 @@
  */
 import { formatAddress, parseAddress } from '../base/address.js'
 import type { Millis } from '../base/units.js'
+import { type AccessConfig, accessOptions, checkAccess } from './access-options.js'
 import { type ConsistencyLevel, consistencyLevels, type ListenerConfig, type UpstreamConfig } from './formats.js'
 import type { ConfigSchema, OptionTree } from './option.js'
 
@@ -37,7 +38,7 @@ export interface SharedConfig {
   readonly log: { readonly level: LogLevel; readonly format: 'auto' | 'json' | 'pretty' }
 }
 
-export interface ProxyConfig extends SharedConfig {
+export interface ProxyConfig extends SharedConfig, AccessConfig {
   readonly listeners: readonly ListenerConfig[]
   readonly upstreams: readonly UpstreamConfig[]
   readonly upstreamAuth: { readonly user: string; readonly password: string; readonly passwordFile: string }
@@ -263,20 +264,20 @@ const log = {
 
 const proxyOptions: OptionTree = {
   listeners: {
-    doc: 'Where clients connect: a list of addresses, each host:port or with a consistency level of its own ({address: host:port, consistency: level}), so that one port may promise more than another.',
+    doc: 'Where clients connect: a list of addresses, each host:port or unix:/path, or with settings of its own: {address: host:port, consistency: level, access: all|read-only|master-only, tls: on, proxyProtocol: on}. So one port may promise more than another, serve reads only, or speak TLS.',
     default: [{ host: '127.0.0.1', port: 6400 }],
     format: 'listeners',
-    allowed: 'a list of host:port, with ports from 1 to 65535',
+    allowed: 'a list of host:port, with ports from 1 to 65535, or unix:/path',
     env: 'LAGRANGE_LISTEN',
     flag: 'listen',
     placeholder: 'host:port,…',
     reload: 'restart',
   },
   upstreams: {
-    doc: 'Instances of the group, as seeds: any members will do, the others are discovered from them. Each is host:port, or has a zone ({address: host:port, zone: name}).',
+    doc: 'Instances of the group, as seeds: any members will do, the others are discovered from them. Each is host:port or unix:/path, or has a zone ({address: host:port, zone: name}).',
     default: [{ host: '127.0.0.1', port: 6379 }],
     format: 'upstreams',
-    allowed: 'a list of host:port, with ports from 1 to 65535',
+    allowed: 'a list of host:port, with ports from 1 to 65535, or unix:/path',
     env: 'LAGRANGE_UPSTREAM',
     flag: 'upstream',
     placeholder: 'host:port,…',
@@ -413,6 +414,7 @@ const proxyOptions: OptionTree = {
       reload: 'restart',
     },
   },
+  ...accessOptions,
   dataDir,
   log,
 }
@@ -425,6 +427,7 @@ export const proxySchema: ConfigSchema<ProxyConfig> = {
     const listeners = config.listeners.map(formatAddress)
     return [
       ...checkShared(config),
+      ...checkAccess(config),
       ...duplicates(listeners).map(address => `listeners: ${address} is there twice`),
       ...duplicates(config.upstreams.map(formatAddress)).map(address => `upstreams: ${address} is there twice`),
       ...listeners

@@ -35,7 +35,7 @@ export interface PeerOptions {
   readonly early?: boolean
   /** At this many unsent bytes the peer is destroyed with reason `output-limit`. */
   readonly maxQueuedBytes?: number
-  /** Probes an idle connection after so long; undefined: never. */
+  /** Probes an idle connection after so long; undefined or 0: never. */
   readonly keepAliveMs?: number | undefined
 }
 
@@ -279,7 +279,7 @@ export function listen(
  * only place that touches it, a test pins it, and without it the plain way of reading is used.
  */
 export function adopt(accepted: net.Socket, handler: PeerHandler, options?: PeerOptions, arrival?: Arrival): Peer {
-  if (options?.keepAliveMs !== undefined) accepted.setKeepAlive(true, options.keepAliveMs)
+  if (options?.keepAliveMs) accepted.setKeepAlive(true, options.keepAliveMs)
   const peer = takeHandle(accepted, handler, options, arrival) ?? plain(accepted, handler, options, arrival)
   const rest = arrival?.rest
   // Once the caller has its peer, and before anything more is read.

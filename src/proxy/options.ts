@@ -43,8 +43,8 @@ export interface WorkerOptions extends AdmissionOptions {
   readonly aclFile: string | undefined
   readonly rules: readonly Rule[]
   readonly rates: Rates
-  /** A silent client is probed after so long; undefined: never. */
-  readonly keepAliveMs: Millis | undefined
+  /** A silent client is probed after so long; 0: never. */
+  readonly keepAliveMs: Millis
 
   /** The level of new connections; LAGRANGE CONSISTENCY changes that of one. */
   readonly level: Level

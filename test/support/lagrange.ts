@@ -89,6 +89,18 @@ export async function startProxy(upstreams: readonly string[], ...args: string[]
   return started
 }
 
+/** Starts a proxy that is told everything by a file, and waits until `/readyz` says 200. */
+export async function startConfigured(file: string, port: number, adminPort: number): Promise<Lagrange> {
+  const started = start(['proxy', '-c', file, '--admin', `127.0.0.1:${adminPort}`, '--log-format', 'json'], {
+    port,
+    adminPort,
+    dataDir: '',
+    nodePorts: [],
+  })
+  await untilReady(started)
+  return started
+}
+
 /** The same, and waits for nothing: what it says while it cannot serve is of interest. */
 export async function launchProxy(upstreams: readonly string[], ...args: string[]): Promise<Lagrange> {
   const port = await freePort()

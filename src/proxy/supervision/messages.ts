@@ -5,15 +5,15 @@
  *     worker ◀─ configure, view, (hold) ──      what to serve; a new supervisor says the same to a worker it adopts
  *     worker ── ready ──▶                       clients are being accepted
  *     worker ◀─ view, freshness, beat           as they change; beat when nothing else was said
- *     worker ◀─ hold, release, metrics, drain   questions
+ *     worker ◀─ hold, release, metrics, reload, drain   questions
  *     worker ◀─ inspect                         questions of operators (inspect.ts)
  *     worker ── sample, suspect, event ──▶      evidence from the data path
  */
 import type { EventFields, EventLevel } from '../../base/bus.js'
 import type { Millis } from '../../base/units.js'
-import type { Level } from '../../routing/choose.js'
 import type { FreshnessSample, FreshnessUpdate } from '../../topology/view.js'
 import type { WorkerOptions } from '../options.js'
+import type { ListenerOptions } from '../worker.js'
 
 export interface Hello {
   readonly index: number
@@ -30,12 +30,8 @@ export interface WorkerSetup {
   readonly listeners: readonly ListenerSetup[]
 }
 
-export interface ListenerSetup {
-  /** Its label in metrics: the address. */
-  readonly name: string
-  /** The level of connections it accepts; undefined: that of the options. */
-  readonly level: Level | undefined
-}
+/** Its name is its label in metrics: the address. */
+export type ListenerSetup = ListenerOptions
 
 /** What `freshness` says. */
 export interface FreshnessNotice {

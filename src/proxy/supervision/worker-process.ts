@@ -13,7 +13,7 @@ import { MetricStore } from '../../metrics/store.js'
 import type { ControlPlane, HoldRequest } from '../../topology/planes.js'
 import type { TopologyView } from '../../topology/view.js'
 import { inspect, type Question } from '../inspect.js'
-import { Worker } from '../worker.js'
+import { type LiveOptions, Worker } from '../worker.js'
 import { type Channel, connectToSupervisor } from './channel.js'
 import {
   CONTROL_ENV,
@@ -117,6 +117,8 @@ class WorkerProcess implements ControlPlane {
         return this.#worker?.hold(body as HoldRequest)
       case 'release':
         return this.#worker?.release(body as string)
+      case 'reload':
+        return this.#worker?.reload(body as LiveOptions) ?? []
       case 'metrics':
         return this.#worker?.metrics() ?? this.#metrics.snapshot()
       case 'inspect':

@@ -14,6 +14,7 @@ import type { Counter, MetricSnapshot, MetricStore } from '../../metrics/store.j
 import type { HoldReport, HoldRequest, ReleaseReport } from '../../topology/planes.js'
 import { emptyView, type FreshnessSample, type FreshnessUpdate, type TopologyView } from '../../topology/view.js'
 import type { Answers, Question } from '../inspect.js'
+import type { LiveOptions } from '../worker.js'
 import type { Bound } from './bound.js'
 import { type Channel, type ChannelHandler, listenForWorkers } from './channel.js'
 import {
@@ -60,6 +61,8 @@ const SETTLED_MS = 10_000
 const RESTART_MIN_MS = 50
 const RESTART_MAX_MS = 5_000
 const ANSWER_MS = 250
+/** For reading files. */
+const RELOAD_MS = 5_000
 /** Ten thousand sessions take a while to be put in order and into words. */
 const INSPECT_MS = 1000
 /** How long workers of an earlier supervisor get to say hello before new ones are started in their place. */
@@ -73,6 +76,8 @@ export class Workers {
   #view: TopologyView = emptyView
   #holds = new Map<string, { readonly endsAt: Millis }>()
   #stopping = false
+  /** What the last reload took over, for workers that start after it. */
+  #live: LiveOptions | undefined
   #stopBeat: () => void = () => undefined
   #becameReady: (() => void)[] = []
 
@@ -168,6 +173,18 @@ export class Workers {
     }
   }
 
+  /** Certificates, users and what is live are read and taken over by all workers; answers what went wrong, each once. */
+  async reload(live: LiveOptions): Promise<readonly string[]> {
+    this.#live = live
+    const reports = await this.#askAll<readonly string[]>('reload', live, RELOAD_MS)
+    return [...new Set(reports.flatMap(report => report ?? ['a worker did not answer']))]
+  }
+
+  get #setup(): WorkerSetup {
+    const { setup } = this.options
+    return this.#live === undefined ? setup : { ...setup, options: { ...setup.options, ...this.#live } }
+  }
+
   /** One snapshot per worker that answered in time. */
   async snapshots(): Promise<MetricSnapshot[]> {
     const snapshots = await this.#askAll<MetricSnapshot>('metrics', undefined, ANSWER_MS)
@@ -261,7 +278,7 @@ export class Workers {
     }
     member.channel = channel
     member.pid = hello.pid
-    channel.tell('configure', this.options.setup)
+    channel.tell('configure', this.#setup)
     channel.tell('view', this.#view)
     for (const [group, { endsAt }] of this.#holds) {
       const timeoutMs = endsAt - this.clock.now()

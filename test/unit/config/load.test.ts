@@ -93,7 +93,7 @@ describe('mistakes', () => {
     [
       'unknown option',
       { yaml: 'wrokers: 2' },
-      'proxy.yaml:1: wrokers: unknown option, did you mean workers? (allowed here: listeners, upstreams, upstreamAuth, clientAuth, group, zone, workers, failover, consistency, hold, detection, insight, admin, dataDir, log)',
+      'proxy.yaml:1: wrokers: unknown option, did you mean workers? (allowed here: listeners, upstreams, upstreamAuth, clientAuth, group, zone, workers, failover, consistency, hold, detection, insight, admin, tls, upstreamTls, proxyProtocol, admission, rates, aclFile, rules, dataDir, log)',
     ],
     [
       'unknown option in a section',
@@ -151,12 +151,37 @@ describe('mistakes', () => {
     [
       'no address at all',
       { yaml: 'upstreams: []' },
-      'proxy.yaml:1: upstreams: must be a list of host:port, with ports from 1 to 65535, not []',
+      'proxy.yaml:1: upstreams: must be a list of host:port, with ports from 1 to 65535, or unix:/path, not []',
     ],
     [
       'a field of a listener',
       { yaml: 'listeners:\n  - {address: "a:1", consistency: quick}' },
       'proxy.yaml:1: listeners[0].consistency: must be one of strong, causal, session, bounded, eventual, not "quick"',
+    ],
+    [
+      'a listener that is half secured',
+      { yaml: 'listeners:\n  - {address: "a:1", tls: maybe}' },
+      'proxy.yaml:1: listeners[0].tls: must be one of on, off, not "maybe"',
+    ],
+    [
+      'a secured listener without a certificate',
+      { yaml: 'listeners:\n  - {address: "a:1", tls: on}' },
+      'proxy.yaml:1: listeners: tls is on, so tls.certFile and tls.keyFile must be set',
+    ],
+    [
+      'a network that is none',
+      { yaml: 'proxyProtocol: {trusted: [10.0.0.0/33]}' },
+      'proxy.yaml:1: proxyProtocol.trusted: must be a list of addresses and networks such as 10.0.0.0/8 or fd00::/8, not ["10.0.0.0/33"]',
+    ],
+    [
+      'a rule that says nothing',
+      { yaml: 'rules:\n  - {user: u, level: causal}\n  - {user: u}' },
+      'proxy.yaml:1: rules[1]: says nothing: level, readFrom or deny is missing',
+    ],
+    [
+      'a rule that says something strange',
+      { yaml: 'rules: [{level: fast}]' },
+      'proxy.yaml:1: rules[0].level: must be one of strong, causal, session, bounded, eventual, not "fast"',
     ],
     [
       'an unknown field of an upstream',
