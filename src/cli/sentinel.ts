@@ -13,6 +13,7 @@ import { rewriteConfig, SIGNATURE } from '../node/config/rewrite.js'
 import type { NodeCommands, NodeHandler } from '../node/dispatch.js'
 import { renderInfo } from '../node/info.js'
 import { NodeLog } from '../node/log.js'
+import type { ServerMode } from '../node/mode.js'
 import { NodeServer } from '../node/server.js'
 import { type SentinelHandler, sentinelHandlers } from '../sentinel/server/commands.js'
 import { sentinelInfo } from '../sentinel/server/info.js'
@@ -66,7 +67,12 @@ export async function runSentinel(argv: readonly string[]): Promise<number> {
     dir: resolve(process.cwd(), loaded.config.text('dir')),
     crash: () => process.exit(99),
   })
-  const mode = { name: 'sentinel', table: sentinelTable, commands: commandsOf(watcher) } as const
+  const mode: ServerMode = {
+    name: 'sentinel',
+    table: sentinelTable,
+    commands: commandsOf(watcher),
+    info: () => infoText(watcher, server, []),
+  }
   const server: NodeServer = new NodeServer(systemClock, log, loaded, process.cwd(), mode)
   // A sentinel's directives beside its own lines are few; what a node would save, it does not have.
   server.config.put('save', '')

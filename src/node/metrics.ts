@@ -1,13 +1,15 @@
 /**
- * `metrics-port`: what this node knows about itself, for Prometheus, at `/metrics`. Off by default; in `up` the proxy's
- * page has all of it.
+ * `metrics-port`: what this node knows about itself, for Prometheus, at `/metrics`: by our names and by those of
+ * redis_exporter. Off by default; in `up` the proxy's page has what matters of it.
  *
  * Everything is read when it is asked for, so that a node without readers pays nothing.
  */
 import { createServer, type Server } from 'node:http'
+import { redisExporterText } from '../metrics/redis-exporter.js'
 import { renderMetrics } from '../metrics/render.js'
 import { MetricStore } from '../metrics/store.js'
 import { roleWord } from '../replication/link.js'
+import { renderInfo } from './info.js'
 import type { NodeServer } from './server.js'
 
 /** The name of the only group a node knows of. */
@@ -46,7 +48,9 @@ export class NodeMetrics {
   }
 
   async render(): Promise<string> {
-    return await renderMetrics([this.#store.snapshot()])
+    const { server } = this
+    const info = server.mode?.info() ?? renderInfo(server, ['everything'])
+    return `${await renderMetrics([this.#store.snapshot()])}\n${redisExporterText(info)}`
   }
 
   #read(): void {

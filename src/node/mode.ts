@@ -12,4 +12,6 @@ export interface ServerMode {
   readonly table: CommandTable
   /** In the place of the node's own commands of that name, and beside those that it has in common. */
   readonly commands: NodeCommands
+  /** The whole of its INFO, for metrics. */
+  readonly info: () => string
 }

@@ -82,6 +82,18 @@ export async function startUp(options: UpOptions = {}): Promise<Lagrange> {
   return started
 }
 
+/** Runs a node or a sentinel until the test is over; resolves when it answers at `port`. */
+export async function startProgram(args: readonly string[], port: number): Promise<void> {
+  const started = start(args, { port, adminPort: 0, dataDir: '', nodePorts: [] })
+  await until(`an answer at ${port}`, async () => {
+    if (started.process.exitCode !== null) throw new Error(`ended: ${started.output()}`)
+    const client = new Client({ host: '127.0.0.1', port }, { connectTimeoutMs: 500, replyTimeoutMs: 500 })
+    const answer = await client.call('PING').catch(() => undefined)
+    client.close()
+    return answer !== undefined
+  })
+}
+
 /** Starts a proxy in front of `upstreams` and waits until `/readyz` says 200. */
 export async function startProxy(upstreams: readonly string[], ...args: string[]): Promise<Lagrange> {
   const started = await launchProxy(upstreams, ...args)
