@@ -99,7 +99,9 @@ export function allows(
   if (server.memory.relief === 'full' && needsMemory(session, spec, all.any)) {
     return "OOM command not allowed when used memory > 'maxmemory'."
   }
-  if (writes && server.diskError !== undefined && server.role === 'master') return `MISCONF ${server.diskError}`
+  // PING too: a sentinel takes a master that cannot write for down, and lets another one be it.
+  const reports = writes || spec.name === 'ping'
+  if (reports && server.diskError !== undefined && server.role === 'master') return `MISCONF ${server.diskError}`
   if (writes && server.tooFewReplicas()) return 'NOREPLICAS Not enough good replicas to write.'
   if (writes && server.role === 'replica' && server.config.flag('replica-read-only')) {
     return "READONLY You can't write against a read only replica."

@@ -72,9 +72,10 @@ export function majorityOf(master: MasterWatch): number {
   return Math.floor((master.peers.size + 1) / 2) + 1
 }
 
-/** Whether enough sentinels can be asked, ourselves included. */
+/** Whether enough sentinels can be asked, ourselves included: connected, and no PING of ours waits for an answer. */
 function canBeElected(master: MasterWatch): boolean {
-  const usable = 1 + [...master.peers.values()].filter(peer => peer.link.whole && !peer.sdown).length
+  const answers = ({ link, sdown }: Watched): boolean => link.whole && !sdown && link.pingWaitsSince === undefined
+  const usable = 1 + [...master.peers.values()].filter(answers).length
   return usable >= majorityOf(master) && usable >= master.quorum
 }
 
