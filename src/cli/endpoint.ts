@@ -145,6 +145,8 @@ export class Endpoint {
           level: config.consistency.level,
           boundMs: config.consistency.boundMs,
           waitMs: config.consistency.waitMs,
+          sessionBy: config.consistency.sessionBy,
+          lostWrites: config.consistency.lostWrites,
           tapMaster: config.consistency.taps === 'all',
           holdTimeoutMs: config.hold.timeoutMs,
           holdBytes: config.hold.bytes,

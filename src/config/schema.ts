@@ -23,6 +23,8 @@ export interface ConsistencyConfig {
   readonly waitMs: Millis
   readonly boundMs: Millis
   readonly taps: TapsMode
+  readonly sessionBy: 'connection' | 'client-name' | 'user'
+  readonly lostWrites: 'tell' | 'close' | 'ignore'
 }
 
 /** What `proxy` and `up` have in common. */
@@ -161,6 +163,24 @@ const consistency = {
     env: 'LAGRANGE_CONSISTENCY_BOUND_MS',
     flag: 'consistency-bound-ms',
     placeholder: 'ms',
+    reload: 'restart',
+  },
+  sessionBy: {
+    doc: 'What one session is at level session. connection: each by itself. client-name: all connections of a worker that said the same name (CLIENT SETNAME, HELLO SETNAME), so that a pool reads its own writes whichever of its connections it takes; those without a name stay by themselves. user: all of one user. Connections that share a session read from one replica and leave it together.',
+    default: 'connection',
+    format: ['connection', 'client-name', 'user'],
+    env: 'LAGRANGE_SESSION_BY',
+    flag: 'session-by',
+    placeholder: 'what',
+    reload: 'restart',
+  },
+  lostWrites: {
+    doc: 'What a connection hears when a failover may have lost what it was acknowledged, or at level session was shown. tell: its next command is answered with -LOSTWRITE, once, and not executed. close: the same, and the connection is closed. ignore: nothing; such connections are not counted either.',
+    default: 'tell',
+    format: ['tell', 'close', 'ignore'],
+    env: 'LAGRANGE_LOST_WRITES',
+    flag: 'lost-writes',
+    placeholder: 'how',
     reload: 'restart',
   },
   taps: {

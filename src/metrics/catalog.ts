@@ -170,6 +170,11 @@ export const catalog = {
     labels: group,
     help: 'Workers that read the stream of the master, so that causal sees writes that did not come through them.',
   },
+  lagrange_lost_write_sessions_total: {
+    type: 'counter',
+    labels: group,
+    help: 'Connections that were acknowledged, or shown, what the master after a failover may not have; each is told LOSTWRITE.',
+  },
   lagrange_stream_marks_total: {
     type: 'counter',
     labels: [...group, 'kind'],

@@ -661,7 +661,9 @@ export class Observer implements Flushable {
       if (diagnosis.name === 'master-suspect') this.#askRoles()
     }
     this.#diagnosis = diagnosis
-    this.#taps?.follow(othersOf(this.#group).filter(other => other.role === 'replica' && isUp(other, this.#judge, now)))
+    this.#taps?.follow(
+      othersOf(this.#group).filter(other => other.role === 'replica' && !other.denied && isUp(other, this.#judge, now)),
+    )
 
     const view = makeView(this.#view, [this.#group], this.#judge, now)
     if (view !== this.#view) {

@@ -1,19 +1,19 @@
 /**
  * What the group needs to know of a session, and what it tells it.
  */
-import type { Bytes, Offset } from '../base/units.js'
+import type { Bytes } from '../base/units.js'
 import type { Decoder } from '../resp/decoder.js'
 import type { Call } from '../routing/calls.js'
 import type { ReadBecause, ReadRules } from '../routing/choose.js'
-import type { Follower } from '../routing/marks.js'
 import type { Instance } from './instance.js'
 import type { Recipient, Request } from './request.js'
+import type { Standing, Trail } from './standing.js'
 import type { Resp, Upstream } from './upstream.js'
 
 /** Why a command that is no read went where it went. */
 export type Because = ReadBecause | 'write' | 'master-only' | 'local' | 'retry' | 'held' | 'subscription'
 
-export interface Asker extends Recipient, Follower {
+export interface Asker extends Recipient {
   readonly closed: boolean
   /** `host:port` of the client. */
   readonly address: string
@@ -21,13 +21,13 @@ export interface Asker extends Recipient, Follower {
   readonly db: number
   /** What its reads are promised: those of the command at hand. */
   rules: ReadRules
-  /** Nothing older than this offset of the history `floorOf` is shown to it. */
-  readonly floor: Offset
-  readonly floorOf: string | undefined
-  /** A history has ended: what is left of it ends at `offset` of the new one. */
-  moveFloor(replid: string, offset: Offset): void
-  /** Its commands at the master, at level `session`, that no sample covers yet. */
-  unsettled: number
+  /** What must be shown to it at least. */
+  readonly standing: Standing
+  /** What it has written; undefined before the first write. */
+  trail: Trail | undefined
+  /** What it was acknowledged may be lost: it is told before anything else is done for it. */
+  readonly lost: boolean
+  tellLost(request: Request): void
   /** It has seen more than its floor covers: its next read is the master's. */
   ahead: boolean
   /** The replica that served its last read. */

@@ -26,6 +26,7 @@ export class GroupCounters {
   readonly write: Histogram
   readonly other: Histogram
   readonly staleness: Histogram
+  readonly lostWrites: Counter
   readonly inFlight: Counter
   readonly held: Counter
   readonly #errors = new Map<string, Counter>()
@@ -40,6 +41,7 @@ export class GroupCounters {
     this.write = store.histogram(duration, { group, kind: 'write', target: 'master' })
     this.other = store.histogram(duration, { group, kind: 'other', target: 'master' })
     this.staleness = store.histogram('lagrange_read_staleness_seconds', { group })
+    this.lostWrites = store.counter('lagrange_lost_write_sessions_total', { group })
     this.inFlight = store.gauge('lagrange_commands_in_flight', { group })
     this.held = store.gauge('lagrange_held_commands', { group })
     const routing: Partial<Record<ReadBecause, Counter>> = {}

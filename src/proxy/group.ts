@@ -26,7 +26,7 @@ import type { ReadRules } from '../routing/choose.js'
 import { errorCode, meaningOf, UNKNOWN_RESULT } from '../routing/errors.js'
 import { type Flight, Marks } from '../routing/marks.js'
 import type { ControlPlane, HoldReport, HoldRequest, ReleaseReport } from '../topology/planes.js'
-import type { FreshnessUpdate, GroupView } from '../topology/view.js'
+import type { FreshnessUpdate, GroupView, Lineage } from '../topology/view.js'
 import type { Asker } from './asker.js'
 import type { GroupCounters } from './counters.js'
 import { Gate } from './gate.js'
@@ -39,6 +39,7 @@ import { type ReadPlan, Reads } from './reads.js'
 import { keepBytes, type Request, reread } from './request.js'
 import { Retired } from './retired.js'
 import { Scripts } from './scripts.js'
+import { Trail } from './standing.js'
 import { StreamMarks } from './stream-marks.js'
 import {
   type Introduction,
@@ -65,6 +66,9 @@ export class Group implements UpstreamOwner, Lender {
   view: GroupView
   /** The history of the master, as it told us itself; undefined until the first one has been met. */
   replid: string | undefined
+  /** The same with what it inherited, by its own word. */
+  lineage: Lineage | undefined
+  readonly #tellsLost: boolean
   #master: Instance | undefined
   #replicas: Instance[] = []
   readonly #instances = new Map<string, Instance>()
@@ -97,8 +101,10 @@ export class Group implements UpstreamOwner, Lender {
     private readonly options: WorkerOptions,
     readonly counters: GroupCounters,
     private readonly onMasterMet: (upstream: Upstream, introduction: Introduction) => void,
+    private readonly onLineage: (lineage: Lineage, anchor: Offset) => void,
     calls: () => CallTable,
   ) {
+    this.#tellsLost = options.lostWrites !== 'ignore'
     this.name = view.name
     this.view = { ...view, masterEpoch: -1, master: undefined, replicas: [] }
     this.marks = new Marks(options.slots)
@@ -256,8 +262,8 @@ export class Group implements UpstreamOwner, Lender {
       return
     }
     if (replid !== this.replid) {
-      this.#beginLineage(replid)
       this.anchor = offset
+      this.#beginLineage({ replid, replid2: introduction.replid2, secondOffset: introduction.secondOffset })
     }
     this.marks.anchor(offset)
     if (!this.#stream?.inStep) this.#stream?.begun()
@@ -268,9 +274,13 @@ export class Group implements UpstreamOwner, Lender {
     this.#kept.drain()
   }
 
-  #beginLineage(replid: string): void {
+  #beginLineage(lineage: Lineage): void {
+    const { replid } = lineage
     this.events.event('info', '+lineage', { group: this.name, replid, previous: this.replid })
+    // Those who saw more of the old one than the new one has are told; at the first there is nothing they could have seen.
+    if (this.replid !== undefined && this.#tellsLost) this.onLineage(lineage, this.anchor)
     this.replid = replid
+    this.lineage = lineage
     this.#head = -1
     this.marks.restart()
     this.#stream?.begun()
@@ -281,6 +291,7 @@ export class Group implements UpstreamOwner, Lender {
 
   /** Sends a command where it belongs, or keeps it. `decoder` stands on its bytes. */
   dispatch(session: Asker, request: Request, call: Call, decoder: Decoder): void {
+    if (session.lost) return session.tellLost(request)
     if (session.kept > 0) return this.keep(session, request, decoder)
     // What belongs to a transaction stays on its connection, whatever it is.
     if (request.effect !== 'none' && request.effect !== 'info') return session.dispatchPinned(request, decoder)
@@ -332,6 +343,7 @@ export class Group implements UpstreamOwner, Lender {
       session.lastBecause = call.marking === 'none' ? 'master-only' : 'write'
     }
     if (session.rules.level === 'session') this.#follow(upstream, session)
+    else if (call.writes && this.#tellsLost) this.#followWrite(upstream, session)
     session.lastTo = upstream.instanceId
     this.counters.command(call, 'master')
     request.sentAt = this.tools.time.now
@@ -344,10 +356,17 @@ export class Group implements UpstreamOwner, Lender {
   /** What the session learns by what is sent now shall be covered by the sample behind it. */
   #follow(upstream: Upstream, session: Asker): void {
     const { followers } = upstream.flight(this.marks)
+    const { standing } = session
     session.ahead = false
-    if (followers[followers.length - 1] === session) return
-    followers.push(session)
-    session.unsettled++
+    if (followers[followers.length - 1] === standing) return
+    followers.push(standing)
+    standing.unsettled++
+  }
+
+  /** So that it can be told when what it wrote is lost. */
+  #followWrite(upstream: Upstream, session: Asker): void {
+    session.trail ??= new Trail(() => this)
+    session.trail.follow(upstream.flight(this.marks))
   }
 
   /** A command that is not executed now, or that changes nothing: no marks, not counted. */
@@ -434,6 +453,7 @@ export class Group implements UpstreamOwner, Lender {
     if (request.toReplica) {
       const session = request.session as Asker
       if (--session.replicaReads === 0) session.readFilter = 0
+      if (request.standing !== undefined) request.standing.reading--
     }
   }
 
@@ -567,6 +587,8 @@ export class Group implements UpstreamOwner, Lender {
     const instance = this.#instances.get(upstream.instanceId)
     if (instance !== undefined) instance.pending--
     if (request.toReplica) (request.session as Asker).replicaReads--
+    if (request.standing !== undefined) request.standing.reading--
+    request.standing = undefined
     request.toReplica = false
     request.state = 'kept'
     if (!request.counted) return

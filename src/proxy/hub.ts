@@ -15,6 +15,7 @@ import type { Admitted } from './guard.js'
 import type { WorkerOptions } from './options.js'
 import type { Policy } from './policy.js'
 import type { Session } from './session.js'
+import type { Standing } from './standing.js'
 import type { UpstreamTools } from './upstream.js'
 
 /** What may be asked at a listener: everything, nothing that changes something, or everything of the master only. */
@@ -66,6 +67,8 @@ export interface Hub {
   onWrongLogin(session: Session): void
   /** A command was not let through. */
   onRefused(session: Session, call: Call, admitted: Admitted): void
+  /** Where it stands together with others, by its name or user; undefined: by itself. */
+  standingFor(session: Session): Standing | undefined
   onSessionClosed(session: Session, reason: string): void
   /** A subscriber has lost its connection: it is told when there is a master again. */
   awaitMaster(session: Session): void

@@ -4,6 +4,7 @@
 import type { Bytes } from '../base/units.js'
 import type { Decoder } from '../resp/decoder.js'
 import { type Level, levels } from '../routing/choose.js'
+import { fateOf } from '../routing/floors.js'
 import type { Request } from './request.js'
 import type { Session } from './session.js'
 import { sampleMaster } from './wait.js'
@@ -110,8 +111,11 @@ function why(session: Session, request: Request): void {
 
 /** The offset is sampled now: it covers what this connection has been answered, and may cover more. */
 function token(session: Session, request: Request): void {
+  const { replid } = session.group
   sampleMaster(session, request, offset => {
-    session.begin(request).bulk(`${session.group.replid ?? ''}:${offset}`)
+    // The offset is of the history of the master that was asked.
+    if (replid === undefined || replid !== session.group.replid) return token(session, request)
+    session.begin(request).bulk(`${replid}:${offset}`)
     session.finish(request)
   })
 }
@@ -126,18 +130,12 @@ function after(session: Session, request: Request, args: readonly Bytes[]): void
   }
   const [, replid, offsetText] = parsed
   const offset = Number(offsetText)
-  const { group } = session
-  const { lineage } = group.view
-  if (replid !== group.replid) {
-    // Offsets of the history we descend from are ours, up to where it was left.
-    if (replid !== lineage?.replid2 || lineage?.replid !== group.replid) {
-      return session.fail(request, 'ERR the token belongs to another history')
-    }
-    if (offset >= (lineage?.secondOffset ?? 0)) {
-      return session.fail(request, 'LOSTWRITE what the token stands for was lost in a failover')
-    }
-  }
-  session.raiseFloor(group.replid, offset)
+  const { lineage } = session.group
+  // Offsets of the history we descend from are ours, up to where it was left.
+  const fate = lineage === undefined ? 'unknown' : fateOf(offset, replid, lineage)
+  if (fate === 'unknown') return session.fail(request, 'ERR the token belongs to another history')
+  if (fate === 'lost') return session.fail(request, 'LOSTWRITE what the token stands for was lost in a failover')
+  session.standing.raise(lineage?.replid, offset)
   session.choose({ ...session.rules, waitMs })
   session.begin(request).ok()
   session.finish(request)

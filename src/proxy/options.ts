@@ -4,8 +4,12 @@
 import type { Millis } from '../base/units.js'
 import type { TlsClientOptions } from '../net/tls.js'
 import type { Level } from '../routing/choose.js'
+import type { LostWrites } from '../routing/floors.js'
 import type { Rule } from '../routing/rules.js'
 import type { InsightOptions } from './insight.js'
+
+/** What makes several connections one session, besides being one. */
+export type SessionBy = 'connection' | 'client-name' | 'user'
 
 /** Who may come in, and for how long. Counts are those of one worker. */
 export interface AdmissionOptions {
@@ -48,6 +52,10 @@ export interface WorkerOptions extends AdmissionOptions {
 
   /** The level of new connections; LAGRANGE CONSISTENCY changes that of one. */
   readonly level: Level
+  /** Which connections stand together at level `session`. */
+  readonly sessionBy: SessionBy
+  /** What a connection hears whose acknowledged writes a new master may not have. */
+  readonly lostWrites: LostWrites
   /** For level `bounded`. */
   readonly boundMs: Millis
   /** How long a read may wait for a replica that is about to be fresh enough; 0 sends it to the master at once. */
@@ -97,6 +105,8 @@ export const defaultWorkerOptions: WorkerOptions = {
   rates: { commandsPerSecond: 0, bytesPerSecond: 0, userCommandsPerSecond: 0, userBytesPerSecond: 0 },
   keepAliveMs: 300_000,
   level: 'causal',
+  sessionBy: 'connection',
+  lostWrites: 'tell',
   boundMs: 1000,
   waitMs: 2,
   slots: 2 ** 18,

@@ -16,6 +16,7 @@ import type { Instance } from './instance.js'
 import type { KeySlots } from './key-slots.js'
 import { ReadIndex } from './read-index.js'
 import { keepBytes, type Request, reread } from './request.js'
+import type { Standing } from './standing.js'
 import type { UpstreamTools } from './upstream.js'
 import { Waiting } from './waiting.js'
 
@@ -84,15 +85,16 @@ export class Reads {
 
   /** What the marks of the keys ask for, and no less than the session's floor. */
   #need(session: Asker, count: number): Offset {
-    if (session.floor === 0) return this.keys.need(count)
-    this.#translateFloor(session)
-    return Math.max(this.keys.need(count), session.floor)
+    const { standing } = session
+    if (standing.floor === 0) return this.keys.need(count)
+    this.#translateFloor(standing)
+    return Math.max(this.keys.need(count), standing.floor)
   }
 
   /** An offset of another history says nothing about replicas of this one. */
-  #translateFloor(session: Asker): void {
+  #translateFloor(standing: Standing): void {
     const { replid, anchor } = this.group
-    if (replid !== undefined && session.floorOf !== replid) session.moveFloor(replid, anchor)
+    if (replid !== undefined && standing.floorOf !== replid) standing.move(replid, anchor)
   }
 
   // ── Level session ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -104,24 +106,26 @@ export class Reads {
    */
   #chooseForSession(session: Asker): boolean {
     const choice = this.#choice
-    const last = session.lastReplica
-    this.#translateFloor(session)
-    const mayStay = session.unsettled === 0 && !session.ahead && this.group.replid !== undefined
-    if (mayStay && last?.usable && last.applied >= session.floor) {
+    const { standing } = session
+    const last = standing.replica
+    this.#translateFloor(standing)
+    const mayStay = standing.unsettled === 0 && !session.ahead && this.group.replid !== undefined
+    if (mayStay && last?.usable && last.applied >= standing.floor) {
       choice.to = last
       choice.because = 'fresh-replica'
       return true
     }
     choice.because = 'write-in-flight'
     if (session.replicaReads > 0) return false
-    if (mayStay) this.#chooseAgainForSession(session)
+    // Others who stand here may still be shown something new by the replica that is left: not before they have been.
+    if (mayStay && (last !== undefined || standing.reading === 0)) this.#chooseAgainForSession(session)
     return true
   }
 
   #chooseAgainForSession(session: Asker): void {
-    const last = session.lastReplica
-    const candidates = last === undefined ? this.group.replicas : [last]
-    chooseRead(this.#choice, candidates, session.floor, session.rules, last, this.tools.time.now)
+    const { floor, replica } = session.standing
+    const candidates = replica === undefined ? this.group.replicas : [replica]
+    chooseRead(this.#choice, candidates, floor, session.rules, replica, this.tools.time.now)
   }
 
   // ── Level strong ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -150,6 +154,7 @@ export class Reads {
     this.group.counters.route(because)
     session.lastBecause = because
     session.lastReplica = undefined
+    if (session.rules.level === 'session') session.standing.replica = undefined
     this.group.toMaster(session, request, call, decoder)
   }
 
@@ -178,11 +183,18 @@ export class Reads {
     session.replicaReads++
     session.readFilter |= this.keys.filter(count)
     request.toReplica = true
+    if (session.rules.level === 'session') this.#stand(session.standing, request, replica)
     request.sentAt = time.now
     replica.pending++
     lane.select(session.db)
     lane.send(request, decoder.buffer, decoder.start, decoder.end)
     return true
+  }
+
+  #stand(standing: Standing, request: Request, replica: Instance): void {
+    standing.replica = replica
+    standing.reading++
+    request.standing = standing
   }
 
   // ── Waiting for freshness ─────────────────────────────────────────────────────────────────────────────────────────
@@ -216,6 +228,12 @@ export class Reads {
       this.tools.requests.give(request)
       return true
     }
+    if (session.lost) {
+      request.toReplica = false
+      session.replicaReads--
+      session.tellLost(request)
+      return true
+    }
     const decoder = reread(this.reader, request)
     const count = this.keys.find(call, decoder)
     switch (session.rules.level) {
@@ -223,7 +241,7 @@ export class Reads {
         this.#choose(session, request.index, session.lastReplica)
         break
       case 'session':
-        this.#translateFloor(session)
+        this.#translateFloor(session.standing)
         this.#chooseAgainForSession(session)
         break
       default:

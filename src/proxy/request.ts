@@ -18,6 +18,7 @@ import type { Call } from '../routing/calls.js'
 import type { ReadRules } from '../routing/choose.js'
 import { type Flight, IN_FLIGHT } from '../routing/marks.js'
 import type { Block, BlockPool } from './log.js'
+import type { Standing } from './standing.js'
 
 /** Where a reply goes. */
 export interface Recipient {
@@ -86,6 +87,8 @@ export class Request {
   counted = false
   /** Sent to a replica: the session's reads in flight. */
   toReplica = false
+  /** The standing that it is read for, at level `session`. */
+  standing: Standing | undefined = undefined
   /** How often it has been sent and lost or refused. */
   attempts = 0
   /** Its bytes are a script call whose script we have loaded once. */
@@ -131,6 +134,7 @@ export class RequestPool {
     request.index = IN_FLIGHT
     request.counted = false
     request.toReplica = false
+    request.standing = undefined
     request.attempts = 0
     request.healed = false
     request.reply = undefined

@@ -12,7 +12,7 @@
  * (`#stalled`), must be answered before others may follow (`#awaiting`), too many are in flight, or the client does not
  * read. Meanwhile the client may send a bounded amount ahead; then its socket is not read.
  */
-import type { Bytes, Millis, Offset } from '../base/units.js'
+import type { Bytes, Millis } from '../base/units.js'
 import { isBlocking } from '../command/table.js'
 import type { Peer, PeerHandler } from '../net/peer.js'
 import { Decoder } from '../resp/decoder.js'
@@ -20,6 +20,8 @@ import type { Encoder } from '../resp/encoder.js'
 import { ProtocolError, requestLimits, unauthenticatedLimits } from '../resp/protocol.js'
 import type { Call } from '../routing/calls.js'
 import type { ReadRules } from '../routing/choose.js'
+import { LOST_WRITE } from '../routing/errors.js'
+import type { Lineage } from '../topology/view.js'
 import { Alone } from './alone.js'
 import type { Asker, Because } from './asker.js'
 import type { Group } from './group.js'
@@ -31,6 +33,7 @@ import { answerLocally, refusedText } from './local.js'
 import { beginMonitor, isOwnNoise } from './monitor.js'
 import { relay } from './relay.js'
 import { keepBytes, type Request, reread } from './request.js'
+import { Standing, type Trail } from './standing.js'
 import { Subscription } from './subscription.js'
 import { Transaction } from './transaction.js'
 import type { Resp, Upstream } from './upstream.js'
@@ -59,9 +62,9 @@ export class Session implements Asker, PeerHandler {
   chosenRules: ReadRules | undefined = undefined
   /** Asked about each command; undefined: nothing needs to be asked. */
   guard: Guard | undefined = undefined
-  floor: Offset = 0
-  floorOf: string | undefined = undefined
-  unsettled = 0
+  standing: Standing
+  trail: Trail | undefined = undefined
+  lost = false
   ahead = false
   replyMode: 'on' | 'off' | 'skip-next' | 'skip' = 'on'
   readonly since: Millis
@@ -113,9 +116,12 @@ export class Session implements Asker, PeerHandler {
     const { policy, tools } = hub
     this.authenticated = policy.open
     this.rules = entrance.rules
+    this.standing = new Standing(() => hub.group)
+    this.standing.members++
     this.#decoder = new Decoder({ ...(this.authenticated ? requestLimits : unauthenticatedLimits) })
     this.since = this.lastAt = tools.time.now
     this.regard()
+    this.ahead = false
   }
 
   /** Who it is, what it calls itself or what is asked of it has changed. */
@@ -123,6 +129,7 @@ export class Session implements Asker, PeerHandler {
     const { guard, rules } = this.hub.policy.regard(this)
     this.guard = guard
     this.rules = rules
+    this.#joinOthers()
   }
 
   /** LAGRANGE CONSISTENCY and AFTER. */
@@ -142,7 +149,11 @@ export class Session implements Asker, PeerHandler {
     this.db = 0
     this.name = ''
     this.noEvict = false
-    this.floor = 0
+    this.standing.members--
+    this.standing = new Standing(() => this.hub.group)
+    this.standing.members++
+    this.trail = undefined
+    this.lost = false
     this.ahead = true
     this.replyMode = 'on'
     this.announced.length = 0
@@ -157,19 +168,28 @@ export class Session implements Asker, PeerHandler {
     return this.hub.group as Group
   }
 
-  raiseFloor(replid: string | undefined, offset: Offset): void {
-    this.floor = this.floorOf === replid ? Math.max(this.floor, offset) : offset
-    this.floorOf = replid
+  /** It is known by another name now, and stands where others of that name stand. What it has seen itself is the master's to show. */
+  #joinOthers(): void {
+    const standing = this.hub.standingFor(this)
+    if (standing === undefined || standing === this.standing) return
+    this.standing.members--
+    standing.members++
+    this.standing = standing
+    this.ahead = true
   }
 
-  moveFloor(replid: string, offset: Offset): void {
-    this.floor = offset
-    this.floorOf = replid
+  /** The master's history is another one now. Answers whether what this connection was acknowledged may be lost. */
+  judge(lineage: Lineage): boolean {
+    const { standing, trail } = this
+    const isLost = !standing.survives(lineage) || trail?.survives(lineage) === false
+    this.lost ||= isLost
+    return isLost
   }
 
-  covered(offset: Offset | undefined): void {
-    this.unsettled--
-    if (offset !== undefined) this.raiseFloor(this.group.replid, offset)
+  tellLost(request: Request): void {
+    this.lost = false
+    this.fail(request, LOST_WRITE)
+    if (this.hub.options.lostWrites === 'close') this.endWhenAnswered()
   }
 
   get address(): string {
@@ -380,6 +400,11 @@ export class Session implements Asker, PeerHandler {
       )
       return true
     }
+    if (this.lost && this.transaction !== undefined) {
+      this.transaction.refuse()
+      this.tellLost(request)
+      return true
+    }
     return this.transaction?.take(request, call, decoder) ?? false
   }
 
@@ -465,6 +490,7 @@ export class Session implements Asker, PeerHandler {
 
   dispatchPinned(request: Request, decoder: Decoder): void {
     const call = request.call as Call
+    if (this.lost) return this.tellLost(request)
     if (this.transaction?.owns(request)) {
       return this.transaction.dispatch(request, call, decoder)
     }
@@ -647,6 +673,7 @@ export class Session implements Asker, PeerHandler {
   onClose(reason: string): void {
     this.closed = true
     this.onClosed?.()
+    this.standing.members--
     // First, as connections of its own that are given up now return their requests themselves.
     this.#dropQueue()
     this.transaction?.abandon()

@@ -122,6 +122,11 @@ export class Transaction {
     return call.name === 'client' && decoder.argc > 1 && /^(reply|tracking|caching)$/i.test(decoder.arg(1))
   }
 
+  /** The client was told something else than that a command was queued: EXEC must not succeed. */
+  refuse(): void {
+    this.#refused = true
+  }
+
   /** Sends a command of the transaction, or keeps it until there is a master to send it to. */
   dispatch(request: Request, call: Call, decoder: Decoder): void {
     const { session } = this

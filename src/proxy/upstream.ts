@@ -51,6 +51,8 @@ export interface Introduction {
   readonly runId: string | undefined
   readonly role: string | undefined
   readonly replid: string | undefined
+  readonly replid2: string | undefined
+  readonly secondOffset: Offset
   readonly offset: Offset | undefined
   readonly version: string | undefined
   /** It runs a script and answers nothing else: what it is cannot be asked now. */
@@ -249,6 +251,8 @@ export class Upstream implements Flushable, PeerHandler {
         version: server.get('redis_version'),
         role: fields.get('role'),
         replid: fields.get('master_replid'),
+        replid2: /[^0]/.test(fields.get('master_replid2') ?? '') ? fields.get('master_replid2') : undefined,
+        secondOffset: Number(fields.get('second_repl_offset') ?? -1),
         offset: Number.isFinite(offset) ? offset : undefined,
         busy: reply.type === 'error' && reply.value.startsWith('BUSY'),
       })

@@ -22,7 +22,7 @@ import { type Call, CallTable } from '../routing/calls.js'
 import type { Level } from '../routing/choose.js'
 import type { Rule } from '../routing/rules.js'
 import type { ControlPlane, DataPlane, HoldReport, HoldRequest, ReleaseReport } from '../topology/planes.js'
-import type { FreshnessUpdate, TopologyView } from '../topology/view.js'
+import type { FreshnessUpdate, Lineage, TopologyView } from '../topology/view.js'
 import { Admission } from './admission.js'
 import { describe } from './client-command.js'
 import { GroupCounters } from './counters.js'
@@ -36,6 +36,7 @@ import { defaultWorkerOptions, type Rates, type WorkerOptions } from './options.
 import { Policy } from './policy.js'
 import { RequestPool } from './request.js'
 import { Session } from './session.js'
+import { type Standing, Standings } from './standing.js'
 import { Instant, type Introduction, type Upstream, type UpstreamTools } from './upstream.js'
 import { DEFAULT_USER } from './users.js'
 
@@ -90,6 +91,7 @@ export class Worker implements DataPlane, Hub {
   readonly #stopSweeping: () => void
   #nextId = 1
   #tableOf: string | undefined
+  readonly #standings = new Standings(() => this.group)
   readonly #awaitingMaster = new Set<Session>()
   readonly #confirmations = new Set<Confirmation>()
 
@@ -126,7 +128,8 @@ export class Worker implements DataPlane, Hub {
       const counters = new GroupCounters(this.store, group.name)
       const { clock, events, control, tools, options } = this
       const met = (upstream: Upstream, introduction: Introduction): void => this.#meetMaster(upstream, introduction)
-      this.group = new Group(group, clock, events, control, tools, options, counters, met, () => this.calls)
+      const lineage = (begun: Lineage, anchor: Offset): void => this.#judgeSessions(begun, anchor, counters)
+      this.group = new Group(group, clock, events, control, tools, options, counters, met, lineage, () => this.calls)
       for (const session of this.sessions.values()) session.proceed()
     }
     this.#checkConfirmations()
@@ -334,6 +337,26 @@ export class Worker implements DataPlane, Hub {
     this.policy.useTable(table)
     this.calls = new CallTable(table, this.policy.users !== undefined)
     this.group?.counters.forgetCalls()
+  }
+
+  /** Everybody who was shown or promised what the new master does not have will be told, each once. */
+  #judgeSessions(lineage: Lineage, anchor: Offset, counters: GroupCounters): void {
+    let lost = 0
+    for (const session of this.sessions.values()) if (session.judge(lineage)) lost++
+    for (const { standing, trail } of this.sessions.values()) {
+      standing.translate(lineage, anchor)
+      trail?.translate(lineage)
+    }
+    for (const standing of this.#standings) standing.translate(lineage, anchor)
+    counters.lostWrites.value += lost
+    if (lost > 0) this.events.event('warn', '+lost-writes', { replid: lineage.replid, sessions: lost })
+  }
+
+  standingFor(session: Session): Standing | undefined {
+    const { sessionBy } = this.options
+    if (sessionBy === 'connection') return undefined
+    const name = sessionBy === 'user' ? session.user : session.name
+    return name === '' ? undefined : this.#standings.of(name)
   }
 
   awaitMaster(session: Session): void {

@@ -51,5 +51,9 @@ export const HOLD_EXPIRED = 'MASTERDOWN No master became writable in time, the c
 /** The same for a command that does not fit among those that wait. */
 export const HOLD_FULL = 'MASTERDOWN Too much waits for a writable master already, the command was not executed'
 
+/** Said once to a connection whose writes, or what it has read, the new master may not have. */
+export const LOST_WRITE =
+  'LOSTWRITE What was acknowledged to this connection may have been lost in a failover; this command was not executed'
+
 /** It was sent, and nobody will ever say what became of it. */
 export const UNKNOWN_RESULT = 'UNKNOWNRESULT The connection to the instance was lost before it answered'

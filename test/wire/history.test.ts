@@ -8,7 +8,8 @@ import { afterAll, afterEach, beforeAll, expect, onTestFinished, test, vi } from
 import { Instance } from '../../src/proxy/instance.js'
 import { ReadIndex } from '../../src/proxy/read-index.js'
 import { Reads } from '../../src/proxy/reads.js'
-import { Session } from '../../src/proxy/session.js'
+import type { Session } from '../../src/proxy/session.js'
+import { Standing } from '../../src/proxy/standing.js'
 import { type Flight, Marks } from '../../src/routing/marks.js'
 import { type DelayLink, startDelayLink } from '../support/delay.js'
 import { bounded, causal, linearizable, type Operation, session, type Violation } from '../support/history.js'
@@ -193,7 +194,7 @@ redis.describe('what clients saw', () => {
       'samples do not raise the floor of a session',
       'session',
       () => {
-        vi.spyOn(Session.prototype, 'covered').mockImplementation(function (this: Session) {
+        vi.spyOn(Standing.prototype, 'covered').mockImplementation(function (this: Standing) {
           this.unsettled--
         })
       },
@@ -204,7 +205,8 @@ redis.describe('what clients saw', () => {
       () => {
         const dispatch = Reads.prototype.dispatch
         vi.spyOn(Reads.prototype, 'dispatch').mockImplementation(function (this: Reads, asker, ...rest) {
-          asker.lastReplica = undefined
+          asker.standing.replica = undefined
+          asker.standing.reading = 0
           dispatch.call(this, asker, ...rest)
         })
       },

@@ -201,12 +201,12 @@ redis.describe('levels', () => {
     await client.call('GET', 'mine')
     const [one] = [...proxy.worker.sessions.values()].slice(-1)
     if (one === undefined) throw new Error('no session')
-    one.moveFloor('0'.repeat(40), 2 ** 50)
+    one.standing.move('0'.repeat(40), 2 ** 50)
     await caughtUp()
     await until('the replica answers', async () => {
       expect(await client.call('GET', 'mine')).toBe('1')
       return (await why(client)) === 'replica fresh-replica'
     })
-    expect(one.floor).toBeLessThan(2 ** 50)
+    expect(one.standing.floor).toBeLessThan(2 ** 50)
   })
 })
