@@ -249,7 +249,7 @@ function statsSection(server: NodeServer): Line[] {
     `pubsubshard_channels:${server.pubsub.count('shard')}`,
     'latest_fork_usec:0',
     `total_forks:${stats.forks}`,
-    'migrate_cached_sockets:0',
+    `migrate_cached_sockets:${server.migration.cachedConnections}`,
     'slave_expires_tracked_keys:0',
     'active_defrag_hits:0',
     'active_defrag_misses:0',

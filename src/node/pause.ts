@@ -10,7 +10,7 @@ import type { Session } from './session.js'
 
 export type PauseMode = 'write' | 'all'
 /** Who asked: a client, or a step of ours that must not be disturbed. */
-export type PausePurpose = 'client' | 'shutdown' | 'failover'
+export type PausePurpose = 'client' | 'shutdown' | 'failover' | 'migrate'
 
 interface Pause {
   readonly mode: PauseMode

@@ -46,6 +46,7 @@ import { Loading } from './loading.js'
 import type { LogLevel, NodeLog } from './log.js'
 import { Memory } from './memory.js'
 import { NodeMetrics } from './metrics.js'
+import { Migration } from './migrate.js'
 import type { ServerMode } from './mode.js'
 import { OomScore } from './oom-score.js'
 import { Pauses } from './pause.js'
@@ -100,6 +101,7 @@ export class NodeServer {
   readonly snapshots: Snapshots
   readonly loads: Loading
   readonly aof: AppendOnly
+  readonly migration = new Migration(this)
   readonly shutdown: Shutdown
   readonly doors = new Doors(this)
   readonly dispatcher: Dispatcher
@@ -228,6 +230,7 @@ export class NodeServer {
     this.metrics.close()
     this.snapshots.stop()
     this.aof.close()
+    this.migration.close()
     // Whoever hears that we are gone must not be able to come back.
     const closed = this.doors.close()
     for (const session of [...this.clients]) session.peer.destroy('shutdown')
@@ -510,6 +513,7 @@ export class NodeServer {
     this.tracking.tick()
     this.snapshots.tick()
     this.aof.tick()
+    this.migration.tick()
     this.failover.tick()
     this.dispatcher.settle()
   }

@@ -38,7 +38,8 @@ export type Parked =
   | { readonly on: 'keys'; readonly blocked: Blocked; readonly command: QueuedCommand; readonly since: Millis }
   | { readonly on: 'acks'; readonly offset: number; readonly replicas: number }
   | { readonly on: 'pause'; readonly request: readonly Bytes[] }
-  | { readonly on: 'shutdown' }
+  /** Something that we do for it, and answer when it is done. */
+  | { readonly on: 'shutdown' | 'save' | 'migrate' }
   /** Its own command takes time, and answers by itself. */
   | { readonly on: 'answer' }
 

@@ -103,7 +103,7 @@ export class Snapshots {
 
   // ── Saving ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** SAVE: all at once, while everybody waits. Answers why it failed. */
+  /** All at once, while everybody waits: at the end, and where nobody can wait. Answers why it failed. */
   save(): string | undefined {
     const temp = this.#tempPath()
     const startedAt = this.server.clock.now()
@@ -141,8 +141,8 @@ export class Snapshots {
     }
   }
 
-  /** BGSAVE: cut now, written while others are served. */
-  saveInBackground(): void {
+  /** BGSAVE: cut now, written while others are served. `done` hears why it failed, if it did. */
+  saveInBackground(done: (failure: string | undefined) => void = () => undefined): void {
     const { server } = this
     const { dirty } = server.effects
     const startedAt = server.clock.now()
@@ -150,8 +150,8 @@ export class Snapshots {
     const work = this.#work('save', this.#begin())
     server.log.notice('Background saving started')
     void this.#writeTo(work, this.#tempPath(), this.path).then(
-      () => this.#ended(work, () => this.#saved(startedAt, dirty, undefined)),
-      error => this.#ended(work, () => this.#saved(startedAt, dirty, reasonOf(error))),
+      () => this.#ended(work, () => done(this.#saved(startedAt, dirty, undefined))),
+      error => this.#ended(work, () => done(this.#saved(startedAt, dirty, reasonOf(error)))),
     )
   }
 
@@ -218,7 +218,8 @@ export class Snapshots {
     return this.server.config.number('rdb-key-save-delay') > 0 ? 1 : SLICE_BYTES
   }
 
-  #saved(startedAt: Millis, dirty: number, failure: string | undefined): void {
+  /** Answers the failure. */
+  #saved(startedAt: Millis, dirty: number, failure: string | undefined): string | undefined {
     const { server } = this
     this.lastTryAt = server.clock.now()
     this.lastSaveFailed = failure !== undefined
@@ -235,6 +236,7 @@ export class Snapshots {
       if (strict) this.diskError = DISK_ERROR
     }
     server.recalm()
+    return failure
   }
 
   // ── For replicas ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,6 @@
 /**
  * DUMP and RESTORE: values that leave and enter the data set in the format of snapshots, which the engine does not know;
- * and MEMORY USAGE, which measures by it.
+ * MIGRATE, which sends them on; and MEMORY USAGE, which measures by it.
  */
 import type { Bytes } from '../../base/units.js'
 import type { Caller } from '../../engine/host.js'
@@ -8,6 +8,7 @@ import { isString, type Value } from '../../engine/value.js'
 import { dump, restore } from '../../persistence/dump.js'
 import type { Encoder } from '../../resp/encoder.js'
 import type { NodeCommands } from '../dispatch.js'
+import type { MigrateRequest } from '../migrate.js'
 import type { NodeServer } from '../server.js'
 import { lower, NOT_AN_INTEGER, readInteger, SYNTAX_ERROR } from './words.js'
 
@@ -28,6 +29,14 @@ export const payloadCommands: NodeCommands = {
     restoreKey(server, session, args, reply)
   },
 
+  /** MIGRATE host port key|"" db timeout [COPY] [REPLACE] [AUTH password | AUTH2 user password] [KEYS key …]. */
+  migrate(session, args, reply, server) {
+    const request = readMigrate(args)
+    if (typeof request === 'string') return reply.error(request)
+    if (!session.mayBlock) return reply.error('ERR MIGRATE is not possible inside MULTI')
+    server.migration.begin(session, request)
+  },
+
   'memory|usage'(session, args, reply, server) {
     if (args.length > 3 && (args.length !== 5 || lower(args[3]) !== 'samples')) return reply.error(SYNTAX_ERROR)
     if (args.length === 5 && readInteger(args[4]) === undefined) return reply.error(NOT_AN_INTEGER)
@@ -37,6 +46,35 @@ export const payloadCommands: NodeCommands = {
     const bytes = isString(value) ? value.length : dump(value, server.engine.settings).length
     reply.integer(ENTRY_OVERHEAD_BYTES + key.length + bytes)
   },
+}
+
+/** What is asked for, or the error. */
+function readMigrate(args: readonly Bytes[]): MigrateRequest | string {
+  const [, host, portText, key, dbText, timeoutText] = args as readonly [Bytes, Bytes, Bytes, Bytes, Bytes, Bytes]
+  let copy = false
+  let replace = false
+  let auth: readonly Bytes[] = []
+  let keys: readonly Bytes[] = [key]
+  for (let at = 6; at < args.length; at++) {
+    const word = lower(args[at])
+    const left = args.length - 1 - at
+    if (word === 'copy') copy = true
+    else if (word === 'replace') replace = true
+    else if (word === 'auth' && left >= 1) auth = [args[++at] as Bytes]
+    else if (word === 'auth2' && left >= 2) auth = [args[++at] as Bytes, args[++at] as Bytes]
+    else if (word === 'keys') {
+      if (key !== '') {
+        return 'ERR When using MIGRATE KEYS option, the key argument must be set to the empty string'
+      }
+      keys = args.slice(at + 1)
+      break
+    } else return SYNTAX_ERROR
+  }
+  const timeoutMs = readInteger(timeoutText)
+  const db = readInteger(dbText)
+  const port = readInteger(portText)
+  if (timeoutMs === undefined || db === undefined || port === undefined) return NOT_AN_INTEGER
+  return { to: { host, port }, keys, db, timeoutMs: timeoutMs <= 0 ? 1000 : timeoutMs, copy, replace, auth }
 }
 
 /** RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n]; also when it comes from our master. */

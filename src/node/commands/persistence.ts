@@ -14,10 +14,16 @@ const REWRITING =
   "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible."
 
 export const persistenceCommands: NodeCommands = {
-  save(_session, _args, reply, server) {
+  save(session, _args, reply, server) {
     if (server.snapshots.busy) return reply.error(IN_PROGRESS)
-    if (server.snapshots.save() === undefined) reply.ok()
-    else reply.error('ERR')
+    // Whoever asks waits for it; others are served meanwhile, and what they change is not in it.
+    session.parked = { on: 'save' }
+    server.snapshots.saveInBackground(failure => {
+      if (failure === undefined) session.out.ok()
+      else session.out.error('ERR')
+      session.unpark()
+      if (!session.closing) session.peer.flushSoon()
+    })
   },
 
   bgsave(_session, args, reply, server) {
