@@ -93,6 +93,8 @@ function byFamily(snapshot: MetricSnapshot): Map<MetricName, SnapshotSeries[]> {
 interface Sample {
   readonly metricName: string
   readonly labels: Readonly<Record<string, string | number>>
+  /** Of all lines of one histogram: put into words once. */
+  readonly sharedLabels?: Readonly<Record<string, string>>
   readonly value: number
   readonly exemplar?: { readonly labelSet: Exemplar['labels']; readonly value: number; readonly timestamp: number }
 }
@@ -112,13 +114,14 @@ function family(name: MetricName, series: readonly SnapshotSeries[], format: Met
 
 function histogramSamples(name: MetricName, bounds: readonly number[], series: SnapshotSeries): readonly Sample[] {
   const counts = series.counts ?? []
+  const bucketName = `${name}_bucket`
   const samples: Sample[] = []
   let total = 0
   for (let index = 0; index <= bounds.length; index++) {
     total += counts[index] ?? 0
     const le = bounds[index] ?? '+Inf'
     const exemplar = series.exemplars?.find(one => one.bucket === index)
-    const sample = { metricName: `${name}_bucket`, labels: { ...series.labels, le }, value: total }
+    const sample = { metricName: bucketName, labels: { le }, sharedLabels: series.labels, value: total }
     samples.push(exemplar === undefined ? sample : { ...sample, exemplar: shownExemplar(exemplar) })
   }
   samples.push({ metricName: `${name}_sum`, labels: series.labels, value: series.sum ?? 0 })

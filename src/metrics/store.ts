@@ -73,7 +73,7 @@ export class MetricStore {
 
   /** Forgets a series: an instance left, or a gauge has nothing to say any more. */
   remove(name: MetricName, labels: Labels): void {
-    this.#families.get(name)?.delete(keyOf(labels))
+    this.#families.get(name)?.delete(keyOf(name, labels))
   }
 
   /** Forgets every series of a family: for gauges that are set anew at each scrape. */
@@ -102,7 +102,7 @@ export class MetricStore {
 
   #series(name: MetricName, labels: Labels, make: (row: MetricRow) => Counter | Histogram): Counter | Histogram {
     const row: MetricRow = catalog[name]
-    const key = keyOf(labels)
+    const key = keyOf(name, labels)
     let family = this.#families.get(name)
     if (family === undefined) this.#families.set(name, (family = new Map()))
     let series = family.get(key)
@@ -133,7 +133,7 @@ export function mergeSnapshots(snapshots: readonly MetricSnapshot[]): MetricSnap
   >()
   for (const snapshot of snapshots) {
     for (const series of snapshot) {
-      const key = `${series.name} ${keyOf(series.labels)}`
+      const key = `${series.name} ${keyOf(series.name, series.labels)}`
       const into = merged.get(key)
       if (into === undefined) {
         merged.set(key, { ...series, ...(series.counts && { counts: [...series.counts] }) } as never)
@@ -149,9 +149,11 @@ export function mergeSnapshots(snapshots: readonly MetricSnapshot[]): MetricSnap
   return [...merged.values()]
 }
 
-function keyOf(labels: Labels): string {
-  const names = Object.keys(labels).sort()
-  return names.map(name => `${name}=${JSON.stringify(labels[name])}`).join(',')
+/** The values in the order of the catalog: whoever names a series has all of its labels, and no others. */
+function keyOf(name: MetricName, labels: Labels): string {
+  let key = ''
+  for (const label of (catalog[name] as MetricRow).labels) key += `${labels[label]}\u0000`
+  return key
 }
 
 function makeHistogram(bounds: readonly number[]): Histogram {

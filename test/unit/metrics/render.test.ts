@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
-import { catalog, type MetricName } from '../../../src/metrics/catalog.js'
+import { catalog, type MetricName, type MetricRow } from '../../../src/metrics/catalog.js'
 import { reportEventLoop } from '../../../src/metrics/event-loop.js'
 import { makeProcessMetrics, renderMetrics } from '../../../src/metrics/render.js'
 import { seedMetrics } from '../../../src/metrics/seed.js'
 import { MetricStore } from '../../../src/metrics/store.js'
-import { fillEverySeries } from '../../support/metrics.js'
+import { fillEverySeries, largeFleet } from '../../support/metrics.js'
 import { requireReal } from '../../support/real.js'
 
 const promtool = requireReal('promtool')
@@ -104,4 +104,20 @@ promtool.test('promtool finds nothing to say about /metrics', async () => {
   const check = spawnSync(promtool.path, ['check', 'metrics'], { input: text, encoding: 'utf8' })
   expect(check.stdout + check.stderr).toBe('')
   expect(check.status).toBe(0)
+})
+
+test('a scrape of 100 instances, 4 workers and 10,000 clients stays below 1 MiB: clients have no series', async () => {
+  const snapshots = largeFleet({ instances: 100, workers: 4, commands: 80 })
+  for (const format of ['text', 'openmetrics'] as const) {
+    const text = await renderMetrics(snapshots, makeProcessMetrics(), format)
+    expect(text.split('\n').length).toBeGreaterThan(5000)
+    expect(Buffer.byteLength(text)).toBeLessThan(2 ** 20)
+  }
+  const rows: readonly MetricRow[] = Object.values(catalog)
+  for (const label of ['client', 'address', 'session', 'key', 'id']) {
+    expect(
+      rows.filter(row => row.labels.includes(label)),
+      label,
+    ).toEqual([])
+  }
 })
