@@ -204,6 +204,11 @@ export const catalog = {
     values: { result: ['ok', 'refused', 'failed'] },
     help: 'Attempts to connect to instances: ok, refused, failed.',
   },
+  lagrange_upstream_disconnects_total: {
+    type: 'counter',
+    labels: [...groupNode, 'reason'],
+    help: 'Connections to instances that ended, by what was wrong with them; network: they were lost.',
+  },
   lagrange_upstream_request_duration_seconds: {
     type: 'histogram',
     labels: groupNode,

@@ -5,6 +5,7 @@ import type { Counter, Histogram, MetricStore } from '../metrics/store.js'
 import type { Call } from '../routing/calls.js'
 import { decisionOf, type ReadBecause } from '../routing/choose.js'
 import { errorCode } from '../routing/errors.js'
+import type { CloseReason } from './upstream.js'
 
 export type Target = 'master' | 'replica' | 'local'
 
@@ -17,6 +18,17 @@ export interface StreamCounters {
   /** From an acknowledgement to the stream's word of the same write. */
   readonly window: Histogram
 }
+
+/** Why we end a connection to an instance. */
+const UPSTREAM_ENDS: ReadonlySet<string> = new Set<CloseReason>([
+  'unsolicited-reply',
+  'protocol-error',
+  'reply-too-large',
+  'out-of-step',
+  'auth-failed',
+  'read-timeout',
+  'not-master',
+])
 
 export class GroupCounters {
   readonly #byCall: Record<Target, (Counter | undefined)[]> = { master: [], replica: [], local: [] }
@@ -94,6 +106,12 @@ export class GroupCounters {
 
   connect(node: string, result: 'ok' | 'refused' | 'failed'): void {
     this.store.counter('lagrange_upstream_connects_total', { group: this.group, node, result }).value++
+  }
+
+  /** `reason` is one of ours or, if it is the network's, `network`. */
+  disconnect(node: string, reason: string): void {
+    const known = UPSTREAM_ENDS.has(reason) ? reason : 'network'
+    this.store.counter('lagrange_upstream_disconnects_total', { group: this.group, node, reason: known }).value++
   }
 
   roundTrip(node: string): Histogram {

@@ -553,6 +553,7 @@ export class Group implements UpstreamOwner, Lender {
   #reportClosed(upstream: Upstream, reason: string, failed: boolean): void {
     const result = reason === 'ECONNREFUSED' ? 'refused' : 'failed'
     if (failed) this.counters.connect(upstream.instanceId, result)
+    this.counters.disconnect(upstream.instanceId, reason)
     this.events.event('info', '-upstream', { group: this.name, node: upstream.instanceId, reason })
     // It is there, and says no.
     if (reason === 'auth-failed') return

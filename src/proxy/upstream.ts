@@ -36,7 +36,8 @@ export type Resp = 2 | 3
 /** Why a connection ended, when it was not the network's word (`eof`, `ECONNRESET`, …). */
 export type CloseReason =
   | 'unsolicited-reply'
-  | 'protocol-error'
+  | 'protocol-error' // malformed, nested too deep, a line or bulk beyond all bounds
+  | 'reply-too-large'
   | 'out-of-step' // the answer to our own question was not one
   | 'auth-failed'
   | 'read-timeout'
@@ -110,6 +111,10 @@ export interface UpstreamTools {
 const STUCK_MS = 50
 const SCRIPT_AMONG = 64
 
+/** A script may answer a long error; longer lines are nobody's answer. */
+const REPLY_LINE_BYTES = 1024 * 1024
+/** One reply larger than this is not waited for: nothing that large has an end. */
+const REPLY_BYTES = 1024 * 1024 * 1024
 /** As deep as a script can nest what it returns; nesting is followed without recursion. */
 const REPLY_DEPTH = 10_000
 
@@ -138,7 +143,7 @@ export class Upstream implements Flushable, PeerHandler {
   heardAt: Millis = 0
   #state: 'connecting' | 'open' | 'closed' = 'connecting'
   readonly #peer: Peer
-  readonly #decoder = new Decoder({ ...replyLimits, depth: REPLY_DEPTH })
+  readonly #decoder = new Decoder({ ...replyLimits, depth: REPLY_DEPTH, line: REPLY_LINE_BYTES })
   readonly #pending = new Fifo<Request>(64)
   readonly #log: Log
   readonly #piped: Buffer[] = []
@@ -334,6 +339,7 @@ export class Upstream implements Flushable, PeerHandler {
       this.close('protocol-error')
     }
     this.#decoder.release()
+    if (this.#decoder.pending > REPLY_BYTES) return this.close('reply-too-large')
     if (this.#piped.length > 0 && this.#pending.length === 0 && this.#state === 'open') {
       for (const bytes of this.#piped.splice(0)) this.#peer.writeThrough(bytes)
     }

@@ -312,6 +312,9 @@ export class Decoder {
         at += step
         this.#bodyLeft -= step
         if (this.#bodyLeft > 0) break
+        // Whoever is shown a body that ends elsewhere than it says is out of step from there on.
+        if (input[at - 1] !== LF || (at - 2 >= this.#at && input[at - 2] !== CR))
+          throw new ProtocolError('no CR LF behind a bulk')
         this.#state = HEADER
       } else {
         if (at >= this.#limit) break
@@ -423,7 +426,10 @@ export class Decoder {
     const input = this.#input
     const limit = this.#limit
     let place = at + 1
-    while (place < limit && input[place] !== CR) place++
+    for (; place < limit && input[place] !== CR; place++) {
+      // Readers that end lines at LF would take what follows for another reply.
+      if (input[place] === LF) throw new ProtocolError('LF within a line')
+    }
     if (place - at > this.limits.line) throw new ProtocolError('too long line')
     if (place + 1 >= limit) return undefined
     if (input[place + 1] !== LF) throw new ProtocolError('CR without LF')
