@@ -33,6 +33,7 @@ import type {
 import { describeApi } from './openapi.js'
 import { consolePage, consolePagePolicy } from './page.js'
 import { problemReply, refusalReply } from './problem.js'
+import type { ApplyRequest } from './rescue-model.js'
 import { type FoundRoute, type Route, type RouteName, routesAt } from './routes.js'
 import { EventStreams } from './sse.js'
 import { TokenBucket } from './token-bucket.js'
@@ -218,6 +219,17 @@ function makeAnswers(
     acknowledge: () => {
       backend.acknowledge()
       return acknowledge('the next failover need not wait')
+    },
+    rescues: () => jsonReply({ rescues: backend.rescues() }),
+    rescue: ({ id }) => {
+      const found = backend.rescue(id)
+      return found === undefined ? problemReply('not-found', `rescue ${JSON.stringify(id)}`) : jsonReply(found)
+    },
+    applyRescue: async ({ id, input }) => {
+      const answer = await backend.applyRescue(id, input as ApplyRequest)
+      if (!('refused' in answer)) return jsonReply(answer)
+      const { refused, detail } = answer
+      return problemReply(refused === 'unknown-rescue' ? 'not-found' : 'cannot-apply', detail, { reason: refused })
     },
     audit: ({ input }) => {
       const last = audit.last((input as LimitQuery).limit)

@@ -22,6 +22,7 @@ import type {
   TopologyDescription,
   Traffic,
 } from './model.js'
+import type { ApplyRefusal, ApplyReport, ApplyRequest, RescueDetail, RescueEntry } from './rescue-model.js'
 
 export interface AdminBackend {
   /** Whether the control loop runs: when not, the process should be restarted. */
@@ -37,6 +38,10 @@ export interface AdminBackend {
   pause(paused: boolean): boolean
   /** Somebody has looked at the last failover. */
   acknowledge(): void
+  /** Writes that only an old master had, newest first. */
+  rescues(): readonly RescueEntry[]
+  rescue(id: string): RescueDetail | undefined
+  applyRescue(id: string, request: ApplyRequest): Promise<ApplyReport | ApplyRefusal>
   /** Takes an instance out of reading, or back. False: there is no such instance. */
   drain(id: string, drained: boolean): boolean
   /** Changes of master, newest first. */

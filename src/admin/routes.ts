@@ -32,6 +32,7 @@ import {
   topologyDescription,
   traffic,
 } from './model.js'
+import { applyReport, applyRequest, rescueDetail, rescueList } from './rescue-model.js'
 
 export interface Route {
   /** GET answers HEAD too. */
@@ -89,6 +90,9 @@ export type RouteName =
   | 'pause'
   | 'resume'
   | 'acknowledge'
+  | 'rescues'
+  | 'rescue'
+  | 'applyRescue'
   | 'audit'
   | 'openapi'
   | 'page'
@@ -271,6 +275,23 @@ const looking: readonly Route[] = [
   },
   {
     method: 'GET',
+    path: '/api/v1/rescue',
+    name: 'rescues',
+    access: 'read',
+    summary: 'Writes that only an old master had, saved before it was demoted.',
+    answer: rescueList,
+  },
+  {
+    method: 'GET',
+    path: '/api/v1/rescue/{id}',
+    name: 'rescue',
+    access: 'operate',
+    summary: 'One of them, with its keys and its first commands.',
+    answer: rescueDetail,
+    refusals: [404],
+  },
+  {
+    method: 'GET',
     path: '/api/v1/config',
     name: 'config',
     access: 'read',
@@ -348,6 +369,17 @@ const changing: readonly Route[] = [
     summary: 'Says that somebody has looked: the next failover on silence alone need not wait.',
     body: plainRequest,
     answer: acknowledgement,
+  },
+  {
+    method: 'POST',
+    path: '/api/v1/rescue/{id}/apply',
+    name: 'applyRescue',
+    access: 'operate',
+    changes: true,
+    summary: 'Sends rescued writes to the master of the moment.',
+    body: applyRequest,
+    answer: applyReport,
+    refusals: [404, 409],
   },
   {
     method: 'POST',

@@ -14,6 +14,14 @@ import {
   type TopologyDescription,
   topologyDescription,
 } from '../admin/model.js'
+import {
+  type ApplyReport,
+  type ApplyRequest,
+  applyReport,
+  type RescueDetail,
+  rescueDetail,
+  rescueList,
+} from '../admin/rescue-model.js'
 import type { Millis } from '../base/units.js'
 
 /** Nobody answers, or not what we expected; the message is for a person. */
@@ -51,11 +59,23 @@ export class AdminClient {
   }
 
   switchover(request: SwitchoverRequest): Promise<SwitchAnswer> {
-    return this.#post('/api/v1/switchover', request, request.timeoutMs + SWITCH_MARGIN_MS)
+    return this.#post('/api/v1/switchover', request, request.timeoutMs + SWITCH_MARGIN_MS, switchAnswer)
   }
 
   failover(request: FailoverRequest): Promise<SwitchAnswer> {
-    return this.#post('/api/v1/failover', request, FAILOVER_TIMEOUT_MS)
+    return this.#post('/api/v1/failover', request, FAILOVER_TIMEOUT_MS, switchAnswer)
+  }
+
+  rescues(): Promise<z.infer<typeof rescueList>> {
+    return this.#get('/api/v1/rescue', rescueList)
+  }
+
+  rescue(id: string): Promise<RescueDetail> {
+    return this.#get(`/api/v1/rescue/${encodeURIComponent(id)}`, rescueDetail)
+  }
+
+  applyRescue(id: string, request: ApplyRequest): Promise<ApplyReport> {
+    return this.#post(`/api/v1/rescue/${encodeURIComponent(id)}/apply`, request, FAILOVER_TIMEOUT_MS, applyReport)
   }
 
   /** Calls `listener` with what happens after `lastId` until the connection ends or `signal` fires. */
@@ -84,14 +104,14 @@ export class AdminClient {
     return this.#read(response, schema)
   }
 
-  async #post(path: string, body: object, timeoutMs: Millis): Promise<SwitchAnswer> {
+  async #post<T>(path: string, body: object, timeoutMs: Millis, schema: z.ZodType<T>): Promise<T> {
     const response = await this.#fetch(path, {
       method: 'POST',
       headers: { ...this.#headers, 'content-type': 'application/json' },
       body: JSON.stringify(body),
       signal: AbortSignal.timeout(timeoutMs),
     })
-    return this.#read(response, switchAnswer)
+    return this.#read(response, schema)
   }
 
   async #fetch(path: string, init: RequestInit): Promise<Response> {

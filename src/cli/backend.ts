@@ -25,6 +25,7 @@ import type { Observer } from '../observer/observer.js'
 import type { Agent } from '../sentinel/agent.js'
 import { describeTopology, type MemberDescription } from '../sentinel/describe.js'
 import type { Refusal, RefusalReason, SwitchReport } from '../topology/operation.js'
+import type { RescueBackend } from './rescue.js'
 import type { TrafficBackend } from './traffic.js'
 
 export interface BackendParts {
@@ -37,6 +38,7 @@ export interface BackendParts {
   readonly workers: () => { readonly serving: number; readonly wanted: number }
   /** What the workers know of their clients. */
   readonly traffic: TrafficBackend
+  readonly rescue: RescueBackend
   readonly metrics: (format: MetricsFormat) => Promise<string>
   readonly config: () => ConfigDescription
   readonly options: () => OptionList
@@ -76,6 +78,7 @@ export function makeBackend(parts: BackendParts): AdminBackend {
     },
     pause: paused => agent.pause(paused),
     acknowledge: () => agent.acknowledge(),
+    ...parts.rescue,
     drain(id, drained) {
       if (observer.instance(id) === undefined) return false
       observer.drain(id, drained)

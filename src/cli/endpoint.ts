@@ -32,9 +32,12 @@ import { controlPath, isSupervised } from '../proxy/supervision/control-path.js'
 import { Workers } from '../proxy/supervision/workers.js'
 import type { LiveOptions } from '../proxy/worker.js'
 import { Agent } from '../sentinel/agent.js'
+import { Rescuer } from '../sentinel/rescue.js'
+import { RescueFiles } from '../sentinel/rescue-files.js'
 import type { Access } from './access.js'
 import { makeBackend } from './backend.js'
 import { type Log, logEvents, standardOutput } from './log.js'
+import { makeRescueBackend } from './rescue.js'
 import { makeTrafficBackend } from './traffic.js'
 
 export interface EndpointOptions {
@@ -56,6 +59,8 @@ export interface EndpointOptions {
       }
     | undefined
   readonly lastMaster: string | undefined
+  /** Where writes are kept that only an old master had. */
+  readonly rescueFolder: string
   /** How many nodes `/readyz` waits for; undefined: a writable master is enough. */
   readonly members: number | undefined
   readonly describeConfig: () => ConfigDescription
@@ -91,6 +96,7 @@ export class Endpoint {
   readonly #feed = new EventFeed(this.events)
   readonly #processMetrics = makeProcessMetrics()
   readonly #backend: AdminBackend
+  readonly #rescuer: Rescuer
   #admin: HttpServer | undefined
   #bounds: readonly Bound[] = []
 
@@ -155,11 +161,14 @@ export class Endpoint {
         },
       },
     })
+    const files = new RescueFiles(options.rescueFolder)
+    this.#rescuer = new Rescuer(clock, events, metrics, this.observer, credentials, files)
     this.agent = new Agent(clock, events, metrics, this.observer, this.workers, {
       failover: options.failover,
       credentials,
       // What a proxy is pointed at by mistake may be another group's; what it has is not ours to replace.
       demoteRestartedSeeds: options.members !== undefined,
+      beforeDemote: id => this.#rescuer.rescue(id),
     })
     this.#backend = this.#makeBackend()
   }
@@ -245,6 +254,7 @@ export class Endpoint {
       events: this.#feed,
       workers: () => ({ serving: this.workers.serving, wanted: this.#workerCount }),
       bus: this.events,
+      rescue: makeRescueBackend(this.#rescuer),
       traffic: makeTrafficBackend(this.clock, this.workers),
       metrics: async format =>
         renderMetrics([this.metrics.snapshot(), ...(await this.workers.snapshots())], this.#processMetrics, format),

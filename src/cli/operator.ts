@@ -138,7 +138,11 @@ async function finish(io: Io, options: OperatorOptions, client: AdminClient, ans
 }
 
 /** Runs a command, and turns what the API refused or did not answer into one line and an exit code. */
-async function speak(io: Io, options: OperatorOptions, run: (client: AdminClient) => Promise<number>): Promise<number> {
+export async function speak(
+  io: Io,
+  options: OperatorOptions,
+  run: (client: AdminClient) => Promise<number>,
+): Promise<number> {
   try {
     return await run(new AdminClient(options.admin, options.token))
   } catch (error) {

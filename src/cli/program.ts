@@ -13,7 +13,8 @@ import { allowedText, type ConfigSchema, listOptions } from '../config/option.js
 import { type ProxyConfig, proxySchema, type UpConfig, upSchema } from '../config/schema.js'
 import { readConfigFile, readSecretFile } from './files.js'
 import type { Io } from './io.js'
-import { type EventsOptions, events, failover, type OperatorOptions, status, switchover } from './operator.js'
+import { type EventsOptions, events, failover, type OperatorOptions, speak, status, switchover } from './operator.js'
+import { applyRescue, listRescues, showRescue } from './rescue.js'
 
 /** A checked configuration, and the way to read it once more (SIGHUP). */
 export interface Started<C> extends LoadedConfig<C> {
@@ -137,6 +138,36 @@ function addOperatorCommands(program: Command, io: Io, exit: Exit): void {
     .addOption(new Flag('--force', 'the same as --yes').implies({ yes: true }))
   failoverCommand.action(async () => exit(await operate(failoverCommand, io, options => failover(io, options))))
 
+  const rescueCommand = program.command('rescue').description('writes that only an old master had')
+  const rescueOf = (usage: string, description: string) =>
+    addAdminFlags(rescueCommand.command(usage).description(description))
+  const listCommand = rescueOf('list', 'show what was rescued')
+  listCommand.action(async () =>
+    exit(
+      await operate(listCommand, io, options => speak(io, options, api => listRescues(io, api, options.json === true))),
+    ),
+  )
+  const showCommand = rescueOf('show <id>', 'show the keys of one, and its first commands')
+  showCommand.action(async (id: string) =>
+    exit(
+      await operate(showCommand, io, options =>
+        speak(io, options, api => showRescue(io, api, id, options.json === true)),
+      ),
+    ),
+  )
+  const applyCommand = rescueOf('apply <id>', 'send its writes to the master of the moment')
+    .option('--skip-changed', 'leave out writes to keys that were written since (the default)')
+    .option('--overwrite', 'apply them all, whatever was written since')
+    .option('--dry-run', 'say what would be done, and do nothing')
+  applyCommand.action(async (id: string) =>
+    exit(
+      await operate<RescueApplyOptions>(applyCommand, io, options => {
+        const request = { skipChanged: options.overwrite !== true, dryRun: options.dryRun === true }
+        return speak(io, options, api => applyRescue(io, api, id, request, options.json === true))
+      }),
+    ),
+  )
+
   const eventsCommand = operator('events', 'show what happened')
     .option('-f, --follow', 'go on with what happens')
     .option('--after <id>', 'only events with a greater id', readWhole(0, Number.MAX_SAFE_INTEGER), 0)
@@ -208,6 +239,11 @@ function addAdminFlags(command: Command): Command {
 }
 
 const defaultAdmin = '127.0.0.1:8400'
+
+interface RescueApplyOptions extends OperatorOptions {
+  readonly overwrite?: boolean
+  readonly dryRun?: boolean
+}
 
 /** Completes the flags by the environment, and runs the command. */
 async function operate<O extends OperatorOptions>(

@@ -1,6 +1,7 @@
 /**
  * `lagrange proxy`: the endpoint alone, in front of instances that somebody else runs.
  */
+import { join } from 'node:path'
 import { readGrants } from '../admin/access.js'
 import { formatAddress, parseAddress } from '../base/address.js'
 import { maskConfig } from '../config/describe.js'
@@ -48,6 +49,7 @@ export async function runProxy(started: Started<ProxyConfig>, executable: Execut
       auditFile: config.admin.auditFile || undefined,
     },
     lastMaster: undefined,
+    rescueFolder: join(config.dataDir, 'rescue'),
     members: undefined,
     portOptions: { listen: '--listen', admin: '--admin' },
     describeConfig: () => ({ values: maskConfig(proxySchema, config), origins: Object.fromEntries(started.origins) }),

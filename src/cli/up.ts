@@ -83,6 +83,7 @@ async function start(started: Started<UpConfig>, dataDir: DataDir, executable: E
       allowedHosts: [],
       auditFile: join(config.dataDir, 'audit.log'),
     },
+    rescueFolder: join(config.dataDir, 'rescue'),
     lastMaster: state && `${HOST}:${state.masterPort}`,
     members: ports.length,
     portOptions: { listen: '--port', admin: '--admin-port' },

@@ -165,6 +165,13 @@ export const catalog = {
     help: 'Upper bound of the lag of the replica at the moment it was chosen.',
     buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30],
   },
+  lagrange_rescues_total: {
+    type: 'counter',
+    labels: [...group, 'result'],
+    values: { result: ['stream', 'snapshot', 'nothing', 'failed'] },
+    help: 'Old masters that were looked at before they were demoted, by what could be had of what they alone had.',
+  },
+  lagrange_rescued_writes_total: { type: 'counter', labels: group, help: 'Writes that only an old master had.' },
   lagrange_stream_followed: {
     type: 'gauge',
     labels: group,

@@ -113,6 +113,8 @@ export class Agent {
   readonly #antiFlapOptions: AntiFlapOptions
   readonly #cancel: (() => void)[] = []
   readonly #repairedAt = new Map<string, Millis>()
+  /** A rescue may take longer than the pause between repairs. */
+  readonly #repairing = new Set<string>()
   readonly #members = new Set<string>()
   #antiFlap: AntiFlap
   #running: Run | undefined
@@ -482,7 +484,7 @@ export class Agent {
     )
     for (const repair of repairs) {
       const last = this.#repairedAt.get(repair.id)
-      if (last !== undefined && now - last < REPAIR_EVERY_MS) continue
+      if (this.#repairing.has(repair.id) || (last !== undefined && now - last < REPAIR_EVERY_MS)) continue
       this.#repairedAt.set(repair.id, now)
       void this.#repair(repair)
     }
@@ -492,6 +494,7 @@ export class Agent {
     const { id } = repair
     const master = this.observer.group.declared
     if (master === undefined) return
+    this.#repairing.add(id)
     try {
       if (repair.do === 'demote') await this.options.beforeDemote?.(id)
       // While we waited a switch may have begun, and it may be the one that is to be promoted.
@@ -502,6 +505,8 @@ export class Agent {
     } catch (error) {
       const { reason } = explain(error)
       this.events.event('error', '-repair-failed', { group: this.observer.name, node: id, reason })
+    } finally {
+      this.#repairing.delete(id)
     }
   }
 }

@@ -40,6 +40,8 @@ export interface InfoReply {
   readonly resyncs: Resyncs | undefined
   /** Keys in all databases; undefined when the keyspace was not asked for. */
   readonly keys: number | undefined
+  /** Those that hold keys. */
+  readonly databases: readonly number[]
   /** Set while it waits for its replicas before it ends. */
   readonly shuttingDown: boolean
   /** It stands in for a tap, of ours or of another proxy: nobody to read from. */
@@ -118,6 +120,7 @@ export function parseInfo(text: string): InfoReply | undefined {
         }
       : undefined,
     keys: text.includes('# Keyspace') ? countKeys(fields) : undefined,
+    databases: [...fields.keys()].filter(name => /^db\d+$/.test(name)).map(name => Number(name.slice(2))),
     shuttingDown: fields.has('shutdown_in_milliseconds'),
     standsIn: fields.has(STANDS_IN),
     countsReplicas: fields.has('min_slaves_good_slaves'),

@@ -13,6 +13,9 @@ import { EventBus } from '../../src/base/bus.js'
 import { type MetricsFormat, renderMetrics } from '../../src/metrics/render.js'
 import { MetricStore } from '../../src/metrics/store.js'
 
+/** What the tests of all routes put in for {id}. */
+const KNOWN_RESCUE = '127.0.0.1:6402'
+
 export class FakeBackend implements AdminBackend {
   readonly bus = new EventBus(() => 1_700_000_000_000)
   readonly store = new MetricStore()
@@ -37,6 +40,30 @@ export class FakeBackend implements AdminBackend {
   history = () => []
   reload = () => this.#did('reload', { changes: [] })
   pause = (paused: boolean) => this.#did(paused ? 'pause' : 'resume', true)
+  rescues = () => []
+  rescue = (id: string) => (id === KNOWN_RESCUE ? this.#rescue(id) : undefined)
+
+  #rescue = (id: string) => ({
+    id,
+    at: 0,
+    node: '127.0.0.1:6401',
+    master: '127.0.0.1:6402',
+    writes: 0,
+    keyCount: 0,
+    bytes: 0,
+    from: 1,
+    until: null,
+    file: null,
+    missing: null,
+    database: 'known' as const,
+    appliedAt: null,
+    keys: [],
+    commands: [],
+  })
+  applyRescue = async (id: string) =>
+    id !== KNOWN_RESCUE
+      ? ({ refused: 'unknown-rescue', detail: 'there is none' } as const)
+      : this.#did('apply', { id, applied: 0, skipped: 0, failed: 0, skippedKeys: [], firstError: null })
   acknowledge = () => this.#did('acknowledge', undefined)
   drain = (id: string, drained: boolean) =>
     fakeTopology.groups.some(group => group.members.some(one => one.id === id)) &&
