@@ -404,7 +404,7 @@ for (const adapter of ['uws', 'node'] as const) {
       expect(headers['content-type']).toContain('application/openmetrics-text')
       expect(text).toContain('# TYPE lagrange_admin_requests counter\n')
       expect(text).toContain('lagrange_admin_requests_total{method="GET",route="/healthz",code="200"} 1\n')
-      expect(text).toContain('le="0.5"} 1 # {command="get"} 0.3 5\n')
+      expect(text).toContain('le="0.5",group="main"} 1 # {command="get"} 0.3 5\n')
       expect(text.endsWith('# EOF\n')).toBe(true)
     })
 

@@ -22,7 +22,7 @@ test('a gauge, a counter and a cumulative histogram', async () => {
   const lines = (await renderMetrics([store.snapshot()])).split('\n')
   expect(lines).toContain('lagrange_masters{group="main"} 1')
   expect(lines).toContain('lagrange_commands_total{group="main",command="get",target="replica"} 7')
-  const bucket = (le: string) => `lagrange_failover_write_unavailability_seconds_bucket{group="main",le="${le}"}`
+  const bucket = (le: string) => `lagrange_failover_write_unavailability_seconds_bucket{le="${le}",group="main"}`
   expect(lines).toContain(`${bucket('0.001')} 0`)
   expect(lines).toContain(`${bucket('0.0025')} 1`)
   expect(lines).toContain(`${bucket('0.25')} 2`)
