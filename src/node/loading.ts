@@ -123,7 +123,7 @@ export class Loading {
       const replay = new Replay(server, aof.folder)
       replay.loadNow()
       this.#replayed(replay)
-      for (const { index } of engine.databases) server.effects.changed(index, undefined)
+      for (const [index, table] of before.entries()) server.effects.replaced(index, table)
     } catch (error) {
       server.log.warning(reasonOf(error))
       for (const [index, table] of before.entries()) engine.database(index).table = table
@@ -277,8 +277,10 @@ export class Loading {
     const failed = scripting.libraries.replaceAll(loaded.functions, clock.now())
     if (failed !== undefined) throw new CorruptError('bad-function', failed.error)
     for (const fresh of loaded.databases) {
-      engine.database(fresh.index).table = fresh.table
-      effects.changed(fresh.index, undefined)
+      const db = engine.database(fresh.index)
+      const before = db.table
+      db.table = fresh.table
+      effects.replaced(fresh.index, before)
     }
     engine.dataSince = clock.wall()
     this.lastLoad = { keys: loaded.keys, expired: loaded.expiredKeys }
