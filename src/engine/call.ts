@@ -22,7 +22,7 @@ import { ListValue } from './types/list.js'
 import { SetValue } from './types/set.js'
 import { SortedSetValue } from './types/sorted-set.js'
 import { StreamValue } from './types/stream.js'
-import { isString, type StringValue, type Value } from './value.js'
+import { type Collection, isString, type StringValue, type Value } from './value.js'
 
 /** Answers the reply through the writer; what is returned counts only when the command has to wait. */
 export type Handler = (call: Call, args: readonly Bytes[], reply: ReplyWriter) => Blocked | void
@@ -85,8 +85,12 @@ export class Call {
     if (slot < 0) return undefined
     this.host.beforeChange(this.db.index, key)
     this.engine.noteAccess(this.db.table, slot, this.now)
-    const value = this.db.table.valueAt(slot)
-    if (typeof value !== 'string' && !Buffer.isBuffer(value)) this.scales.put(this.db.table, value)
+    return this.db.table.valueAt(slot)
+  }
+
+  /** The same for a collection: it is weighed before and after. */
+  #weighed<V extends Collection>(value: V | undefined): V | undefined {
+    if (value !== undefined) this.scales.put(this.db.table, value)
     return value
   }
 
@@ -119,23 +123,23 @@ export class Call {
   }
 
   writeList(key: Bytes): ListValue | undefined {
-    return asList(this.write(key))
+    return this.#weighed(asList(this.write(key)))
   }
 
   writeHash(key: Bytes): HashValue | undefined {
-    return asHash(this.write(key))
+    return this.#weighed(asHash(this.write(key)))
   }
 
   writeSet(key: Bytes): SetValue | undefined {
-    return asSet(this.write(key))
+    return this.#weighed(asSet(this.write(key)))
   }
 
   writeSortedSet(key: Bytes): SortedSetValue | undefined {
-    return asSortedSet(this.write(key))
+    return this.#weighed(asSortedSet(this.write(key)))
   }
 
   writeStream(key: Bytes): StreamValue | undefined {
-    return asStream(this.write(key))
+    return this.#weighed(asStream(this.write(key)))
   }
 
   // ── Changing ──────────────────────────────────────────────────────────────────────────────────────────────────────

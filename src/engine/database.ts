@@ -6,7 +6,7 @@
  */
 import type { Bytes, UnixMillis } from '../base/units.js'
 import { HashTable } from './hash-table.js'
-import { entryBytes } from './memory.js'
+import { valueBytes } from './memory.js'
 import type { Value } from './value.js'
 
 /** A moment of the wall clock. */
@@ -19,7 +19,7 @@ export class Database {
     readonly index: number,
     readonly seed: number,
   ) {
-    this.table = new HashTable(seed, entryBytes)
+    this.table = new HashTable(seed, valueBytes)
   }
 
   get size(): number {
@@ -60,7 +60,7 @@ export class Database {
   /** Empties the database at once; the answered table is nobody's any more. */
   clear(): HashTable<Value> {
     const old = this.table
-    this.table = new HashTable(this.seed, entryBytes)
+    this.table = new HashTable(this.seed, valueBytes)
     return old
   }
 }

@@ -13,6 +13,7 @@
  * was there all the time, and may return something twice.
  */
 import type { Bytes } from '../base/units.js'
+import { ENTRY, textBytes } from './types/weight.js'
 
 export const PAGE_BITS = 10
 export const PAGE_SLOTS = 1 << PAGE_BITS
@@ -48,7 +49,7 @@ export class HashTable<V> {
   /** Entries with an expiry. */
   volatileSize = 0
   readonly #seed: number
-  readonly #weigh: (key: Bytes, value: V) => number
+  readonly #weigh: (value: V) => number
   readonly #pages: Page<V>[] = []
   /** Pages that may have a free slot. */
   readonly #roomy: number[] = []
@@ -62,8 +63,8 @@ export class HashTable<V> {
   #nextMask = -1
   #moved = 0
 
-  /** `seed` makes collisions unforeseeable; `weigh` says what an entry adds to the weight. */
-  constructor(seed: number, weigh: (key: Bytes, value: V) => number = weightless) {
+  /** `seed` makes collisions unforeseeable; `weigh` says what a value weighs beside the pointer to it. */
+  constructor(seed: number, weigh: (value: V) => number = weightless) {
     this.#seed = seed
     this.#weigh = weigh
     this.#buckets = new Int32Array(FIRST_BUCKETS)
@@ -126,10 +127,9 @@ export class HashTable<V> {
   }
 
   setValueAt(slot: number, value: V): void {
-    const { keys, values } = this.#pages[slot >> PAGE_BITS] as Page<V>
+    const { values } = this.#pages[slot >> PAGE_BITS] as Page<V>
     const at = slot & PAGE_MASK
-    const key = keys[at] as Bytes
-    this.weight += this.#weigh(key, value) - this.#weigh(key, values[at] as V)
+    this.weight += this.#weigh(value) - this.#weigh(values[at] as V)
     values[at] = value
   }
 
@@ -390,7 +390,7 @@ export class HashTable<V> {
     buckets[index] = slot + 1
     page.count++
     this.size++
-    this.weight += this.#weigh(key, value)
+    this.weight += ENTRY + textBytes(key) + this.#weigh(value)
     return slot
   }
 
@@ -454,7 +454,7 @@ export class HashTable<V> {
     const page = this.#pages[index] as Page<V>
     const at = slot & PAGE_MASK
     if (page.expires !== undefined) this.setExpireAt(slot, 0)
-    this.weight -= this.#weigh(page.keys[at] as Bytes, page.values[at] as V)
+    this.weight -= ENTRY + textBytes(page.keys[at] as Bytes) + this.#weigh(page.values[at] as V)
     page.keys[at] = undefined
     page.values[at] = undefined
     page.count--
@@ -469,7 +469,7 @@ export class HashTable<V> {
   }
 }
 
-function weightless(): number {
+export function weightless(): number {
   return 0
 }
 

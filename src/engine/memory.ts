@@ -21,9 +21,12 @@ const BUFFER_HEAD = 96
 
 /** Bytes of a key and its value: what MEMORY USAGE answers. */
 export function entryBytes(key: Bytes, value: Value): number {
-  const own = ENTRY + textBytes(key)
-  if (typeof value === 'string') return own + textBytes(value)
-  return own + (Buffer.isBuffer(value) ? BUFFER_HEAD + roomOf(value) : value.weight)
+  return ENTRY + textBytes(key) + valueBytes(value)
+}
+
+export function valueBytes(value: Value): number {
+  if (typeof value === 'string') return textBytes(value)
+  return Buffer.isBuffer(value) ? BUFFER_HEAD + roomOf(value) : value.weight
 }
 
 /** A small Buffer may be a part of a block that others share; a grown one has room behind it. */
@@ -32,19 +35,24 @@ function roomOf(value: Buffer): number {
   return byteLength === Buffer.poolSize ? value.length : byteLength
 }
 
-/** Collections that a call may change in their place, and what they weighed before. */
+/** Collections that a call may change in their place, and what they weighed before. One, nearly always. */
 export class Scales {
-  #count = 0
-  readonly #tables: (HashTable<Value> | undefined)[] = []
-  readonly #values: (Collection | undefined)[] = []
-  readonly #before: number[] = []
+  #table: HashTable<Value> | undefined
+  #value: Collection | undefined
+  #before = 0
+  /** From the second on. */
+  readonly #others: { readonly table: HashTable<Value>; readonly value: Collection; readonly before: number }[] = []
 
   put(table: HashTable<Value>, value: Collection): void {
-    for (let at = 0; at < this.#count; at++) if (this.#values[at] === value) return
-    const at = this.#count++
-    this.#tables[at] = table
-    this.#values[at] = value
-    this.#before[at] = value.weight
+    if (value === this.#value) return
+    if (this.#value !== undefined) return this.#putBeside(table, value)
+    this.#table = table
+    this.#value = value
+    this.#before = value.weight
+  }
+
+  #putBeside(table: HashTable<Value>, value: Collection): void {
+    if (!this.#others.some(other => other.value === value)) this.#others.push({ table, value, before: value.weight })
   }
 
   /**
@@ -52,11 +60,10 @@ export class Scales {
    * weighed then, which is what they weigh now.
    */
   settle(): void {
-    for (let at = 0; at < this.#count; at++) {
-      const table = this.#tables[at] as HashTable<Value>
-      table.weight += (this.#values[at] as Collection).weight - (this.#before[at] as number)
-      this.#tables[at] = this.#values[at] = undefined
-    }
-    this.#count = 0
+    if (this.#value === undefined) return
+    ;(this.#table as HashTable<Value>).weight += this.#value.weight - this.#before
+    this.#table = this.#value = undefined
+    for (const { table, value, before } of this.#others) table.weight += value.weight - before
+    this.#others.length = 0
   }
 }

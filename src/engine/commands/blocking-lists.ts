@@ -47,10 +47,9 @@ function blockingPop(call: Call, args: readonly Bytes[], end: End, reply: ReplyW
     deadline,
     (again, to) => {
       for (const key of keys) {
-        const value = again.write(key)
         // Something else than a list may have come to stand here: keep waiting.
-        if (!(value instanceof ListValue)) continue
-        replyPop(again, key, value, end, to)
+        if (!(again.peek(key) instanceof ListValue)) continue
+        replyPop(again, key, again.writeList(key) as ListValue, end, to)
         return true
       }
       return false

@@ -39,9 +39,8 @@ function blockingPop(call: Call, args: readonly Bytes[], from: Extreme, reply: R
     deadline,
     (again, to) => {
       for (const key of keys) {
-        const value = again.write(key)
-        if (!(value instanceof SortedSetValue)) continue
-        replyPop(again, key, value, from, to)
+        if (!(again.peek(key) instanceof SortedSetValue)) continue
+        replyPop(again, key, again.writeSortedSet(key) as SortedSetValue, from, to)
         return true
       }
       return false

@@ -5,7 +5,7 @@ import type { Bytes } from '../../base/units.js'
 import { arityError } from '../../command/table.js'
 import type { ReplyWriter } from '../../resp/reply.js'
 import { atLeastOneArg, countArg, intArg, isWord } from '../arguments.js'
-import { asList, type Call, type Handler } from '../call.js'
+import type { Call, Handler } from '../call.js'
 import { INDEX_OUT_OF_RANGE, NO_SUCH_KEY, Refusal, refuse, SYNTAX } from '../refusal.js'
 import { ListValue } from '../types/list.js'
 
@@ -256,7 +256,7 @@ function moveOrNull(call: Call, move: Move, reply: ReplyWriter): void {
 export function moveItem(call: Call, { from, to, take, put }: Move, reply: ReplyWriter): boolean {
   const source = call.writeList(from)
   if (source === undefined) return false
-  const target = asList(call.write(to))
+  const target = call.writeList(to)
   const item = source.pop(take) as Bytes
   const list = target ?? call.add(to, new ListValue())
   list.push(item, put)

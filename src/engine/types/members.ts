@@ -6,7 +6,7 @@
  */
 import type { Bytes } from '../../base/units.js'
 import { HashTable } from '../hash-table.js'
-import { ENTRY, POINTER, textBytes } from './weight.js'
+import { POINTER, textBytes } from './weight.js'
 
 /** Beyond this many entries the arrays become a table. It never goes back: growth and shrinking would take turns. */
 export const FLAT_ENTRIES = 64
@@ -106,7 +106,7 @@ export class Members<V> {
 
   #becomeTable(): HashTable<V> {
     // The seed guards the keyspace against made-up collisions; members get one that differs from table to table.
-    const table = new HashTable<V>(nextSeed(), (name, value) => ENTRY + textBytes(name) + this.#weigh(value))
+    const table = new HashTable<V>(nextSeed(), this.#weigh)
     for (let at = 0; at < this.#names.length; at++) table.add(this.#names[at] as Bytes, this.#values[at] as V)
     this.#table = table
     this.#names = []

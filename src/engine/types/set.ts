@@ -2,6 +2,7 @@
  * A set. While all members are integers and not too many it is kept in their order, as Redis' intset is.
  */
 import type { Bytes } from '../../base/units.js'
+import { weightless } from '../hash-table.js'
 import { isInt64Text } from '../numbers.js'
 import type { EngineSettings } from '../settings.js'
 import { Members } from './members.js'
@@ -102,7 +103,7 @@ export class SetValue {
   }
 
   #becomeTable(): void {
-    const members = new Members<undefined>(() => 0)
+    const members = new Members<undefined>(weightless)
     for (const member of this.#integers ?? []) members.set(member, undefined)
     this.#members = members
     this.#integers = undefined
