@@ -50,6 +50,21 @@ export class AdminClient {
     this.#headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
   }
 
+  /** What GET answers. */
+  read<T>(path: string, schema: z.ZodType<T>): Promise<T> {
+    return this.#get(path, schema)
+  }
+
+  /** What a change or a question with a body answers. */
+  send<T>(
+    path: string,
+    body: object | undefined,
+    schema: z.ZodType<T>,
+    method: 'POST' | 'DELETE' = 'POST',
+  ): Promise<T> {
+    return this.#post(path, body, READ_TIMEOUT_MS, schema, method)
+  }
+
   topology(): Promise<TopologyDescription> {
     return this.#get('/api/v1/topology', topologyDescription)
   }
@@ -104,12 +119,19 @@ export class AdminClient {
     return this.#read(response, schema)
   }
 
-  async #post<T>(path: string, body: object, timeoutMs: Millis, schema: z.ZodType<T>): Promise<T> {
+  async #post<T>(
+    path: string,
+    body: object | undefined,
+    timeoutMs: Millis,
+    schema: z.ZodType<T>,
+    method: 'POST' | 'DELETE' = 'POST',
+  ): Promise<T> {
+    const json: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' }
     const response = await this.#fetch(path, {
-      method: 'POST',
-      headers: { ...this.#headers, 'content-type': 'application/json' },
-      body: JSON.stringify(body),
+      method,
+      headers: { ...this.#headers, ...json },
       signal: AbortSignal.timeout(timeoutMs),
+      ...(body !== undefined && { body: JSON.stringify(body) }),
     })
     return this.#read(response, schema)
   }

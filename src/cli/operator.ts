@@ -2,7 +2,7 @@
  * The operator commands: status, switchover, failover, events. They talk to the admin API and nothing else, so that they
  * can do what a script can do, and no more. Exit codes: 0 done, 1 refused or not reachable, 2 bad usage.
  */
-import type { Problem, SwitchAnswer, SwitchPlan, SwitchReport } from '../admin/model.js'
+import type { EventDescription, Problem, SwitchAnswer, SwitchPlan, SwitchReport } from '../admin/model.js'
 import { AdminClient, AdminRefused, AdminUnreachable } from './admin-client.js'
 import type { Io } from './io.js'
 import { prettyLine } from './log.js'
@@ -55,8 +55,22 @@ export function switchover(io: Io, options: SwitchoverOptions): Promise<number> 
     if (!options.json) io.out(topologyTable(await client.topology(), io.colour))
     const question = `Make ${targetOf(planned) ?? 'another instance'} the master?`
     if (!(await confirmed(io, options.yes, question))) return refuseUnconfirmed(io)
-    return finish(io, options, client, await client.switchover({ ...request, dryRun: false }))
+    const stop = options.json ? () => undefined : await showSteps(io, client)
+    const answer = await client.switchover({ ...request, dryRun: false }).finally(stop)
+    return finish(io, options, client, answer)
   })
+}
+
+/** What is being done, as it is done; the returned function ends it. A stream that breaks only costs the view. */
+async function showSteps(io: Io, client: AdminClient): Promise<() => void> {
+  const controller = new AbortController()
+  const onEvent = (event: EventDescription | 'gap'): void => {
+    const step = event === 'gap' ? undefined : /^\+switchover-state-(.+)$/.exec(event.name)?.[1]
+    if (step !== undefined) io.err(`  ${step} …\n`)
+  }
+  const { events: past } = await client.events(0, 1)
+  client.follow(past.at(-1)?.id ?? 0, onEvent, controller.signal).catch(() => undefined)
+  return () => controller.abort()
 }
 
 export function failover(io: Io, options: FailoverOptions): Promise<number> {
@@ -212,6 +226,6 @@ function problemText({ title, detail, reason, passedOver = [] }: Problem): strin
   return `${title}: ${detail}${why}${others}`
 }
 
-function jsonText(value: unknown): string {
+export function jsonText(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`
 }

@@ -14,6 +14,7 @@ import { type ProxyConfig, proxySchema, type UpConfig, upSchema } from '../confi
 import { readConfigFile, readSecretFile } from './files.js'
 import type { Io } from './io.js'
 import { type EventsOptions, events, failover, type OperatorOptions, speak, status, switchover } from './operator.js'
+import { addCompletionCommand, addConfigCommand, addLookingCommands, examples, type Tools } from './program-look.js'
 import { applyRescue, listRescues, showRescue } from './rescue.js'
 
 /** A checked configuration, and the way to read it once more (SIGHUP). */
@@ -71,22 +72,28 @@ export function buildProgram(roots: Roots, io: Io, version: string, exit: (code:
             .replace(/\s*\n\s*/g, ' ')}\n`,
         ),
     })
-    .addHelpText('after', examples)
+    .addHelpText('after', overview)
 
   addUp(program, roots, io, exit)
   addProxy(program, roots, io, exit)
   addRedisCommands(program)
   addOperatorCommands(program, io, exit)
+  const tools: Tools = { io, exit, addAdminFlags, operate, readWhole, readAddress }
+  addLookingCommands(program, tools)
+  addConfigCheck(addConfigCommand(program, tools), io, exit)
+  addCompletionCommand(program, tools)
   return program
 }
 
-const examples = `
+const overview = `
 Examples:
   $ lagrange up                                             a whole group on this machine
   $ lagrange proxy --upstream 10.0.0.1:6379                 in front of what is there
   $ lagrange node --port 7001 --replicaof "10.0.0.1 6379"   one node
   $ lagrange status                                         who is master, who lags
   $ lagrange switchover --to 127.0.0.1:6402                 change the master
+  $ lagrange top                                            the same and the traffic, live
+  $ lagrange why GET user:1                                 where a command would go
 `
 
 type Exit = (code: number) => void
@@ -121,6 +128,10 @@ function addOperatorCommands(program: Command, io: Io, exit: Exit): void {
   const operator = (name: string, description: string) => addAdminFlags(program.command(name).description(description))
 
   const statusCommand = operator('status', 'show who is master, who follows and how far behind')
+  statusCommand.addHelpText(
+    'after',
+    examples('status', 'status --admin 10.0.0.1:8400 --token-file token', 'status --json'),
+  )
   statusCommand.action(async () => exit(await operate(statusCommand, io, options => status(io, options))))
 
   const switchoverCommand = operator('switchover', 'make another instance the master, without losing a write')
@@ -129,6 +140,7 @@ function addOperatorCommands(program: Command, io: Io, exit: Exit): void {
     .option('-y, --yes', 'do not ask')
     .addOption(new Flag('--force', 'the same as --yes').implies({ yes: true }))
     .option('--timeout-ms <ms>', 'roll back when it takes longer (100 to 60000)', readWhole(100, 60_000), 5000)
+    .addHelpText('after', examples('switchover', 'switchover --to 127.0.0.1:6402 --dry-run', 'switchover --yes --json'))
   switchoverCommand.action(async () => exit(await operate(switchoverCommand, io, options => switchover(io, options))))
 
   const failoverCommand = operator('failover', 'promote a replica when the master is gone')
@@ -136,6 +148,7 @@ function addOperatorCommands(program: Command, io: Io, exit: Exit): void {
     .option('--accept-data-loss', 'even where acknowledged writes are lost by it')
     .option('-y, --yes', 'do not ask')
     .addOption(new Flag('--force', 'the same as --yes').implies({ yes: true }))
+  failoverCommand.addHelpText('after', examples('failover', 'failover --to 127.0.0.1:6402 --yes'))
   failoverCommand.action(async () => exit(await operate(failoverCommand, io, options => failover(io, options))))
 
   const rescueCommand = program.command('rescue').description('writes that only an old master had')
@@ -172,9 +185,29 @@ function addOperatorCommands(program: Command, io: Io, exit: Exit): void {
     .option('-f, --follow', 'go on with what happens')
     .option('--after <id>', 'only events with a greater id', readWhole(0, Number.MAX_SAFE_INTEGER), 0)
     .option('--limit <n>', 'at most so many of the past, the newest (1 to 1000)', readWhole(1, 1000), 100)
+  eventsCommand.addHelpText('after', examples('events --limit 20', 'events -f', 'events -f --json | jq .name'))
   eventsCommand.action(async () =>
     exit(await operate<EventsOptions>(eventsCommand, io, options => events(io, options))),
   )
+}
+
+/** The same as `proxy --check-config`, under the name that one looks for. */
+function addConfigCheck(config: Command, io: Io, exit: Exit): void {
+  const command = config
+    .command('check')
+    .description('tell every mistake of a file, with its line')
+    .argument('[path]', 'a YAML file', 'config/proxy.yaml')
+    .addHelpText('after', examples('config check /etc/lagrange/proxy.yaml'))
+  command.action((path: string) => {
+    const sources = { file: path, readFile: readConfigFile, readSecret: readSecretFile, env: io.env, flags: {} }
+    const loaded = loadConfig(proxySchema, sources)
+    if ('errors' in loaded) {
+      for (const error of loaded.errors) io.err(`lagrange: ${error}\n`)
+      return exit(2)
+    }
+    for (const warning of loaded.warnings) io.err(`lagrange: warning: ${warning}\n`)
+    io.out('The configuration is fine.\n')
+  })
 }
 
 // ── Flags of a configuration ────────────────────────────────────────────────────────────────────────────────────────

@@ -23,6 +23,20 @@ const ascii = {
   middle: '|',
 }
 
+/** A table of texts; numbers are written to the right. */
+export function plainTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const isNumber = (column: number): boolean =>
+    rows.length > 0 && rows.every(row => /^-?[\d.]*$/.test(row[column] ?? ''))
+  const table = new Table({
+    head: [...head],
+    chars: ascii,
+    style: { head: [], border: [], compact: true },
+    colAligns: head.map((_, column) => (isNumber(column) ? 'right' : 'left')),
+  })
+  for (const row of rows) table.push([...row])
+  return table.toString()
+}
+
 /** All groups: a headline and a table each. */
 export function topologyTable(topology: TopologyDescription, colour: boolean): string {
   return topology.groups.map(group => groupTable(group, colour)).join('\n')

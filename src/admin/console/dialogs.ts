@@ -124,6 +124,32 @@ function stepItem(step, ms, longest) {
   return el('li', { 'data-step': step, class: ms === undefined ? '' : 'done' }, el('span', {}, ms === undefined ? '·' : '✓'), el('span', {}, stepName(step)), bar, el('span', { class: 'ms' }, ms === undefined ? '' : millis(ms)))
 }
 
+// ── What was rescued ──
+
+async function openRescue(id) {
+  const path = '/api/v1/rescue/' + encodeURIComponent(id)
+  const said = el('p', { role: 'status' })
+  const apply = async dryRun => {
+    try {
+      const report = await post(path + '/apply', { skipChanged: true, dryRun })
+      said.className = report.failed ? 'bad' : 'ok'
+      said.textContent = (dryRun ? 'Would apply ' : 'Applied ') + whole(report.applied) + ', leaves out ' + whole(report.skipped) + ' whose keys were written since' + (report.failed ? ', ' + whole(report.failed) + ' failed: ' + report.firstError : '') + '.'
+      go.disabled = !dryRun
+    } catch (error) { said.className = 'bad'; said.textContent = problemText(error) }
+  }
+  const go = el('button', { type: 'button', class: 'primary', disabled: true, onclick: () => apply(false) }, 'Apply')
+  try {
+    const one = await get(path)
+    openDialog([
+      el('div', { class: 'body' }, el('h2', { id: 'dialog-title' }, 'Rescued from ' + one.node),
+        el('p', { class: 'muted' }, whole(one.writes) + ' writes to ' + whole(one.keyCount) + ' keys, ' + new Date(one.at).toLocaleString() + (one.missing ? '. Missing: ' + one.missing : '')),
+        el('div', { class: 'plan scroll' }, table([column('Key', row => el('span', { class: 'mono' }, row.key), 'wrap'), column('Db', row => row.db, 'num'), column('Writes', row => whole(row.writes), 'num')], one.keys.slice(0, 12), 'No keys are known.')),
+        el('div', { class: 'plan scroll mono' }, one.commands.slice(0, 8).map(words => el('div', {}, words.join(' ')))), said),
+      el('div', { class: 'foot' }, closeButton(), el('button', { type: 'button', disabled: one.file === null, onclick: () => apply(true) }, 'Preview'), go),
+    ])
+  } catch (error) { notify(problemText(error)) }
+}
+
 async function togglePause() {
   const paused = view.topology.groups[0].failover === 'paused'
   try { await post(paused ? '/api/v1/resume' : '/api/v1/pause') } catch (error) { notify(problemText(error)) }

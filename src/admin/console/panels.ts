@@ -94,11 +94,13 @@ const panels = {
     path: '/api/v1/rescue',
     every: 5000,
     async load() { return get('/api/v1/rescue') },
-    show(answer) {
-      const files = answer.rescues || answer.files || answer.items || []
-      const names = files.length === 0 ? [] : Object.keys(files[0]).filter(name => typeof files[0][name] !== 'object')
-      return [el('p', { class: 'muted' }, 'Writes that only a former master had, kept before it was demoted. «lagrange rescue» shows and applies them.'),
-        table(names.map(name => column(name, one => (/at$/i.test(name) && typeof one[name] === 'number' ? new Date(one[name]).toLocaleString() : String(one[name] ?? '')), typeof files[0][name] === 'number' ? 'num' : 'wrap')), files.filter(matches), 'Nothing had to be rescued.')]
+    show({ rescues }) {
+      return [el('p', { class: 'muted' }, 'Writes that only a former master had, kept before it was demoted.'), table([
+        column('Time', one => new Date(one.at).toLocaleString()), column('Old master', one => el('span', { class: 'mono' }, one.node)),
+        column('Writes', one => whole(one.writes), 'num'), column('Keys', one => whole(one.keyCount), 'num'), column('Size', one => bytes(one.bytes), 'num'),
+        column('State', one => (one.missing ? el('span', { class: 'warn' }, one.missing) : one.appliedAt ? 'applied ' + ago(one.appliedAt) : el('b', { class: 'warn' }, 'not applied'))),
+        column('', one => el('button', { type: 'button', class: 'quiet', onclick: () => openRescue(one.id) }, 'Show…'), 'act'),
+      ], rescues.filter(matches), 'Nothing had to be rescued.')]
     },
   },
   Configuration: {
