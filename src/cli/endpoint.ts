@@ -36,6 +36,7 @@ import { Rescuer } from '../sentinel/rescue.js'
 import { RescueFiles } from '../sentinel/rescue-files.js'
 import type { Access } from './access.js'
 import { makeBackend } from './backend.js'
+import { Witness } from '../sentinel/witness.js'
 import { type Log, logEvents, standardOutput } from './log.js'
 import { makeRescueBackend } from './rescue.js'
 import { makeTrafficBackend } from './traffic.js'
@@ -101,6 +102,9 @@ export class Endpoint {
   #bounds: readonly Bound[] = []
 
   /** Nothing runs yet; the log is written from here on. */
+  readonly #witness: Witness | undefined
+  readonly #follower: SentinelFollower | undefined
+  readonly #switches: QuorumSwitch | undefined
   constructor(options: EndpointOptions) {
     const { clock, events, metrics } = this
     const { config } = options
@@ -167,11 +171,16 @@ export class Endpoint {
       failover: options.failover,
       credentials,
       // What a proxy is pointed at by mistake may be another group's; what it has is not ours to replace.
+    if (options.failover && config.witness.bytes > 0) {
+      const witness = { bytes: config.witness.bytes, credentials }
+      this.#witness = new Witness(clock, events, metrics, this.observer, witness)
+    }
       demoteRestartedSeeds: options.members !== undefined,
       beforeDemote: id => this.#rescuer.rescue(id),
     })
     this.#backend = this.#makeBackend()
   }
+      witness: this.#witness,
 
   /** Takes the ports first, so that a taken one is found before anything else happens. Throws StartError. */
   async claim(): Promise<void> {
@@ -238,6 +247,7 @@ export class Endpoint {
         port: admin.address.port,
         grants: admin.grants,
         allowedHosts: admin.allowedHosts,
+    await this.#witness?.stop()
         auditFile: admin.auditFile,
         version,
       })

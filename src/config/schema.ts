@@ -34,6 +34,7 @@ export interface SharedConfig {
   readonly workers: number | 'auto'
   readonly hold: { readonly timeoutMs: Millis; readonly bytes: number }
   readonly consistency: ConsistencyConfig
+  readonly witness: { readonly bytes: number }
   readonly detection: { readonly downAfterMs: Millis; readonly pingPeriodMs: Millis }
   readonly insight: { readonly slowMs: Millis; readonly slowEntries: number; readonly sampleEvery: number }
   readonly dataDir: string
@@ -136,6 +137,19 @@ const hold = {
 } as const
 
 const consistency = {
+const witness = {
+  bytes: {
+    doc: "How much of the master's replication stream the failover agent keeps, so that replicas which missed the end of it get it from there when the master dies; 0 keeps none, and what no replica has received is lost. It is one more reader of that stream for the master, and this much memory here. Not where min-replicas-to-write is set, as masters would count it.",
+    default: 64 * 2 ** 20,
+    format: 'size-in-bytes',
+    allowed: 'a size such as 1048576, 64mb or 1gb',
+    env: 'LAGRANGE_WITNESS_BYTES',
+    flag: 'witness-bytes',
+    placeholder: 'size',
+    reload: 'restart',
+  },
+} as const
+
   level: {
     doc: 'What a read promises unless its listener or connection says otherwise. strong: as if all went to the master. causal: sees every write to its keys acknowledged through this proxy, on whichever connection. session: the same for its own connection only. bounded: nothing older than boundMs. eventual: any healthy replica.',
     default: 'causal',
@@ -361,6 +375,7 @@ const proxyOptions: OptionTree = {
   consistency,
   hold,
   detection,
+  witness,
   insight,
   admin: {
     listen: {
@@ -514,6 +529,7 @@ const upOptions: OptionTree = {
   detection,
   insight,
   log,
+  witness,
 }
 
 export const upSchema: ConfigSchema<UpConfig> = {

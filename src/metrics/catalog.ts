@@ -177,6 +177,14 @@ export const catalog = {
     labels: group,
     help: 'Workers that read the stream of the master, so that causal sees writes that did not come through them.',
   },
+  lagrange_witness_streaming: { type: 'gauge', labels: group, help: "Whether the witness reads the master's stream." },
+  lagrange_witness_bytes: { type: 'gauge', labels: group, help: "Bytes of the master's stream that the witness has." },
+  lagrange_witness_memory_bytes: { type: 'gauge', labels: group, help: 'Memory they take.' },
+  lagrange_witness_fed_bytes_total: {
+    type: 'counter',
+    labels: group,
+    help: 'Bytes that replicas had from the witness because their master died before it had sent them.',
+  },
   lagrange_lost_write_sessions_total: {
     type: 'counter',
     labels: group,

@@ -42,6 +42,7 @@ import { Hands } from './hands.js'
 import { explain, Orders } from './orders.js'
 import { countSwitch, type Outcome, SwitchRecord, seedSwitchMetrics } from './record.js'
 import { SwitchoverRun } from './switchover-run.js'
+import type { Witness } from './witness.js'
 
 export type { WriteGate } from './gate.js'
 
@@ -63,6 +64,8 @@ export interface AgentOptions {
   readonly rewriteConfig?: boolean
   /** Runs before an old master is demoted: what it alone has is rescued here. A failure postpones the demotion. */
   readonly beforeDemote?: (id: string) => Promise<void>
+  /** Has read what the master sent, and feeds those who missed it. */
+  readonly witness?: Witness | undefined
   readonly dial?: Dial
 }
 
@@ -341,16 +344,9 @@ export class Agent {
     record.heldAt = diagnosis?.since ?? now
     this.events.event('warn', '+try-failover', { group: group.name, from, cause, epoch })
     const plan = { from, replicas: replicas.map(replica => replica.id), epoch }
-    const run = new FailoverRun(
-      clock,
-      this.events,
-      observer,
-      this.#orders,
-      record,
-      plan,
-      this.#failoverOptions,
-      request,
-    )
+    const { witness } = this.options
+    const steps = this.#failoverOptions
+    const run = new FailoverRun(clock, this.events, observer, this.#orders, record, plan, steps, witness, request)
     return this.#operate(run)
   }
 
@@ -479,6 +475,7 @@ export class Agent {
         graceMs: REPAIR_GRACE_MS,
         demoteRestartedSeeds: this.options.demoteRestartedSeeds ?? true,
         members: this.#members,
+        feeder: this.options.witness?.feeder,
       },
       now,
     )

@@ -19,8 +19,10 @@ import {
 } from '../topology/failover.js'
 import { healthOf } from '../topology/group.js'
 import { siblingsOf } from '../topology/siblings.js'
+import { feed, hungryOf } from './feed.js'
 import { explain, type Orders } from './orders.js'
 import type { Outcome, SwitchRecord } from './record.js'
+import type { Witness } from './witness.js'
 
 /** While it waits for a replica that is late. */
 const AGAIN_MS: Millis = 20
@@ -37,6 +39,7 @@ export class FailoverRun {
     readonly record: SwitchRecord,
     private readonly plan: FailoverPlan,
     private readonly options: FailoverOptions,
+    private readonly witness: Witness | undefined,
     /** What an operator wants: only this candidate, or to go on whatever becomes of the master. */
     private readonly wish: { readonly to?: string | undefined; readonly acceptDataLoss?: boolean | undefined },
   ) {
@@ -89,7 +92,11 @@ export class FailoverRun {
       case 'select':
         this.#select(effect.since)
         return
+      case 'feed':
+        this.#feed(effect.ids, effect.timeoutMs)
+        return
       case 'promote':
+        this.witness?.dismiss()
         orders.promote(effect.id).then(
           promotion => this.handle({ type: 'promoted', id: effect.id, promotion }),
           error => this.handle({ type: 'promote-failed', id: effect.id, ...explain(error) }),
@@ -140,7 +147,25 @@ export class FailoverRun {
     if (candidate === undefined) return { type: 'selected', candidate, siblings: [] }
     record.resyncsBefore = observer.instance(candidate)?.resyncs
     const siblings = siblingsOf(observer.group, candidate, plan.from, observer.judgeOptions, now)
-    return { type: 'selected', candidate, siblings }
+    const hungry =
+      this.witness === undefined ? [] : hungryOf(this.witness.testimony, observer, [candidate, ...siblings])
+    return { type: 'selected', candidate, siblings, hungry }
+  }
+
+  #feed(ids: readonly string[], timeoutMs: Millis): void {
+    const { witness, record } = this
+    if (witness === undefined) return this.#soon({ type: 'fed' })
+    void feed(this.clock, this.observer, this.orders, witness, ids, timeoutMs).then(fed => {
+      record.witnessBytes = fed.bytes
+      this.events.event(fed.hungry.length === 0 ? 'info' : 'error', '+witness-fed', {
+        group: this.observer.name,
+        nodes: ids.join(' '),
+        hungry: fed.hungry.join(' '),
+        bytes: fed.bytes,
+        durationMs: Math.round(fed.durationMs),
+      })
+      this.handle({ type: 'fed' })
+    })
   }
 
   /** After the effects of this step have been performed. */

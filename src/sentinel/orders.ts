@@ -1,6 +1,7 @@
 /**
  * What the agent says to instances. Every reply is an observation like any other, and goes to the observer first.
  */
+import type { Address } from '../base/address.js'
 import type { EventSink } from '../base/bus.js'
 import type { Clock } from '../base/clock.js'
 import { InvariantError } from '../base/invariant.js'
@@ -78,6 +79,10 @@ export class Orders {
   async replicaOf(id: string, to: string): Promise<InfoReply> {
     const address = this.observer.instance(to)?.address
     if (address === undefined) throw new RefusedOrder(`${to} is unknown`)
+    return this.replicaOfAddress(id, address)
+  }
+
+  async replicaOfAddress(id: string, address: Address): Promise<InfoReply> {
     const [ok, info] = await this.#run(id, [
       ['REPLICAOF', address.host, String(address.port)],
       ['INFO', 'replication'],

@@ -24,6 +24,8 @@ export class SwitchRecord {
   to: string | undefined
   lagBytes: number | undefined
   heldCommands = 0
+  /** Bytes that the candidate had from the witness alone. */
+  witnessBytes: number | undefined
   /** Since when writes have been waiting. */
   heldAt: Millis | undefined
   stallMs: Millis = 0
@@ -86,6 +88,7 @@ export class SwitchRecord {
       finalOffset: outcome.finalOffset,
       promotedOffset: outcome.promotion?.lineage.secondOffset,
       lagBytes: this.lagBytes,
+      witnessBytes: this.witnessBytes,
       fullResyncs: resyncs?.full,
       partialResyncs: resyncs?.partial,
       steps: this.#steps,

@@ -2,13 +2,14 @@
  * A change of master because there is none any more. The states have Sentinel's names:
  *
  *     wait_start ──elected──▶ select_slave ──everybody asked──▶ send_slaveof_noone ⇄ wait_promotion
- *         │                        │                                  │                   │ never confirmed
- *         │ the master is back     │ nobody fit                       │ promoted          ▼
- *         └──────────▶ aborted ◀───┘                                  ▼                failed
- *                                                       reconf_slaves ──▶ update_config: ok
+ *         │                        │   └─▶ feed_slaves ──fed──────────▲    │              │ never confirmed
+ *         │ the master is back     │ nobody fit                            │ promoted     ▼
+ *         └──────────▶ aborted ◀───┘                                       ▼            failed
+ *                                                            reconf_slaves ──▶ update_config: ok
  *
  * The old master is given up first (it gets no more traffic), and only then the replicas are asked what they have: a
- * candidate chosen by older offsets could miss bytes that arrived in between. One attempt promotes one instance, in an
+ * candidate chosen by older offsets could miss bytes that arrived in between. Where a witness has read more of the
+ * master's stream than the candidate, it is fed the rest before it is promoted. One attempt promotes one instance, in an
  * epoch of its own; if that cannot be confirmed the attempt has failed, and the next one has another epoch.
  */
 import { unreachable } from '../base/invariant.js'
@@ -29,6 +30,8 @@ export interface FailoverOptions {
   readonly askTimeoutMs: Millis
   /** For those that are late although they are known to have more than all the others. */
   readonly patienceMs: Millis
+  /** For the bytes that only the witness has; then the candidate is promoted with what it has. */
+  readonly feedTimeoutMs: Millis
   readonly promoteTimeoutMs: Millis
   readonly reconfTimeoutMs: Millis
 }
@@ -37,6 +40,7 @@ export const failoverDefaults: FailoverOptions = {
   electTimeoutMs: 1000,
   askTimeoutMs: 200,
   patienceMs: 500,
+  feedTimeoutMs: 2000,
   promoteTimeoutMs: 1000,
   reconfTimeoutMs: 1000,
 }
@@ -49,6 +53,7 @@ export type FailoverState =
       readonly since: Millis
       readonly waiting: readonly string[]
     }
+  | { readonly step: 'feed_slaves'; readonly until: Millis; readonly candidate: string }
   | { readonly step: 'send_slaveof_noone'; readonly until: Millis; readonly candidate: string }
   | { readonly step: 'wait_promotion'; readonly until: Millis; readonly candidate: string }
   | {
@@ -76,7 +81,15 @@ export type FailoverEvent =
   /** A replica was asked (its facts are with whoever selects), or could not be. */
   | { readonly type: 'answered'; readonly id: string }
   /** The answer to `select`. */
-  | { readonly type: 'selected'; readonly candidate: string | undefined; readonly siblings: readonly string[] }
+  | {
+      readonly type: 'selected'
+      readonly candidate: string | undefined
+      readonly siblings: readonly string[]
+      /** Those who miss bytes that the witness has. */
+      readonly hungry?: readonly string[]
+    }
+  /** They have everything that the witness has, or cannot get it. */
+  | { readonly type: 'fed' }
   | { readonly type: 'promoted'; readonly id: string; readonly promotion: Promotion }
   | { readonly type: 'promote-failed'; readonly id: string; readonly certain: boolean; readonly reason: string }
   | { readonly type: 'pointed'; readonly id: string }
@@ -92,6 +105,7 @@ export type FailoverEffect =
   | { readonly do: 'ask'; readonly id: string }
   /** Choose among those whose facts are younger than `since`. */
   | { readonly do: 'select'; readonly since: Millis }
+  | { readonly do: 'feed'; readonly ids: readonly string[]; readonly timeoutMs: Millis }
   | { readonly do: 'promote'; readonly id: string; readonly epoch: number }
   | { readonly do: 'publish'; readonly id: string; readonly epoch: number; readonly promotion: Promotion }
   | { readonly do: 'point'; readonly id: string; readonly to: string }
@@ -115,8 +129,8 @@ export function beginFailover(plan: FailoverPlan, options: FailoverOptions, now:
 
 /** The longest a failover can last. */
 export function longestFailoverMs(options: FailoverOptions): Millis {
-  const { electTimeoutMs, askTimeoutMs, patienceMs, promoteTimeoutMs, reconfTimeoutMs } = options
-  return electTimeoutMs + askTimeoutMs + patienceMs + promoteTimeoutMs + reconfTimeoutMs
+  const { electTimeoutMs, askTimeoutMs, patienceMs, feedTimeoutMs, promoteTimeoutMs, reconfTimeoutMs } = options
+  return electTimeoutMs + askTimeoutMs + patienceMs + feedTimeoutMs + promoteTimeoutMs + reconfTimeoutMs
 }
 
 export function isOver(failover: Failover): boolean {
@@ -132,6 +146,8 @@ export function stepFailover(f: Failover, event: FailoverEvent, options: Failove
       return stepWaitStart(f, state, event, options, now)
     case 'select_slave':
       return stepSelect(f, state, event, options, now)
+    case 'feed_slaves':
+      return stepFeed(f, state, event, options, now)
     case 'send_slaveof_noone':
     case 'wait_promotion':
       return stepPromotion(f, state, event, options, now)
@@ -166,7 +182,7 @@ function stepWaitStart(
   ])
 }
 
-// select_slave => (send_slaveof_noone | aborted)
+// select_slave => (feed_slaves | send_slaveof_noone | aborted)
 function stepSelect(
   f: Failover,
   state: FailoverState & { step: 'select_slave' },
@@ -184,10 +200,30 @@ function stepSelect(
     return go(f, { ...state, waiting: [] }, [{ do: 'select', since: state.since }])
   }
   if (event.type !== 'selected') return stay(f)
-  const { candidate } = event
+  const { candidate, hungry = [] } = event
   if (candidate === undefined) return abort(f, 'no-candidate')
   const next = { ...f, siblings: event.siblings }
-  return go(next, { step: 'send_slaveof_noone', until: now + options.promoteTimeoutMs, candidate }, [
+  if (hungry.length === 0) return promote(next, candidate, options, now)
+  // From here on there is no way back to the old master: those who are fed follow it no more.
+  return go(next, { step: 'feed_slaves', until: now + options.feedTimeoutMs, candidate }, [
+    { do: 'feed', ids: hungry, timeoutMs: options.feedTimeoutMs },
+  ])
+}
+
+// feed_slaves => send_slaveof_noone
+function stepFeed(
+  f: Failover,
+  state: FailoverState & { step: 'feed_slaves' },
+  event: FailoverEvent,
+  options: FailoverOptions,
+  now: Millis,
+): FailoverStep {
+  const isOver = event.type === 'fed' || (event.type === 'tick' && now >= state.until)
+  return isOver ? promote(f, state.candidate, options, now) : stay(f)
+}
+
+function promote(f: Failover, candidate: string, options: FailoverOptions, now: Millis): FailoverStep {
+  return go(f, { step: 'send_slaveof_noone', until: now + options.promoteTimeoutMs, candidate }, [
     { do: 'promote', id: candidate, epoch: f.plan.epoch },
   ])
 }

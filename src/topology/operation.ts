@@ -15,6 +15,7 @@ export type RefusalReason =
   | 'master-healthy' // a failover would lose writes: use a switchover, or accept the loss
   | 'stalled' // we were away ourselves a moment ago and do not trust what we see
   | 'stopped'
+  | 'sentinel-chooses' // sentinels carry the switch out, and choose the replica
 
 /** Nothing was changed. */
 export interface Refusal {
@@ -56,6 +57,8 @@ export interface SwitchReport {
   readonly promotedOffset: Offset | undefined
   /** How far the candidate was behind when it was chosen. */
   readonly lagBytes: number | undefined
+  /** How much of the old master's stream only the witness had, and gave it; undefined when none was needed. */
+  readonly witnessBytes: number | undefined
   /** Resyncs the new master served because of the switch; undefined when it could not be asked. */
   readonly fullResyncs: number | undefined
   readonly partialResyncs: number | undefined

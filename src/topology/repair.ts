@@ -4,6 +4,7 @@
  * Repairs are stated as wishes; whoever acts on them paces them and may ask for a rescue of diverged writes first.
  * Instances with somebody else's data are never touched: an address may have been given to a stranger.
  */
+import { formatAddress } from '../base/address.js'
 import type { Millis } from '../base/units.js'
 import type { InstanceFacts } from './facts.js'
 import { declaredMaster, type Group, healthOf, instanceAt, isUp, type JudgeOptions, othersOf } from './group.js'
@@ -16,6 +17,8 @@ export interface Repair {
 }
 
 export interface RepairOptions extends JudgeOptions {
+  /** `host:port` where replicas were fed by our witness: nobody stays there. */
+  readonly feeder?: string | undefined
   /** A replica on the wrong master is left alone this long: it may be on its way. */
   readonly graceMs: Millis
   /** Instances an operator named may be demoted although they have a history we do not know: all are nodes of this group. */
@@ -50,7 +53,10 @@ function demotion(instance: InstanceFacts, group: Group, options: RepairOptions)
 
 /** A replica that follows our history is left where it is, whatever it calls its master. */
 function redirection(instance: InstanceFacts, group: Group, options: RepairOptions, now: Millis): Repair | undefined {
-  const { master } = instance
+  const { id, master } = instance
+  if (instance.role === 'replica' && master !== undefined && formatAddress(master.address) === options.feeder) {
+    return { id, do: 'point', because: 'wrong-master' }
+  }
   if (instance.role !== 'replica' || master === undefined || follows(instance, group.lineage)) return undefined
   if (now - master.since < options.graceMs || now - instance.roleSince < options.graceMs) return undefined
   const at = instanceAt(group, master.address)
