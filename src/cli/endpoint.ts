@@ -103,8 +103,6 @@ export class Endpoint {
 
   /** Nothing runs yet; the log is written from here on. */
   readonly #witness: Witness | undefined
-  readonly #follower: SentinelFollower | undefined
-  readonly #switches: QuorumSwitch | undefined
   constructor(options: EndpointOptions) {
     const { clock, events, metrics } = this
     const { config } = options
