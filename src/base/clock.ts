@@ -13,11 +13,20 @@ export interface Clock {
   after(delay: Millis, task: () => void): () => void
 }
 
+/** Node's timers count in 31 bits, and fire at once when they are given more. */
+const LONGEST_MS: Millis = 2 ** 31 - 1
+
 /** The clock of the machine. Its timers do not keep a process alive that has nothing else to do. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),
   after(delay, task) {
+    if (delay > LONGEST_MS) {
+      let cancel = systemClock.after(LONGEST_MS, () => {
+        cancel = systemClock.after(delay - LONGEST_MS, task)
+      })
+      return () => cancel()
+    }
     const timer = setTimeout(task, delay)
     return () => clearTimeout(timer)
   },

@@ -396,7 +396,8 @@ export class Decoder {
   #aggregateHeader(at: number, each: 1 | 2, more: 0 | 1): number | undefined {
     if (this.#limit - at < 4) return undefined
     if (this.#input[at + 1] === 0x3f) {
-      // `*?`: streamed
+      // `*?`: streamed. An attribute is not: nobody could tell where its value begins.
+      if (more === 1 || this.#input[at + 2] !== CR) throw new ProtocolError('invalid multibulk length')
       const end = this.#line(at)
       if (end !== undefined) this.#open(STREAMED)
       return end
@@ -461,6 +462,8 @@ export class Decoder {
       return undefined
     }
     if (digits === 0 || input[place] !== CR || input[place + 1] !== LF) throw new ProtocolError(invalid)
+    // No leading zeros, and no minus in front of none.
+    if (input[place - digits] === 0x30 && (digits > 1 || negative)) throw new ProtocolError(invalid)
     this.#afterNumber = place + 2
     return negative ? -value : value
   }
