@@ -57,7 +57,9 @@ export class Call {
     if (slot < 0) return -1
     const at = table.expireAt(slot)
     if (at === 0 || this.now <= at || this.caller.origin === 'master') return slot
-    this.engine.expireIfMaster(this.db, key)
+    // A client's write on a replica: it is a writable one, and what is about to be written must find the place free.
+    if (this.engine.isReplica && this.spec.access === 'write') this.engine.expireOnReplica(this.db, key)
+    else this.engine.expireIfMaster(this.db, key)
     return -1
   }
 
@@ -207,6 +209,7 @@ export class Call {
     const slot = table.slotOf(key)
     this.host.beforeChange(this.db.index, key)
     table.setExpireAt(slot, at)
+    if (at !== 0 && this.engine.isReplica && this.caller.origin !== 'master') this.engine.noteOwnExpiry(this.db, key)
   }
 
   // ── Telling ───────────────────────────────────────────────────────────────────────────────────────────────────────

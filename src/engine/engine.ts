@@ -50,6 +50,8 @@ export class Engine {
   readonly random: () => number
   /** A replica leaves expired keys in place until its master deletes them; clients do not see them meanwhile. */
   isReplica = false
+  /** Of a writable replica: keys that its own clients gave an expiry, which no master will delete. */
+  readonly #ownVolatile = new Map<Database, Set<Bytes>>()
   /** The same for a master during CLIENT PAUSE: nothing may change. */
   expiryPaused = false
   /** By id of the spec; undefined: the command is the node's. */
@@ -168,7 +170,8 @@ export class Engine {
    * nothing more to look at; answers how many were removed. Pages without any expiry cost one step.
    */
   expireCycle(now: UnixMillis, budget: number): number {
-    if (this.isReplica || this.expiryPaused) return 0
+    if (this.expiryPaused) return 0
+    if (this.isReplica) return this.#expireOwn(now, budget)
     let removed = 0
     for (let turns = 0; budget > 0 && turns <= this.databases.length; ) {
       const db = this.databases[this.#expireDb] as Database
@@ -184,6 +187,50 @@ export class Engine {
       removed += dead.length
       budget -= next - this.#expireSlot
       this.#expireSlot = next
+    }
+    return removed
+  }
+
+  /** A writable replica's client writes to a key whose time is over. */
+  expireOnReplica(db: Database, key: Bytes): void {
+    if (!this.expiryPaused) this.#expire(db, key)
+  }
+
+  noteOwnExpiry(db: Database, key: Bytes): void {
+    const keys = this.#ownVolatile.get(db)
+    if (keys === undefined) this.#ownVolatile.set(db, new Set([key]))
+    else keys.add(key)
+  }
+
+  /** How many keys of its own a writable replica will have to expire. */
+  get ownVolatileKeys(): number {
+    let count = 0
+    for (const keys of this.#ownVolatile.values()) count += keys.size
+    return count
+  }
+
+  /** The role has changed, or all data were replaced: nothing is a writable replica's own any more. */
+  forgetOwnExpiry(): void {
+    this.#ownVolatile.clear()
+  }
+
+  #expireOwn(now: UnixMillis, budget: number): number {
+    let removed = 0
+    for (const [db, keys] of this.#ownVolatile) {
+      let left = keys.size
+      for (const key of keys) {
+        if (left-- === 0) break
+        if (budget-- <= 0) return removed
+        const at = db.expireAt(key) ?? 0
+        // Those that stay go to the end, so that all have their turn.
+        keys.delete(key)
+        if (at === 0) continue
+        if (now <= at) keys.add(key)
+        else {
+          this.#expire(db, key)
+          removed++
+        }
+      }
     }
     return removed
   }

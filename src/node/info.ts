@@ -250,7 +250,7 @@ function statsSection(server: NodeServer): Line[] {
     'latest_fork_usec:0',
     `total_forks:${stats.forks}`,
     `migrate_cached_sockets:${server.migration.cachedConnections}`,
-    'slave_expires_tracked_keys:0',
+    `slave_expires_tracked_keys:${engine.ownVolatileKeys}`,
     'active_defrag_hits:0',
     'active_defrag_misses:0',
     'active_defrag_key_hits:0',

@@ -366,6 +366,7 @@ export class NodeServer {
 
   #roleChanged(): void {
     this.engine.isReplica = this.follower !== undefined
+    this.engine.forgetOwnExpiry()
     this.log.role = this.follower === undefined ? 'M' : 'S'
     this.memory.limitChanged()
     this.oomScore.apply()

@@ -10,7 +10,7 @@
  *        ▲ firstOffset               ▲ nextOffset        offsets count bytes from 1, as Redis' do
  *     ▲ pinned by a slow replica
  *
- * Bound: `capacity` bytes (and up to one block more), plus what readers have pinned. A pin is held by an attached replica
+ * Bound: `capacity` bytes (and up to one block more), plus what readers have pinned, which may be asked for as well. A pin is held by an attached replica
  * only, and replicas are dropped at `client-output-buffer-limit replica`: that bounds the rest.
  */
 import { invariant } from '../base/invariant.js'
@@ -59,7 +59,15 @@ export class Backlog implements BacklogRange {
     return this.#capacity
   }
 
+  /** What a reader that is behind has pinned may be asked for by everybody. */
   get firstOffset(): Offset {
+    let first = this.#windowFrom
+    for (const pin of this.#pins) first = Math.min(first, pin.offset)
+    return Math.max(this.#beginning, first)
+  }
+
+  /** Where the capacity ends. */
+  get #windowFrom(): Offset {
     return Math.max(this.#beginning, this.#nextOffset - this.#capacity)
   }
 
@@ -79,11 +87,11 @@ export class Backlog implements BacklogRange {
     return held
   }
 
-  /** Of these, bytes that are older than anybody may ask for: readers that are behind have pinned them. */
+  /** Of these, bytes beyond the capacity: readers that are behind have pinned them. */
   get pinnedBytes(): number {
-    const { firstOffset } = this
+    const from = this.#windowFrom
     let pinned = 0
-    for (const block of this.#blocks) if (block.from + block.used <= firstOffset) pinned += block.bytes.length
+    for (const block of this.#blocks) if (block.from + block.used <= from) pinned += block.bytes.length
     return pinned
   }
 
@@ -168,9 +176,8 @@ export class Backlog implements BacklogRange {
   #trim(): void {
     const oldest = this.#blocks[0]
     // Looked at only when a whole block has left the window: once per block, not per append.
-    if (oldest === undefined || oldest.from + oldest.used > this.firstOffset) return
-    let needed = this.firstOffset
-    for (const pin of this.#pins) needed = Math.min(needed, pin.offset)
+    if (oldest === undefined || oldest.from + oldest.used > this.#windowFrom) return
+    const needed = this.firstOffset
     let gone = 0
     while (gone < this.#blocks.length - 1) {
       const block = this.#blocks[gone] as Block

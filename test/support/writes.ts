@@ -15,7 +15,8 @@ export async function writeMixed(client: Client, count: number, seed: number): P
   }
 }
 
-function randomWrite(random: () => number): string[] {
+/** One write; what it does depends on what is there. */
+export function randomWrite(random: () => number): string[] {
   const number = (limit: number): number => Math.floor(random() * limit)
   const key = (type: string): string => `${type}:${number(KEYS)}`
   const text = (): string => (number(20) === 0 ? 'x'.repeat(number(2000)) : `value-${number(1e6)}\xff`)

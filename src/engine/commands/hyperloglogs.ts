@@ -49,8 +49,8 @@ export const hyperLogLogCommands: Readonly<Record<string, Handler>> = {
     if (value === undefined) return reply.integer(0)
     const sketch = readSketch(value)
     const count = sketch.stale ? countElements(sketch.registers) : sketch.cachedCount
-    // The count is kept with the sketch; a replica waits for its master to do so.
-    if (sketch.stale && !(call.engine.isReplica && call.caller.origin !== 'master')) {
+    // The count is kept with the sketch, by a replica in its own copy.
+    if (sketch.stale) {
       call.write(key)
       const bytes = Buffer.from(typeof value === 'string' ? Buffer.from(value, 'latin1') : value)
       bytes.writeBigUInt64LE(count, 8)

@@ -53,7 +53,8 @@ describe('the backlog', () => {
     const backlog = new Backlog(20_000, 1)
     const pin = backlog.pin(1)
     for (let at = 1; at < 400_000; at += 10_000) backlog.append(bytes(at, 10_000))
-    expect(backlog.firstOffset).toBe(backlog.nextOffset - 20_000)
+    // Others may ask for what is there anyway.
+    expect(backlog.firstOffset).toBe(1)
     expect(text(backlog.read(pin.offset, 10))).toEqual(bytes(1, 10))
     expect(backlog.heldBytes).toBeGreaterThan(390_000)
     pin.offset = 300_001

@@ -1,0 +1,202 @@
+/**
+ * Random topologies: five nodes, ours and redis-server, change their master and hang themselves behind one another in a new
+ * tree again and again, while writes of every kind go on and links are cut. After each cycle all hold the same data at the
+ * same offset, and nobody has ever needed a second full copy: each of these changes can be had from a backlog.
+ *
+ *     CYCLES=200 SEED=7 npx vitest run --config test/vitest.config.ts test/interop/topologies.test.ts
+ */
+import { expect } from 'vitest'
+import type { Client } from '../../src/net/client.js'
+import { textOf } from '../../src/resp/protocol.js'
+import { seeded } from '../support/random.js'
+import { requireReal } from '../support/real.js'
+import { until } from '../support/redis-group.js'
+import { infoOf, plain, startNode, startRedisServer, type TestServer } from '../support/servers.js'
+import { randomWrite } from '../support/writes.js'
+
+const redis = requireReal('redis-server')
+const cycles = Number(process.env.CYCLES ?? 3)
+const seed = Number(process.env.SEED ?? 1)
+/** Under load; the short run is for every day. */
+const LOAD_MS = cycles > 20 ? 600 : 150
+const WRITES_PER_ROUND = 50
+const CUTS = 3
+
+interface Node {
+  readonly name: string
+  readonly server: TestServer
+  readonly client: Client
+}
+
+redis.test(
+  `${cycles} topologies of five nodes, seed ${seed}`,
+  async () => {
+    const group = await Group.start()
+    for (let cycle = 0; cycle < cycles; cycle++) {
+      await group.reshape()
+      await group.underLoad()
+      await group.expectSame(cycle)
+    }
+    if (cycles > 20) process.stdout.write(`${group.report()}\n`)
+  },
+  60_000 + cycles * 15_000,
+)
+
+class Group {
+  readonly #random = seeded(seed)
+  #master: Node
+  #writes = 0
+  #cuts = 0
+  #copies = 0
+  /** What was done last, for whoever has to look for the reason. */
+  #story: string[] = []
+
+  private constructor(private readonly nodes: readonly Node[]) {
+    this.#master = nodes[0] as Node
+  }
+
+  static async start(): Promise<Group> {
+    const args = ['--repl-backlog-size', '16mb', '--repl-ping-replica-period', '1', '--repl-diskless-sync-delay', '0']
+    const nodes: Node[] = []
+    for (const kind of ['ours', 'redis', 'ours', 'redis', 'ours'] as const) {
+      const server = kind === 'ours' ? await startNode({ args }) : await startRedisServer(redis.path, { args })
+      nodes.push({ name: `${kind} ${nodes.length}`, server, client: server.client() })
+    }
+    const group = new Group(nodes)
+    await group.#write(200)
+    for (const node of nodes.slice(1)) {
+      await group.#ask(node, 'REPLICAOF', '127.0.0.1', String(group.#master.server.port))
+    }
+    for (const node of nodes.slice(1)) await group.#linked(node)
+    group.#copies = await group.#fullCopies()
+    return group
+  }
+
+  report(): string {
+    return `${cycles} cycles, ${this.#writes} writes, ${this.#cuts} links cut, ${this.#copies} full copies, all of them at the start`
+  }
+
+  /** Another master, and a random tree below it. Nothing is written meanwhile: what was, has to reach the new master. */
+  async reshape(): Promise<void> {
+    const next = this.#pick(this.nodes)
+    this.#story = [`master ${next.name}`]
+    if (next !== this.#master) await this.#switchTo(next)
+    const placed = [next]
+    for (const node of this.#shuffled(this.nodes.filter(other => other !== next))) {
+      const above = this.#pick(placed)
+      this.#story.push(`${node.name} behind ${above.name}`)
+      await this.#ask(node, 'REPLICAOF', '127.0.0.1', String(above.server.port))
+      placed.push(node)
+    }
+    for (const node of placed.slice(1)) await this.#linked(node)
+  }
+
+  /** The old master first becomes a replica, so that it cannot add anything that the new one has not. */
+  async #switchTo(next: Node): Promise<void> {
+    const old = this.#master
+    await this.#ask(old, 'REPLICAOF', '127.0.0.1', String(next.server.port))
+    const offset = Number((await infoOf(old.server, 'replication')).master_repl_offset)
+    await until('the next master has everything', async () => (await this.#offset(next)) >= offset)
+    await this.#ask(next, 'REPLICAOF', 'NO', 'ONE')
+    this.#master = next
+  }
+
+  async #linked(node: Node): Promise<void> {
+    await until(`${node.name} is linked (${this.#story.join(', ')})`, async () => {
+      return (await infoOf(node.server, 'replication')).master_link_status === 'up'
+    })
+  }
+
+  /** Writes to the master, and links that are cut at either end. */
+  async underLoad(): Promise<void> {
+    const until = Date.now() + LOAD_MS
+    let cutting: Promise<unknown> = Promise.resolve()
+    for (let round = 0; Date.now() < until; round++) {
+      await this.#write(WRITES_PER_ROUND)
+      if (round % 4 === 1 && round < CUTS * 4) cutting = this.#cut()
+    }
+    await cutting
+  }
+
+  async #cut(): Promise<void> {
+    const node = this.#pick(this.nodes)
+    const end = node === this.#master || this.#random() < 0.5 ? 'replica' : 'master'
+    this.#story.push(`${node.name} cuts its ${end} links`)
+    this.#cuts += Number(plain(await node.client.send(['CLIENT', 'KILL', 'TYPE', end])))
+  }
+
+  async #write(count: number): Promise<void> {
+    const commands = Array.from({ length: count }, () => this.#command())
+    await Promise.all(commands.map(command => this.#master.client.send(command)))
+    this.#writes += count
+  }
+
+  #command(): string[] {
+    switch (Math.floor(this.#random() * 30)) {
+      case 0:
+        return [
+          'EVAL',
+          "redis.call('INCR', KEYS[1]) return redis.call('LPUSH', KEYS[2], ARGV[1])",
+          '2',
+          'n:1',
+          'l:1',
+          'x',
+        ]
+      case 1:
+        return ['SET', `brief:${Math.floor(this.#random() * 50)}`, 'x', 'PX', '30']
+      case 2:
+        return ['SELECT', String(Math.floor(this.#random() * 3))]
+      case 3:
+        return ['PUBLISH', 'channel', 'message']
+      default:
+        return randomWrite(this.#random)
+    }
+  }
+
+  /** Digests wait for the last expired key, too. */
+  async expectSame(cycle: number): Promise<void> {
+    const about = `cycle ${cycle}: ${this.#story.join(', ')}`
+    let states: readonly string[] = []
+    const same = async (): Promise<boolean> => {
+      states = await Promise.all(this.nodes.map(node => this.#state(node)))
+      return new Set(states).size === 1
+    }
+    await until(`all hold the same; ${about}`, same, 30_000).catch(error => {
+      const held = this.nodes.map(({ name, server }, index) => `${name} on ${server.port}: ${states[index]}`)
+      throw new Error(`${(error as Error).message}\n${held.join('\n')}`)
+    })
+    expect(await this.#fullCopies(), about).toBe(this.#copies)
+  }
+
+  async #state(node: Node): Promise<string> {
+    const [info, digest] = await Promise.all([infoOf(node.server, 'replication'), node.server.call('DEBUG', 'DIGEST')])
+    return `${info.master_replid} ${info.master_repl_offset} ${textOf(digest)} ${info.master_link_status ?? 'master'}`.replace(
+      / (up|master)$/,
+      '',
+    )
+  }
+
+  async #fullCopies(): Promise<number> {
+    const infos = await Promise.all(this.nodes.map(({ server }) => infoOf(server, 'stats')))
+    return infos.reduce((sum, info) => sum + Number(info.sync_full), 0)
+  }
+
+  async #offset(node: Node): Promise<number> {
+    return Number((await infoOf(node.server, 'replication')).slave_repl_offset)
+  }
+
+  async #ask(node: Node, ...command: string[]): Promise<void> {
+    expect(plain(await node.server.call(...command))).toMatch(/^OK/)
+  }
+
+  #pick<T>(from: readonly T[]): T {
+    return from[Math.floor(this.#random() * from.length)] as T
+  }
+
+  #shuffled<T>(items: readonly T[]): T[] {
+    return items
+      .map(item => ({ item, at: this.#random() }))
+      .sort((a, b) => a.at - b.at)
+      .map(({ item }) => item)
+  }
+}
