@@ -16,6 +16,9 @@ export interface ShutdownFlags {
 
 export const plainShutdown: ShutdownFlags = { save: undefined, now: false, force: false }
 
+/** A stop that a signal has asked for and that was not possible is tried again. */
+const RETRY_MS = 500
+
 export class Shutdown {
   /** While we wait for replicas: when that ends. */
   until: Millis | undefined
@@ -24,6 +27,7 @@ export class Shutdown {
   #cancel: (() => void) | undefined
   #stopping = false
   #requested: ShutdownFlags | undefined
+  #notBefore: Millis = 0
 
   constructor(private readonly server: NodeServer) {}
 
@@ -43,10 +47,12 @@ export class Shutdown {
     if (!this.server.cronPaused) setImmediate(() => this.tick())
   }
 
+  /** Carries out what a signal has asked for. */
   tick(): void {
     const flags = this.#requested
+    if (flags === undefined || this.server.clock.now() < this.#notBefore) return
     this.#requested = undefined
-    if (flags !== undefined) this.begin(flags)
+    this.begin(flags)
   }
 
   /** `session` gets an answer only if we do not stop after all. */
@@ -109,10 +115,11 @@ export class Shutdown {
       server.log.warning(unwritten)
       if (!force) {
         server.log.warning(`Errors trying to shut down: ${unwritten}`)
-        return this.#giveUp()
+        return this.#giveUpForNow()
       }
     }
-    if (save ?? server.config.text('save') !== '') {
+    // While the file is being loaded it holds more than we do.
+    if (!server.loading && (save ?? server.config.text('save') !== '')) {
       server.log.notice('Saving the final RDB snapshot before exiting.')
       server.snapshots.stop()
       const failure = server.snapshots.save()
@@ -134,6 +141,15 @@ export class Shutdown {
     log.notice('Calling fsync() on the AOF file.')
     const failure = aof.flushAll()
     return failure === undefined ? undefined : `Can't write the AOF to the disk, can't exit: ${failure}`
+  }
+
+  /** Whoever asked hears that we do not stop. A signal hears nothing, and is not sent again: we try again by ourselves. */
+  #giveUpForNow(): void {
+    const flags = this.#asking.size === 0 ? this.#flags : undefined
+    this.#giveUp()
+    if (flags === undefined) return
+    this.#requested = flags
+    this.#notBefore = this.server.clock.now() + RETRY_MS
   }
 
   #giveUp(): void {

@@ -141,17 +141,25 @@ export class Snapshots {
     }
   }
 
-  /** BGSAVE: cut now, written while others are served. `done` hears why it failed, if it did. */
-  saveInBackground(done: (failure: string | undefined) => void = () => undefined): void {
+  /**
+   * BGSAVE: cut now, written while others are served. SAVE is one whose asker waits, and hears in `done` why it failed; only
+   * of a failure that nobody would hear of writes are refused.
+   */
+  saveInBackground(done?: (failure: string | undefined) => void): void {
     const { server } = this
     const { dirty } = server.effects
     const startedAt = server.clock.now()
     this.scheduled = false
     const work = this.#work('save', this.#begin())
     server.log.notice('Background saving started')
+    const end = (failure: string | undefined): void => {
+      this.#saved(startedAt, dirty, failure)
+      if (done === undefined) this.#unattended(failure)
+      else done(failure)
+    }
     void this.#writeTo(work, this.#tempPath(), this.path).then(
-      () => this.#ended(work, () => done(this.#saved(startedAt, dirty, undefined))),
-      error => this.#ended(work, () => done(this.#saved(startedAt, dirty, reasonOf(error)))),
+      () => this.#ended(work, () => end(undefined)),
+      error => this.#ended(work, () => end(reasonOf(error))),
     )
   }
 
@@ -218,25 +226,25 @@ export class Snapshots {
     return this.server.config.number('rdb-key-save-delay') > 0 ? 1 : SLICE_BYTES
   }
 
-  /** Answers the failure. */
-  #saved(startedAt: Millis, dirty: number, failure: string | undefined): string | undefined {
+  #saved(startedAt: Millis, dirty: number, failure: string | undefined): void {
     const { server } = this
-    this.lastTryAt = server.clock.now()
+    if (failure !== undefined) return server.log.warning(`Cannot save the data to ${this.path}: ${failure}`)
+    this.saves++
+    this.lastSaveAt = server.clock.wall()
+    this.lastSaveSeconds = Math.floor((server.clock.now() - startedAt) / 1000)
+    server.effects.dirty = Math.max(0, server.effects.dirty - dirty)
+    this.#unattended(undefined)
+    server.log.notice('DB saved on disk')
+  }
+
+  /** How the last save went that nobody waited for (or any that went well): INFO tells, and writes may be refused. */
+  #unattended(failure: string | undefined): void {
+    const { config, clock } = this.server
+    this.lastTryAt = clock.now()
     this.lastSaveFailed = failure !== undefined
-    this.diskError = undefined
-    if (failure === undefined) {
-      this.saves++
-      this.lastSaveAt = server.clock.wall()
-      this.lastSaveSeconds = Math.floor((server.clock.now() - startedAt) / 1000)
-      server.effects.dirty = Math.max(0, server.effects.dirty - dirty)
-      server.log.notice('DB saved on disk')
-    } else {
-      server.log.warning(`Cannot save the data to ${this.path}: ${failure}`)
-      const strict = server.config.flag('stop-writes-on-bgsave-error') && server.config.text('save') !== ''
-      if (strict) this.diskError = DISK_ERROR
-    }
-    server.recalm()
-    return failure
+    const strict = config.flag('stop-writes-on-bgsave-error') && config.text('save') !== ''
+    this.diskError = failure !== undefined && strict ? DISK_ERROR : undefined
+    this.server.recalm()
   }
 
   // ── For replicas ──────────────────────────────────────────────────────────────────────────────────────────────────
