@@ -63,10 +63,8 @@ exporter.test('redis_exporter works against node, sentinel and proxy', async () 
   expect(invented).toEqual([])
   for (const [name, shape] of ours)
     if (theirs.has(name) && name !== 'redis_instance_info') expect(shape, name).toBe(theirs.get(name))
-})
 
-promtool.test('promtool finds nothing to say about our own names on a node and a sentinel', async () => {
-  const cast = await startCast()
+  if (promtool.missing) return
   for (const port of [cast.metrics, cast.sentinelMetrics]) {
     const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
     expect(text).toContain('redis_up 1')

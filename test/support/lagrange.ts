@@ -14,7 +14,7 @@ import { Client, type ClientOptions } from '../../src/net/client.js'
 import { freePort, until } from './redis-group.js'
 
 /** Another build may be tested: LAGRANGE_PROGRAM is the path of its main.js. */
-const main = process.env.LAGRANGE_PROGRAM ?? fileURLToPath(new URL('../../dist/main.js', import.meta.url))
+export const main = process.env.LAGRANGE_PROGRAM ?? fileURLToPath(new URL('../../dist/main.js', import.meta.url))
 
 export interface Lagrange {
   readonly port: number
