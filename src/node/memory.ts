@@ -11,6 +11,9 @@
  * All of it is an account of our own, not V8's heap: see engine/memory.ts for why. Evicting because a replica is slow would
  * feed its buffer with deletions, so that is not counted.
  *
+ * Without `maxmemory` there is a limit all the same: V8 ends a process whose heap is full. Shortly before, commands that need
+ * memory get -OOM, and nothing is lost. No key is evicted for it: nobody has asked for that.
+ *
  * The data's part is exact at any moment. What clients' buffers hold is added up anew when it is asked for, at most once
  * per CLIENT_AGE_MS for every client: with few clients it is as good as exact, and many never cost more than a percent.
  */
@@ -18,6 +21,7 @@ import { getHeapStatistics } from 'node:v8'
 import type { Millis } from '../base/units.js'
 import type { EvictionPolicy } from '../engine/eviction.js'
 import { ENTRY } from '../engine/types/weight.js'
+import { memoryOf } from './client-memory.js'
 import type { NodeServer } from './server.js'
 import type { Session } from './session.js'
 
@@ -28,8 +32,11 @@ const STARTUP_BYTES = 1024 * 1024
  * evicting keys tells those who track them, and that must not be a reason to evict more.
  */
 const CLIENT_BYTES = 20 * 1024
-const FIRST_BUFFERS_BYTES = 16 * 1024
 const CLIENT_AGE_MS = 0.01
+/** Of what V8 allows: the rest is for what the account does not see, garbage first of all. */
+const CEILING = 0.85
+/** From this share of the ceiling on every command asks. */
+const NEAR = 0.9
 /** Keys evicted between two looks at the clock. */
 const KEYS_PER_LOOK = 16
 /** Tenacity up to which the time for evicting grows evenly, by so much per step; from there on by 15 percent. */
@@ -42,8 +49,10 @@ export type Relief = 'fits' | 'evicting' | 'full'
 export class Memory {
   readonly startupBytes = STARTUP_BYTES
   peakBytes = 0
-  /** `maxmemory`; infinite for none, and where the master's deletions are waited for instead. */
+  /** `maxmemory`, or the ceiling when it is near; infinite for none, and where the master's deletions are waited for instead. */
   limit = Number.POSITIVE_INFINITY
+  /** What this process can hold. */
+  ceiling = getHeapStatistics().heap_size_limit * CEILING
   /** How the last look at the limit ended: what scripts and -OOM go by. */
   relief: Relief = 'fits'
   #clients = { normal: 0, replicas: 0 }
@@ -116,10 +125,8 @@ export class Memory {
 
   /** `maxmemory` or the role changed. */
   limitChanged(): void {
-    const { config, role } = this.server
-    const limit = config.number('maxmemory')
-    const waits = role === 'replica' && config.flag('replica-ignore-maxmemory')
-    this.limit = limit === 0 || waits ? Number.POSITIVE_INFINITY : limit
+    const limit = this.server.config.number('maxmemory')
+    this.limit = limit === 0 || this.#leftToMaster() ? Number.POSITIVE_INFINITY : limit
     this.relief = 'fits'
     this.#soon()
     if (limit > this.heapLimit && limit !== this.#warnedOf) {
@@ -128,6 +135,10 @@ export class Memory {
         `maxmemory is ${limit} bytes, but V8 ends this process at ${this.heapLimit}: start node with --max-old-space-size above the limit`,
       )
     }
+  }
+
+  #leftToMaster(): boolean {
+    return this.server.role === 'replica' && this.server.config.flag('replica-ignore-maxmemory')
   }
 
   /** Asked before every command: nothing has to go. */
@@ -160,7 +171,7 @@ export class Memory {
     if (excess <= 0) return 'fits'
     const { engine, config, clock, effects, latency } = this.server
     const policy = config.text('maxmemory-policy')
-    if (policy === 'noeviction') return 'full'
+    if (policy === 'noeviction' || config.number('maxmemory') === 0) return 'full'
     const samples = config.number('maxmemory-samples')
     const until = startedAt + this.#patience()
     let relief: Relief = 'fits'
@@ -199,8 +210,14 @@ export class Memory {
 
   /** Several times a second: what grew without a command, such as the buffers of clients that do not read. */
   tick(): void {
+    const used = this.usedBytes
+    if (this.server.config.number('maxmemory') === 0) {
+      const near = used > this.ceiling * NEAR && !this.#leftToMaster()
+      if (near && this.limit > this.ceiling)
+        this.server.log.warning(`${used} bytes are used, and V8 allows little more`)
+      this.limit = near ? this.ceiling : Number.POSITIVE_INFINITY
+    }
     if (!this.fits) this.relieve()
-    else void this.usedBytes
   }
 
   stop(): void {
@@ -230,7 +247,5 @@ export class Memory {
 
 function bytesOf(session: Session): number {
   // What a replica waits for is a part of the backlog.
-  const queued = session.type === 'replica' ? session.out.length : session.peer.queuedBytes
-  const waiting = session.decoder.pending + (session.peer.closed ? 0 : queued)
-  return CLIENT_BYTES + Math.max(0, waiting - FIRST_BUFFERS_BYTES)
+  return session.type === 'replica' ? CLIENT_BYTES : Math.max(CLIENT_BYTES, memoryOf(session).total)
 }

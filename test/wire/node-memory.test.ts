@@ -132,7 +132,9 @@ test('the limit is kept, and replicas hear what went', async () => {
   const limit = Number((await infoOf(node)).used_memory) + BACKLOG + LIMIT_ABOVE
   await node.call('CONFIG', 'SET', 'maxmemory', String(limit))
   const client = node.client()
-  await Promise.all(Array.from({ length: 4000 }, (_, at) => client.send(['SET', `key:${at}`, 'x'.repeat(1000)])))
+  // Not all at once: what waits to be executed counts as well.
+  for (let from = 0; from < 4000; from += 20)
+    await Promise.all(Array.from({ length: 20 }, (_, at) => client.send(['SET', `key:${from + at}`, 'x'.repeat(1000)])))
   const info = await infoOf(node)
   expect(Number(info.used_memory) - Number(info.mem_not_counted_for_evict)).toBeLessThan(limit + 64 * 1024)
   expect(Number(info.evicted_keys)).toBeGreaterThan(1000)
@@ -222,3 +224,15 @@ test.runIf(process.platform === 'linux')(
     expect(score()).toBe(found)
   },
 )
+
+test('without maxmemory, writes are refused before V8 ends the process, and nothing is evicted', async () => {
+  const node = await startNode({ args: ['--maxmemory-policy', 'allkeys-lru'] })
+  await node.call('SET', 'there', 'x'.repeat(100_000))
+  node.server.memory.ceiling = node.server.memory.usedBytes
+  const refused = async () => plain(await node.call('SET', 'k', 'v'))
+  await until('it refuses', async () => /^-?OOM/.test(String(await refused())))
+  expect(plain(await node.call('STRLEN', 'there'))).toBe(100_000)
+  expect((await infoOf(node)).evicted_keys).toBe('0')
+  await node.call('DEL', 'there')
+  await until('it accepts', async () => (await refused()) === 'OK')
+})

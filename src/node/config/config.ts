@@ -24,7 +24,8 @@ type Apply = (value: Value) => string | undefined
 
 export class Config {
   readonly #values = new Map<string, Value>()
-  readonly #applies = new Map<string, Apply>()
+  /** Several parts may act on one directive. */
+  readonly #applies = new Map<string, Apply[]>()
   readonly #explicit = new Set<string>()
   /** `save` in the file adds to what earlier lines said, but the first one replaces the default. */
   #saveSeen = false
@@ -57,7 +58,7 @@ export class Config {
 
   /** `apply` is called with the present value now and with every new one. */
   watch(name: DirectiveName, apply: Apply): void {
-    this.#applies.set(name, apply)
+    this.#applies.set(name, [...this.#appliesOf(name), apply])
     const refusal = apply(this.#values.get(name) as Value)
     invariant(refusal === undefined, `${name}: ${refusal}`)
   }
@@ -121,11 +122,18 @@ export class Config {
       // A folder or a certificate may have changed behind an equal name; everything else that is equal needs no act.
       const file = directive.type.kind === 'dir' || directive.name.startsWith('tls-')
       if (value === before[index] && !file) continue
-      const reason = this.#applies.get(directive.name)?.(value)
-      if (reason === undefined) continue
-      this.#restore(chosen, before, index)
-      throw refusal(directive.name, reason)
+      for (const [at, apply] of this.#appliesOf(directive.name).entries()) {
+        const reason = apply(value)
+        if (reason === undefined) continue
+        this.#restore(chosen, before, index)
+        for (const told of this.#appliesOf(directive.name).slice(0, at)) told(before[index] as Value)
+        throw refusal(directive.name, reason)
+      }
     }
+  }
+
+  #appliesOf(name: string): readonly Apply[] {
+    return this.#applies.get(name) ?? []
   }
 
   #choose(pairs: readonly (readonly [string, string])[], context: SetContext): [Directive, string][] {
@@ -151,7 +159,7 @@ export class Config {
     for (const [index, [directive]] of chosen.entries()) {
       const value = before[index] as Value
       this.#values.set(directive.name, value)
-      if (index < applied) this.#applies.get(directive.name)?.(value)
+      if (index < applied) for (const apply of this.#appliesOf(directive.name)) apply(value)
     }
   }
 
