@@ -33,6 +33,8 @@ export interface BackendParts {
   readonly bus: EventBus
   readonly observer: Observer
   readonly agent: Agent
+  /** Who carries switches out, where that is not the agent. */
+  readonly switches?: Pick<Agent, 'switchover' | 'failover'> | undefined
   readonly events: EventFeed
   /** Workers that accept clients, and how many there should be. */
   readonly workers: () => { readonly serving: number; readonly wanted: number }
@@ -53,6 +55,7 @@ const HISTORY = 100
 
 export function makeBackend(parts: BackendParts): AdminBackend {
   const { clock, observer, agent, traffic } = parts
+  const switches = parts.switches ?? agent
   const history = new Ring<SwitchReport>(HISTORY)
   parts.bus.listen(({ name }) => {
     if (name !== '+switchover-end' && name !== '+failover-end') return
@@ -71,10 +74,10 @@ export function makeBackend(parts: BackendParts): AdminBackend {
     rules: parts.rules,
     reload: parts.reload,
     async switchover(request) {
-      return resultOf(await agent.switchover(request), clock, observer)
+      return resultOf(await switches.switchover(request), clock, observer)
     },
     async failover(request) {
-      return resultOf(await agent.failover(request), clock, observer)
+      return resultOf(await switches.failover(request), clock, observer)
     },
     pause: paused => agent.pause(paused),
     acknowledge: () => agent.acknowledge(),
@@ -263,6 +266,7 @@ function refusalOf(reason: RefusalReason): ApiRefusal {
     case 'master-healthy':
     case 'stalled':
     case 'stopped':
+    case 'sentinel-chooses':
       return 'not-permitted'
     default:
       return 'candidate-unfit'

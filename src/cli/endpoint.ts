@@ -32,11 +32,13 @@ import { controlPath, isSupervised } from '../proxy/supervision/control-path.js'
 import { Workers } from '../proxy/supervision/workers.js'
 import type { LiveOptions } from '../proxy/worker.js'
 import { Agent } from '../sentinel/agent.js'
+import { type FollowOptions, SentinelFollower } from '../sentinel/follow.js'
+import { QuorumSwitch } from '../sentinel/quorum-switch.js'
 import { Rescuer } from '../sentinel/rescue.js'
 import { RescueFiles } from '../sentinel/rescue-files.js'
+import { Witness } from '../sentinel/witness.js'
 import type { Access } from './access.js'
 import { makeBackend } from './backend.js'
-import { Witness } from '../sentinel/witness.js'
 import { type Log, logEvents, standardOutput } from './log.js'
 import { makeRescueBackend } from './rescue.js'
 import { makeTrafficBackend } from './traffic.js'
@@ -50,6 +52,8 @@ export interface EndpointOptions {
   /** Who may reach it, and how it reaches instances; undefined: anybody of this machine, without TLS. */
   readonly access?: Access
   readonly failover: boolean
+  /** Sentinels that say who is master, instead of the instances; switches are ordered from them. */
+  readonly sentinels?: FollowOptions
   /** undefined: no admin API. */
   readonly admin:
     | {
@@ -66,6 +70,7 @@ export interface EndpointOptions {
   readonly members: number | undefined
   readonly describeConfig: () => ConfigDescription
   readonly describeOptions: () => OptionList
+  readonly describeRules: () => RuleList
   /** As SIGHUP does. */
   readonly reload: (endpoint: Endpoint) => ReloadReport | { readonly errors: readonly string[] }
   /** The options that choose another port, for the line that says that one is taken. */
@@ -98,11 +103,13 @@ export class Endpoint {
   readonly #processMetrics = makeProcessMetrics()
   readonly #backend: AdminBackend
   readonly #rescuer: Rescuer
+  readonly #witness: Witness | undefined
+  readonly #follower: SentinelFollower | undefined
+  readonly #switches: QuorumSwitch | undefined
   #admin: HttpServer | undefined
   #bounds: readonly Bound[] = []
 
   /** Nothing runs yet; the log is written from here on. */
-  readonly #witness: Witness | undefined
   constructor(options: EndpointOptions) {
     const { clock, events, metrics } = this
     const { config } = options
@@ -165,20 +172,28 @@ export class Endpoint {
     })
     const files = new RescueFiles(options.rescueFolder)
     this.#rescuer = new Rescuer(clock, events, metrics, this.observer, credentials, files)
-    this.agent = new Agent(clock, events, metrics, this.observer, this.workers, {
-      failover: options.failover,
-      credentials,
-      // What a proxy is pointed at by mistake may be another group's; what it has is not ours to replace.
     if (options.failover && config.witness.bytes > 0) {
       const witness = { bytes: config.witness.bytes, credentials }
       this.#witness = new Witness(clock, events, metrics, this.observer, witness)
     }
+    this.agent = new Agent(clock, events, metrics, this.observer, this.workers, {
+      failover: options.failover,
+      credentials,
+      // What a proxy is pointed at by mistake may be another group's; what it has is not ours to replace.
       demoteRestartedSeeds: options.members !== undefined,
+      witness: this.#witness,
       beforeDemote: id => this.#rescuer.rescue(id),
     })
+    const { sentinels } = options
+    if (sentinels !== undefined) {
+      this.#follower = new SentinelFollower(clock, events, metrics, this.observer, sentinels)
+      this.#switches = new QuorumSwitch(clock, events, metrics, this.observer, this.workers, this.#follower, {
+        masterName: sentinels.masterName,
+        holdTimeoutMs: config.hold.timeoutMs,
+      })
+    }
     this.#backend = this.#makeBackend()
   }
-      witness: this.#witness,
 
   /** Takes the ports first, so that a taken one is found before anything else happens. Throws StartError. */
   async claim(): Promise<void> {
@@ -192,6 +207,7 @@ export class Endpoint {
     this.observer.onFreshness(update => this.workers.setFreshness(update))
     this.observer.start()
     this.agent.start()
+    this.#follower?.start()
     try {
       await this.workers.start(this.#bounds, WORKER_START_MS)
     } catch (error) {
@@ -230,7 +246,9 @@ export class Endpoint {
   /** Lets clients finish, then stops. Nodes keep running. */
   async stop(): Promise<void> {
     this.agent.stop()
+    this.#follower?.stop()
     await this.workers.stop()
+    await this.#witness?.stop()
     this.observer.stop()
     await this.#admin?.close()
     this.#log.stop()
@@ -245,7 +263,6 @@ export class Endpoint {
         port: admin.address.port,
         grants: admin.grants,
         allowedHosts: admin.allowedHosts,
-    await this.#witness?.stop()
         auditFile: admin.auditFile,
         version,
       })
@@ -259,6 +276,7 @@ export class Endpoint {
       clock: this.clock,
       observer: this.observer,
       agent: this.agent,
+      switches: this.#switches,
       events: this.#feed,
       workers: () => ({ serving: this.workers.serving, wanted: this.#workerCount }),
       bus: this.events,
@@ -268,7 +286,7 @@ export class Endpoint {
         renderMetrics([this.metrics.snapshot(), ...(await this.workers.snapshots())], this.#processMetrics, format),
       config: this.#options.describeConfig,
       options: this.#options.describeOptions,
-      rules: () => describeRules(this.#options),
+      rules: this.#options.describeRules,
       reload: () => this.reload(),
       members: this.#options.members,
     })
@@ -296,22 +314,5 @@ export class Endpoint {
 
   #notListening(error: unknown): StartError {
     return new StartError(`endpoint: ${(error as Error).message}; ${this.#options.portOptions.listen} chooses another`)
-  }
-}
-
-/** Which consistency applies to whom: the default, and the listeners that have their own. */
-function describeRules({ config, listeners }: EndpointOptions): RuleList {
-  const { level, boundMs, waitMs } = config.consistency
-  const own = listeners.filter(listener => listener.consistency !== undefined)
-  return {
-    rules: [
-      { appliesTo: 'default', level, boundMs, waitMs },
-      ...own.map(listener => ({
-        appliesTo: `listener ${formatAddress(listener)}`,
-        level: listener.consistency ?? level,
-        boundMs,
-        waitMs,
-      })),
-    ],
   }
 }

@@ -4,12 +4,12 @@
 import { join } from 'node:path'
 import { readGrants } from '../admin/access.js'
 import { formatAddress, parseAddress } from '../base/address.js'
-import { maskConfig } from '../config/describe.js'
 import { type ProxyConfig, proxySchema } from '../config/schema.js'
 import { type Access, accessOf, liveOf } from './access.js'
-import { Endpoint, StartError } from './endpoint.js'
+import { Endpoint, type EndpointOptions, StartError } from './endpoint.js'
 import type { Started } from './program.js'
-import { listOptions, reloadConfig } from './reload.js'
+import { InForce } from './reload.js'
+import { describeRules } from './rules.js'
 import { untilAskedToStop } from './signals.js'
 
 export interface Executable {
@@ -32,7 +32,7 @@ export async function runProxy(started: Started<ProxyConfig>, executable: Execut
   const endpoint = new Endpoint({
     config,
     listeners: config.listeners,
-    seeds: config.upstreams,
+    seeds: config.topology.source === 'sentinel' ? [] : config.upstreams,
     zones: new Map(
       config.upstreams.flatMap(({ zone, ...address }) => (zone === undefined ? [] : [[formatAddress(address), zone]])),
     ),
@@ -42,6 +42,7 @@ export async function runProxy(started: Started<ProxyConfig>, executable: Execut
     },
     access,
     failover: config.failover,
+    ...followed(config),
     admin: adminAddress && {
       address: adminAddress,
       grants: readGrants(config.admin.token, config.admin.tokens),
@@ -52,9 +53,10 @@ export async function runProxy(started: Started<ProxyConfig>, executable: Execut
     rescueFolder: join(config.dataDir, 'rescue'),
     members: undefined,
     portOptions: { listen: '--listen', admin: '--admin' },
-    describeConfig: () => ({ values: maskConfig(proxySchema, config), origins: Object.fromEntries(started.origins) }),
-    describeOptions: () => listOptions(proxySchema),
-    reload: running => reloadConfig(running, proxySchema, started, liveOf),
+    describeConfig: () => inForce.describe(),
+    describeOptions: () => inForce.options(),
+    describeRules: () => describeRules(inForce.config.consistency, config.listeners, inForce.config.rules),
+    reload: running => inForce.reload(running),
     ...executable,
   })
   try {
@@ -69,4 +71,12 @@ export async function runProxy(started: Started<ProxyConfig>, executable: Execut
   await asked
   await endpoint.stop()
   return 0
+}
+
+/** Sentinels know the group by its name. */
+function followed({ topology, group }: ProxyConfig): Pick<EndpointOptions, 'sentinels'> {
+  if (topology.source !== 'sentinel') return {}
+  const sentinels = topology.sentinels.flatMap(text => parseAddress(text) ?? [])
+  const credentials = { username: topology.sentinelUser || undefined, password: topology.sentinelPassword || undefined }
+  return { sentinels: { sentinels, masterName: group, credentials } }
 }

@@ -10,6 +10,7 @@ import type { Millis } from '../base/units.js'
 import { type AccessConfig, accessOptions, checkAccess } from './access-options.js'
 import { type ConsistencyLevel, consistencyLevels, type ListenerConfig, type UpstreamConfig } from './formats.js'
 import type { ConfigSchema, OptionTree } from './option.js'
+import { checkTopology, type TopologyConfig, topologyOptions } from './topology-options.js'
 
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
@@ -33,15 +34,15 @@ export interface SharedConfig {
   readonly clientAuth: { readonly password: string; readonly passwordFile: string }
   readonly workers: number | 'auto'
   readonly hold: { readonly timeoutMs: Millis; readonly bytes: number }
-  readonly consistency: ConsistencyConfig
   readonly witness: { readonly bytes: number }
+  readonly consistency: ConsistencyConfig
   readonly detection: { readonly downAfterMs: Millis; readonly pingPeriodMs: Millis }
   readonly insight: { readonly slowMs: Millis; readonly slowEntries: number; readonly sampleEvery: number }
   readonly dataDir: string
   readonly log: { readonly level: LogLevel; readonly format: 'auto' | 'json' | 'pretty' }
 }
 
-export interface ProxyConfig extends SharedConfig, AccessConfig {
+export interface ProxyConfig extends SharedConfig, AccessConfig, TopologyConfig {
   readonly listeners: readonly ListenerConfig[]
   readonly upstreams: readonly UpstreamConfig[]
   readonly upstreamAuth: { readonly user: string; readonly password: string; readonly passwordFile: string }
@@ -136,7 +137,6 @@ const hold = {
   },
 } as const
 
-const consistency = {
 const witness = {
   bytes: {
     doc: "How much of the master's replication stream the failover agent keeps, so that replicas which missed the end of it get it from there when the master dies; 0 keeps none, and what no replica has received is lost. It is one more reader of that stream for the master, and this much memory here. Not where min-replicas-to-write is set, as masters would count it.",
@@ -150,6 +150,7 @@ const witness = {
   },
 } as const
 
+const consistency = {
   level: {
     doc: 'What a read promises unless its listener or connection says otherwise. strong: as if all went to the master. causal: sees every write to its keys acknowledged through this proxy, on whichever connection. session: the same for its own connection only. bounded: nothing older than boundMs. eventual: any healthy replica.',
     default: 'causal',
@@ -374,8 +375,8 @@ const proxyOptions: OptionTree = {
   },
   consistency,
   hold,
-  detection,
   witness,
+  detection,
   insight,
   admin: {
     listen: {
@@ -449,6 +450,7 @@ const proxyOptions: OptionTree = {
       reload: 'restart',
     },
   },
+  ...topologyOptions,
   ...accessOptions,
   dataDir,
   log,
@@ -463,6 +465,7 @@ export const proxySchema: ConfigSchema<ProxyConfig> = {
     return [
       ...checkShared(config),
       ...checkAccess(config),
+      ...checkTopology(config),
       ...duplicates(listeners).map(address => `listeners: ${address} is there twice`),
       ...duplicates(config.upstreams.map(formatAddress)).map(address => `upstreams: ${address} is there twice`),
       ...listeners
@@ -526,10 +529,10 @@ const upOptions: OptionTree = {
   clientAuth,
   consistency,
   hold,
+  witness,
   detection,
   insight,
   log,
-  witness,
 }
 
 export const upSchema: ConfigSchema<UpConfig> = {

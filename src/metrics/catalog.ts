@@ -88,6 +88,11 @@ export const catalog = {
     help: 'Bytes the replication backlog holds.',
   },
   lagrange_topology_epoch: { type: 'gauge', labels: group, help: 'Grows with every change of master.' },
+  lagrange_sentinels: {
+    type: 'gauge',
+    labels: [...group, 'state'],
+    help: 'Sentinels that we follow (topology.source: sentinel), by whether they answer: up, down.',
+  },
   lagrange_masters: {
     type: 'gauge',
     labels: group,
@@ -172,11 +177,6 @@ export const catalog = {
     help: 'Old masters that were looked at before they were demoted, by what could be had of what they alone had.',
   },
   lagrange_rescued_writes_total: { type: 'counter', labels: group, help: 'Writes that only an old master had.' },
-  lagrange_stream_followed: {
-    type: 'gauge',
-    labels: group,
-    help: 'Workers that read the stream of the master, so that causal sees writes that did not come through them.',
-  },
   lagrange_witness_streaming: { type: 'gauge', labels: group, help: "Whether the witness reads the master's stream." },
   lagrange_witness_bytes: { type: 'gauge', labels: group, help: "Bytes of the master's stream that the witness has." },
   lagrange_witness_memory_bytes: { type: 'gauge', labels: group, help: 'Memory they take.' },
@@ -184,6 +184,11 @@ export const catalog = {
     type: 'counter',
     labels: group,
     help: 'Bytes that replicas had from the witness because their master died before it had sent them.',
+  },
+  lagrange_stream_followed: {
+    type: 'gauge',
+    labels: group,
+    help: 'Workers that read the stream of the master, so that causal sees writes that did not come through them.',
   },
   lagrange_lost_write_sessions_total: {
     type: 'counter',

@@ -115,6 +115,8 @@ export function switchMaster(council: Council, master: MasterWatch, to: Place, n
   const others = [...master.replicas.values()].map(replica => replica.place).filter(place => !samePlace(place, to))
   if (!samePlace(master.place, to)) others.push(master.place)
   resetMaster(council, master, now, true)
+  // What the others said was about the old one.
+  for (const peer of master.peers.values()) peer.saysDown = false
   master.place = to
   master.sdownAt = master.odownAt = Number.NEGATIVE_INFINITY
   for (const { host, port } of others) {

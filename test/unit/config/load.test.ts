@@ -93,7 +93,7 @@ describe('mistakes', () => {
     [
       'unknown option',
       { yaml: 'wrokers: 2' },
-      'proxy.yaml:1: wrokers: unknown option, did you mean workers? (allowed here: listeners, upstreams, upstreamAuth, clientAuth, group, zone, workers, failover, consistency, hold, witness, detection, insight, admin, tls, upstreamTls, proxyProtocol, admission, rates, aclFile, rules, dataDir, log)',
+      'proxy.yaml:1: wrokers: unknown option, did you mean workers? (allowed here: listeners, upstreams, upstreamAuth, clientAuth, group, zone, workers, failover, consistency, hold, witness, detection, insight, admin, topology, tls, upstreamTls, proxyProtocol, admission, rates, aclFile, rules, dataDir, log)',
     ],
     [
       'unknown option in a section',
