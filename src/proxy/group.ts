@@ -661,7 +661,7 @@ export class Group implements UpstreamOwner, Lender {
       for (const resp of [2, 3] as const) {
         const lane = replica.existingLane(resp)
         const oldest = lane?.oldest
-        if (lane === undefined || oldest === undefined || oldest.kind !== 'client') continue
+        if (lane === undefined || oldest === undefined || oldest.kind !== 'client' || lane.paused) continue
         if (now - Math.max(oldest.sentAt, lane.heardAt) <= this.options.readTimeoutMs) continue
         replica.rest(now)
         lane.close('read-timeout')

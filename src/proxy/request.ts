@@ -18,6 +18,7 @@ import type { Call } from '../routing/calls.js'
 import type { ReadRules } from '../routing/choose.js'
 import { type Flight, IN_FLIGHT } from '../routing/marks.js'
 import type { Block, BlockPool } from './log.js'
+import type { StreamSink, StreamSource } from './reply-stream.js'
 import type { Standing } from './standing.js'
 
 /** Where a reply goes. */
@@ -26,6 +27,8 @@ export interface Recipient {
   deliver(request: Request, buffer: Buffer, start: number, end: number): void
   /** A frame that nobody asked for on a connection of its own: messages, monitor lines. */
   push(buffer: Buffer, start: number, end: number): void
+  /** A reply to one of its requests is large: where its parts go; undefined: it waits for the whole. */
+  beginStream?(request: Request, source: StreamSource): StreamSink | undefined
 }
 
 /**

@@ -32,6 +32,7 @@ import type { Instance } from './instance.js'
 import { answerLocally, refusedText } from './local.js'
 import { beginMonitor, isOwnNoise } from './monitor.js'
 import { relay } from './relay.js'
+import { ReplyStream, type StreamSink, type StreamSource } from './reply-stream.js'
 import { keepBytes, type Request, reread } from './request.js'
 import { Standing, type Trail } from './standing.js'
 import { Subscription } from './subscription.js'
@@ -105,6 +106,8 @@ export class Session implements Asker, PeerHandler {
   #choked = false
   /** Was too fast, and is not read until a timer says so. */
   #throttled = false
+  /** The reply it is being sent, where that comes in parts. */
+  #stream: ReplyStream | undefined
   /** What was announced wrong; said and closed when everything before it is answered. */
   #ending = false
 
@@ -569,6 +572,25 @@ export class Session implements Asker, PeerHandler {
     this.passThrough(buffer, start, end)
   }
 
+  /** Only the next reply to leave may leave in parts, and only one that nothing else is done with. */
+  beginStream(request: Request, source: StreamSource): StreamSink | undefined {
+    const isNext = request === this.#head && this.#stream === undefined && !this.closed
+    if (!isNext || request.muted || request.effect !== 'none' || this.kept > 0) return undefined
+    this.#stream = new ReplyStream(this, request, source)
+    return this.#stream
+  }
+
+  /** All of it has been passed on, or as much as will ever come. */
+  streamed(request: Request): void {
+    this.#stream = undefined
+    this.#window = 1
+    if (this.closed) return this.hub.tools.requests.give(request)
+    this.#shift(request)
+    this.#passReady()
+    this.peer.flushSoon()
+    this.#afterReply()
+  }
+
   /** Bytes that are no reply to a request. */
   passThrough(buffer: Buffer, start: number, end: number): void {
     this.peer.out.raw(buffer, start, end)
@@ -665,6 +687,7 @@ export class Session implements Asker, PeerHandler {
   }
 
   onDrain(): void {
+    this.#stream?.goOn()
     if (!this.#choked) return
     this.#choked = false
     this.proceed()
@@ -672,6 +695,7 @@ export class Session implements Asker, PeerHandler {
 
   onClose(reason: string): void {
     this.closed = true
+    this.#stream?.goOn()
     this.onClosed?.()
     this.standing.members--
     // First, as connections of its own that are given up now return their requests themselves.

@@ -29,6 +29,7 @@ import type { Call } from '../routing/calls.js'
 import type { Flight, Marks } from '../routing/marks.js'
 import type { Insight } from './insight.js'
 import { type BlockPool, Log } from './log.js'
+import type { StreamSink, StreamSource } from './reply-stream.js'
 import { type Answer, errorText, type Recipient, type Request, type RequestPool } from './request.js'
 
 export type Resp = 2 | 3
@@ -109,6 +110,8 @@ export interface UpstreamTools {
 }
 
 const STUCK_MS = 50
+/** A reply of which so much has come without its end is passed on as it comes. */
+const STREAM_BYTES = 256 * 1024
 const SCRIPT_AMONG = 64
 
 /** A script may answer a long error; longer lines are nobody's answer. */
@@ -120,13 +123,15 @@ const REPLY_DEPTH = 10_000
 
 const DASH = 0x2d
 const PUSH = 0x3e
+/** Bulk, array, set, map, verbatim. */
+const DATA_TYPES = new Set([0x24, 0x2a, 0x7e, 0x25, 0x3d])
 const ROLE = encodeCommand(['ROLE'])
 const INFO_SERVER = encodeCommand(['INFO', 'server'])
 const INFO_REPLICATION = encodeCommand(['INFO', 'replication'])
 const CLIENT_ID = encodeCommand(['CLIENT', 'ID'])
 const MASTER_ROLE = Buffer.from('*3\r\n$6\r\nmaster\r\n:')
 
-export class Upstream implements Flushable, PeerHandler {
+export class Upstream implements Flushable, PeerHandler, StreamSource {
   readonly early = true
   /** The instance is master in the current epoch, said on this connection. Set by the group. */
   confirmed = false
@@ -151,6 +156,10 @@ export class Upstream implements Flushable, PeerHandler {
   #unselected = false
   #flight: Flight | undefined
   #flushDue = false
+  /** Where the reply goes that is coming in parts; its request is not pending any more. */
+  #streamed: StreamSink | undefined
+  /** It is not read, as the client that this reply is for does not take it. */
+  paused = false
 
   constructor(
     readonly address: Address,
@@ -333,7 +342,8 @@ export class Upstream implements Flushable, PeerHandler {
     this.heardAt = this.tools.time.update()
     this.#decoder.feed(chunk)
     try {
-      this.#takeReplies()
+      if (this.#streamed === undefined || this.#passParts(this.#streamed)) this.#takeReplies()
+      if (this.#decoder.pending > STREAM_BYTES && this.#streamed === undefined) this.#beginStream()
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.close('protocol-error')
@@ -347,6 +357,8 @@ export class Upstream implements Flushable, PeerHandler {
 
   onClose(reason: string): void {
     this.#state = 'closed'
+    this.#streamed?.broken()
+    this.#streamed = undefined
     this.confirmed = false
     if (this.#flight !== undefined) {
       // Its ROLE was never sent: it ends with those whose ROLE was not answered.
@@ -361,6 +373,47 @@ export class Upstream implements Flushable, PeerHandler {
 
   close(reason: CloseReason): void {
     this.#peer.destroy(reason)
+  }
+
+  /** Not on a lent connection: what arrives there is looked at by its session. */
+  #beginStream(): void {
+    const request = this.#pending.peek()
+    if (this.lentTo !== undefined || request?.kind !== 'client' || this.#unselected || !this.#isData()) return
+    const sink = request.session?.beginStream?.(request, this)
+    if (sink === undefined) return
+    this.#pending.shift()
+    this.owner.onAnswered(this, request)
+    this.#streamed = sink
+    this.#passParts(sink)
+  }
+
+  /** No error, which may mean that the command was not executed, and no push. */
+  #isData(): boolean {
+    const first = this.#decoder.peekByte()
+    return first !== undefined && DATA_TYPES.has(first)
+  }
+
+  /** Answers whether the reply has ended. */
+  #passParts(sink: StreamSink): boolean {
+    const decoder = this.#decoder
+    for (let part = decoder.nextPart(); part !== undefined; part = decoder.nextPart()) {
+      sink.part(decoder.buffer, decoder.start, decoder.end)
+      if (part === 'part') continue
+      this.#streamed = undefined
+      sink.end()
+      return true
+    }
+    return false
+  }
+
+  pause(): void {
+    this.paused = true
+    this.#peer.pause()
+  }
+
+  resume(): void {
+    this.paused = false
+    this.#peer.resume()
   }
 
   #takeReplies(): void {

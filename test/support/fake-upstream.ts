@@ -14,6 +14,8 @@ export interface FakeUpstream {
   readonly port: number
   /** Connections that are open. */
   readonly open: () => number
+  /** Says something more on the connection that the last answer of the test's own was given on; answers false when it is not read. */
+  say(bytes: string | Buffer): boolean
   close(): Promise<void>
 }
 
@@ -22,6 +24,7 @@ const info = `# Server\r\nredis_version:7.0.15\r\nrun_id:${REPLID}\r\n# Replicat
 
 export async function startFakeUpstream(answers: Answers): Promise<FakeUpstream> {
   const sockets = new Set<net.Socket>()
+  let last: net.Socket | undefined
   const server = net.createServer(socket => {
     sockets.add(socket)
     const decoder = new Decoder({ ...requestLimits })
@@ -33,7 +36,9 @@ export async function startFakeUpstream(answers: Answers): Promise<FakeUpstream>
       const replies: Buffer[] = []
       while (decoder.nextRequest()) {
         const args = decoder.args()
-        const reply = answers(args) ?? ordinary(args)
+        const own = answers(args)
+        if (own !== undefined) last = socket
+        const reply = own ?? ordinary(args)
         replies.push(typeof reply === 'string' ? Buffer.from(reply, 'latin1') : reply)
       }
       decoder.release()
@@ -45,6 +50,7 @@ export async function startFakeUpstream(answers: Answers): Promise<FakeUpstream>
   return {
     port: (server.address() as net.AddressInfo).port,
     open: () => sockets.size,
+    say: bytes => last?.write(bytes) ?? false,
     async close() {
       for (const socket of sockets) socket.destroy()
       server.close()

@@ -1,0 +1,100 @@
+/** Replies too large to wait for pass through the proxy as they come. */
+import net from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { bulk, type FakeUpstream, startFakeUpstream } from '../support/fake-upstream.js'
+import { ProxyUnderTest } from '../support/proxy.js'
+import { RawClient } from '../support/raw-client.js'
+import { until } from '../support/redis-group.js'
+
+const MIB = 1024 * 1024
+const SIZE = 32 * MIB
+const header = `$${SIZE}\r\n`
+
+/** `GET large` is answered by the beginning of a value of 32 MiB. */
+async function start(): Promise<{ proxy: ProxyUnderTest; upstream: FakeUpstream }> {
+  const upstream = await startFakeUpstream(args => (args[1] === 'large' ? header + 'x'.repeat(MIB) : undefined))
+  const proxy = new ProxyUnderTest()
+  onTestFinished(async () => {
+    await proxy.stop()
+    await upstream.close()
+  })
+  await proxy.start(upstream.port, [])
+  return { proxy, upstream }
+}
+
+async function open(proxy: ProxyUnderTest): Promise<RawClient> {
+  const client = await RawClient.open(proxy.port)
+  onTestFinished(() => client.close())
+  return client
+}
+
+/** Counts what it is sent. */
+function reader(port: number): { socket: net.Socket; received: () => number; tail: () => string } {
+  const socket = net.connect(port, '127.0.0.1')
+  onTestFinished(() => void socket.destroy())
+  let received = 0
+  let tail = ''
+  socket.on('error', () => undefined)
+  socket.on('data', chunk => {
+    received += chunk.length
+    tail = (tail + chunk.toString('latin1', Math.max(0, chunk.length - 200))).slice(-200)
+  })
+  return { socket, received: () => received, tail: () => tail }
+}
+
+test('a value is passed on before it has all come, and what was asked behind it comes behind it', async () => {
+  const { proxy, upstream } = await start()
+  const { socket, received, tail } = reader(proxy.port)
+  socket.write('GET small\r\nGET large\r\nECHO after\r\nPING\r\n')
+  const before = bulk('value of small').length + header.length
+  await until('the beginning is there', () => received() >= before + MIB)
+  for (let part = 1; part < SIZE / MIB; part++) upstream.say('x'.repeat(MIB))
+  upstream.say('\r\n')
+  const after = `\r\n${bulk('after')}+PONG\r\n`
+  await until('all of it is there', () => received() >= before + SIZE + after.length)
+  expect(received()).toBe(before + SIZE + after.length)
+  expect(tail().endsWith(`x${after}`)).toBe(true)
+})
+
+test('a client that does not read has the instance wait, but nobody else for long', async () => {
+  const { proxy, upstream } = await start()
+  const { socket, received } = reader(proxy.port)
+  socket.write('GET large\r\n')
+  await until('it has begun', () => received() > MIB / 2)
+  socket.pause()
+  const chunk = Buffer.alloc(MIB, 'x')
+  // The instance can say no more: it is not read.
+  await until('it is not read', () => {
+    for (let more = 0; more < 4; more++) upstream.say(chunk)
+    return [...proxy.worker.sessions.values()].some(session => session.peer.queuedBytes > MIB)
+  })
+  const [session] = [...proxy.worker.sessions.values()]
+  expect(session?.peer.queuedBytes).toBeLessThan(4 * MIB)
+
+  // Now somebody waits behind it.
+  const other = await open(proxy)
+  other.send(['GET', 'b'])
+  await until('the client that does not read is closed', () => {
+    return proxy.count('lagrange_client_connections_rejected_total', { reason: 'output-limit' }) === 1
+  })
+  expect(upstream.open()).toBeGreaterThan(0)
+})
+
+test('an instance that dies in the middle of a value takes the client with it, and is asked nothing twice', async () => {
+  let asked = 0
+  const upstream = await startFakeUpstream(args => {
+    if (args[1] !== 'large') return undefined
+    asked++
+    return header + 'x'.repeat(MIB)
+  })
+  const proxy = new ProxyUnderTest({ holdTimeoutMs: 100 })
+  onTestFinished(() => proxy.stop())
+  await proxy.start(upstream.port, [])
+  const { socket, received } = reader(proxy.port)
+  const closed = new Promise(resolve => socket.once('close', resolve))
+  socket.write('GET large\r\n')
+  await until('it has begun', () => received() > MIB / 2)
+  await upstream.close()
+  await closed
+  expect(asked).toBe(1)
+})
