@@ -332,14 +332,18 @@ export const optionList = z.strictObject({
 export type OptionList = Immutable<z.infer<typeof optionList>>
 
 export const ruleList = z.strictObject({
-  rules: z.array(
-    z.strictObject({
-      appliesTo: z.string().describe('default, a listener, or a user.'),
-      level: z.string(),
-      boundMs: millis,
-      waitMs: millis,
-    }),
-  ),
+  rules: z
+    .array(
+      z.strictObject({
+        appliesTo: z.string().describe('default, a listener, or whom and what a rule is about.'),
+        level: z.string().nullable(),
+        boundMs: millis.nullable(),
+        readFrom: z.string().nullable().describe('master: reads are asked of it only.'),
+        denied: z.boolean(),
+      }),
+    )
+    .describe('The default, the listeners, then the rules in their order: the first that says something decides it.'),
+  waitMs: millis.describe('How long a read waits for a replica that is about to be fresh.'),
 })
 export type RuleList = Immutable<z.infer<typeof ruleList>>
 

@@ -20,6 +20,7 @@ export interface Executable {
 
 export async function runProxy(started: Started<ProxyConfig>, executable: Executable): Promise<number> {
   const { config } = started
+  const inForce = new InForce(proxySchema, started, liveOf)
   let access: Access
   try {
     access = accessOf(config)

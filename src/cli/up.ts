@@ -5,7 +5,6 @@
  *     asked to stop: clients finish ─▶ the agent stops ─▶ the master ends, then the replicas, each with its AOF synced
  */
 import { join } from 'node:path'
-import { maskConfig } from '../config/describe.js'
 import { type UpConfig, upSchema } from '../config/schema.js'
 import { bind } from '../proxy/supervision/bound.js'
 import { DataDir, DataDirError, type GroupState, isAlive } from './data-dir.js'
@@ -13,7 +12,8 @@ import { Endpoint, StartError } from './endpoint.js'
 import { Fleet } from './fleet.js'
 import type { Started } from './program.js'
 import type { Executable } from './proxy.js'
-import { listOptions, reloadConfig } from './reload.js'
+import { InForce } from './reload.js'
+import { describeRules } from './rules.js'
 import { untilAskedToStop } from './signals.js'
 
 const HOST = '127.0.0.1'
@@ -68,6 +68,7 @@ interface Running {
 
 async function start(started: Started<UpConfig>, dataDir: DataDir, executable: Executable): Promise<Running> {
   const { config } = started
+  const inForce = new InForce(upSchema, started)
   const ports = Array.from({ length: config.replicas + 1 }, (_, index) => config.nodePort + index)
   const state = dataDir.read()
   const endpoint = new Endpoint({
@@ -87,9 +88,10 @@ async function start(started: Started<UpConfig>, dataDir: DataDir, executable: E
     lastMaster: state && `${HOST}:${state.masterPort}`,
     members: ports.length,
     portOptions: { listen: '--port', admin: '--admin-port' },
-    describeConfig: () => ({ values: maskConfig(upSchema, config), origins: Object.fromEntries(started.origins) }),
-    describeOptions: () => listOptions(upSchema),
-    reload: running => reloadConfig(running, upSchema, started),
+    describeConfig: () => inForce.describe(),
+    describeOptions: () => inForce.options(),
+    describeRules: () => describeRules(inForce.config.consistency, [], []),
+    reload: running => inForce.reload(running),
     ...executable,
   })
   const fleet = new Fleet(endpoint.clock, endpoint.events, dataDir, {

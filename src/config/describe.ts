@@ -46,6 +46,15 @@ export function diffConfig<C>(schema: ConfigSchema<C>, from: C, to: C): readonly
   })
 }
 
+/** What a reload takes over: `config`, with the options of `loaded` that can change while it runs. */
+export function withLive<C>(schema: ConfigSchema<C>, config: C, loaded: C): C {
+  const tree: Record<string, unknown> = {}
+  for (const option of listOptions(schema.options)) {
+    put(tree, option.path, at(option.reload === 'live' ? loaded : config, option.path))
+  }
+  return tree as C
+}
+
 /** The configuration as a file that loads again, but for secrets, which are masked. */
 export function printConfig<C>(schema: ConfigSchema<C>, config: C): string {
   const tree: Record<string, unknown> = {}

@@ -101,7 +101,7 @@ function report(session: Session, now: number): SessionReport {
     address: session.address,
     listener: session.entrance.name,
     name: show(session.name),
-    user: 'default',
+    user: show(session.user),
     library: show(`${session.libName} ${session.libVersion}`.trim()),
     db: session.db,
     resp: session.resp,

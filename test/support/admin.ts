@@ -36,7 +36,7 @@ export class FakeBackend implements AdminBackend {
   config = () => ({ values: { workers: 1, 'admin.token': '[masked]' }, origins: { workers: '--workers' } })
 
   options = () => ({ options: [] })
-  rules = () => ({ rules: [{ appliesTo: 'default', level: 'causal', boundMs: 1000, waitMs: 2 }] })
+  rules = () => ({ rules: [], waitMs: 2 })
   history = () => []
   reload = () => this.#did('reload', { changes: [] })
   pause = (paused: boolean) => this.#did(paused ? 'pause' : 'resume', true)

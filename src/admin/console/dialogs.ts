@@ -156,7 +156,7 @@ async function togglePause() {
 }
 
 function openHelp() {
-  const keys = [['s', 'Switch the master, with preview'], ['p', 'Pause failover, or go on'], ['1 – 7', 'Choose a table'], ['← →', 'The table beside (on a tab)'],
+  const keys = [['s', 'Switch the master, with preview'], ['p', 'Pause failover, or go on'], ['1 – 9', 'Choose a table'], ['← →', 'The table beside (on a tab)'],
     ['Tab, Enter', 'Walk the instances, open one'], ['/', 'Filter'], ['d', 'Light or dark'], ['Esc', 'Close'], ['?', 'This']]
   openDialog([el('div', { class: 'body' }, el('h2', { id: 'dialog-title' }, 'Keyboard'), el('div', { class: 'keys' }, keys.map(([key, what]) => [el('kbd', {}, key), el('span', {}, what)]))), el('div', { class: 'foot' }, closeButton())])
 }

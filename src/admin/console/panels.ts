@@ -103,6 +103,16 @@ const panels = {
       ], rescues.filter(matches), 'Nothing had to be rescued.')]
     },
   },
+  Rules: {
+    every: 5000,
+    async load() { return get('/api/v1/rules') },
+    show({ rules, waitMs }) {
+      return [el('p', { class: 'muted' }, 'The first that says something decides it. A read waits up to ' + millis(waitMs) + ' for a replica that is about to be fresh.'), table([
+        column('For', one => one.appliesTo, 'wrap'), column('Level', one => one.level || ''), column('Bound', one => (one.boundMs === null ? '' : millis(one.boundMs)), 'num'),
+        column('Reads from', one => one.readFrom || ''), column('Denied', one => (one.denied ? el('b', { class: 'bad' }, 'denied') : '')),
+      ], rules.filter(matches), '')]
+    },
+  },
   Configuration: {
     async load() { return get('/api/v1/config') },
     show({ values, origins }) {
