@@ -153,27 +153,33 @@ class Group {
     }
   }
 
-  /** Digests wait for the last expired key, too. */
   async expectSame(cycle: number): Promise<void> {
     const about = `cycle ${cycle}: ${this.#story.join(', ')}`
-    let states: readonly string[] = []
-    const same = async (): Promise<boolean> => {
-      states = await Promise.all(this.nodes.map(node => this.#state(node)))
-      return new Set(states).size === 1
-    }
-    await until(`all hold the same; ${about}`, same, 30_000).catch(error => {
-      const held = this.nodes.map(({ name, server }, index) => `${name} on ${server.port}: ${states[index]}`)
-      throw new Error(`${(error as Error).message}\n${held.join('\n')}`)
+    const written = await infoOf(this.#master.server, 'replication')
+    await this.#same(`all have everything; ${about}`, async ({ server }) => {
+      const info = await infoOf(server, 'replication')
+      // A PING may have come on top.
+      const hasAll = Number(info.master_repl_offset) >= Number(written.master_repl_offset)
+      return hasAll ? `${info.master_replid}, everything` : `${info.master_replid}, up to ${info.master_repl_offset}`
     })
+    // Waits for the last expired key, too.
+    await this.#same(
+      `all hold the same; ${about}`,
+      async ({ server }) => textOf(await server.call('DEBUG', 'DIGEST')) ?? '',
+    )
     expect(await this.#fullCopies(), about).toBe(this.#copies)
   }
 
-  async #state(node: Node): Promise<string> {
-    const [info, digest] = await Promise.all([infoOf(node.server, 'replication'), node.server.call('DEBUG', 'DIGEST')])
-    return `${info.master_replid} ${info.master_repl_offset} ${textOf(digest)} ${info.master_link_status ?? 'master'}`.replace(
-      / (up|master)$/,
-      '',
-    )
+  async #same(what: string, look: (node: Node) => Promise<string>): Promise<void> {
+    let seen: readonly string[] = []
+    const agreed = async (): Promise<boolean> => {
+      seen = await Promise.all(this.nodes.map(look))
+      return new Set(seen).size === 1
+    }
+    await until(what, agreed, 30_000).catch(error => {
+      const held = this.nodes.map(({ name, server }, index) => `${name} on ${server.port}: ${seen[index]}`)
+      throw new Error(`${(error as Error).message}\n${held.join('\n')}`)
+    })
   }
 
   async #fullCopies(): Promise<number> {
