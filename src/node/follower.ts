@@ -68,7 +68,8 @@ export class Follower {
     private readonly server: NodeServer,
     readonly master: Address,
     mayContinue: boolean,
-    private readonly takeover = false,
+    /** We hand over to this master: it becomes one by our asking, and only the first time. */
+    private takeover = false,
   ) {
     const now = server.clock.now()
     this.link = beginLink(now)
@@ -187,6 +188,7 @@ export class Follower {
         this.#cursorLost = true
         return
       case 'finish-failover':
+        this.takeover = false
         return server.failover.targetTookOver()
       case 'abort-failover':
         server.failover.abort('Failover target rejected psync request')
