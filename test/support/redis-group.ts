@@ -25,6 +25,8 @@ export class RedisNode {
   constructor(
     private readonly program: string,
     readonly port: number,
+    /** What stands before the directives. */
+    private readonly first: readonly string[] = [],
   ) {
     this.address = { host: '127.0.0.1', port }
     this.id = `127.0.0.1:${port}`
@@ -32,9 +34,13 @@ export class RedisNode {
 
   async start(...directives: string[]): Promise<void> {
     const args = ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
-    const child = spawn(this.program, [...args, '--dir', this.#dir, '--repl-diskless-sync-delay', '0', ...directives], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
+    const child = spawn(
+      this.program,
+      [...this.first, ...args, '--dir', this.#dir, '--repl-diskless-sync-delay', '0', ...directives],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    )
     this.#child = child
     await new Promise<void>((ready, refuse) => {
       child.once('error', refuse)
@@ -47,13 +53,17 @@ export class RedisNode {
     this.#child?.kill(name)
   }
 
-  async stop(): Promise<void> {
+  /** Ends the process at once; it may be started again in the same folder. */
+  async end(): Promise<void> {
     const child = this.#child
-    if (child !== undefined && child.exitCode === null && child.signalCode === null) {
-      const exited = once(child, 'exit')
-      child.kill('SIGKILL')
-      await exited
-    }
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const exited = once(child, 'exit')
+    child.kill('SIGKILL')
+    await exited
+  }
+
+  async stop(): Promise<void> {
+    await this.end()
     rmSync(this.#dir, { recursive: true, force: true })
   }
 
