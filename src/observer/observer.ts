@@ -605,11 +605,13 @@ export class Observer implements Flushable {
     this.#takePositions(now)
     const samples: FreshnessSample[] = []
     const lagMs: [string, Millis][] = []
-    for (const { id, offset, replid } of this.#group.instances.filter(instance => this.#isComparable(instance))) {
+    for (const { id, offset, replid, runId } of this.#group.instances.filter(instance =>
+      this.#isComparable(instance),
+    )) {
       if (offset === undefined || replid === undefined) continue
       const isMaster = id === this.#group.declared
       const known = isMaster ? Math.max(offset, this.#timeline.head ?? 0) : offset
-      if (this.#fresh.has(id)) samples.push({ id, replid, offset: known })
+      if (this.#fresh.has(id)) samples.push({ id, replid, offset: known, runId })
       const proven = isMaster ? undefined : this.#timeline.provenMs(offset, now)
       if (proven !== undefined) lagMs.push([id, proven])
     }

@@ -40,6 +40,11 @@ export interface Asker extends Recipient {
   /** Its reads at replicas that are not answered, and which slots they may touch (a 32-bit filter). */
   replicaReads: number
   readFilter: number
+  /** Those reads are not all at `lastReplica`. */
+  spread: boolean
+  /** The same of its reads at the master, at level `causal`. */
+  masterReads: number
+  masterFilter: number
   /** Its open transaction holds commands that the instance refused: whatever EXEC answers, nothing was executed. */
   readonly poisoned: boolean
   /** Sends a command on a connection of its own: the group found that it may be sent now. */

@@ -177,7 +177,11 @@ export class Group implements UpstreamOwner, Lender {
       this.counters.forgetNode(id)
       if (instance !== old) instance.closeAll('removed')
     }
-    for (const member of members) this.#instanceFor(member).view = member
+    for (const member of members) {
+      const instance = this.#instanceFor(member)
+      instance.view = member
+      instance.learnRun(member.runId)
+    }
     this.#master = master === undefined ? undefined : this.#instances.get(master.id)
     this.#replicas = view.replicas.map(replica => this.#instances.get(replica.id) as Instance)
     this.#refresh()
@@ -185,18 +189,21 @@ export class Group implements UpstreamOwner, Lender {
     // Only now, as whoever loses a connection by this looks for another one at once.
     if (changed && old !== undefined) this.#retire(old)
     if (changed) this.#meetMaster()
+    this.#keepInTouch(this.tools.time.now)
     this.#reads.retry()
     this.#kept.drain()
   }
 
   setFreshness(update: FreshnessUpdate): void {
     const at = this.tools.time.update() - (update.ageMs ?? 0)
-    for (const { id, replid, offset } of update.samples) {
+    for (const { id, replid, offset, runId } of update.samples) {
       if (id === this.#master?.id) {
         if (replid === this.replid && offset > this.#head) this.#head = offset
         continue
       }
-      this.#instances.get(id)?.setApplied(replid, offset, this.replid)
+      const instance = this.#instances.get(id)
+      instance?.learnRun(runId)
+      instance?.setApplied(replid, offset, this.replid)
     }
     for (const [id, lagMs] of update.lagMs) {
       const instance = this.#instances.get(id)
@@ -341,6 +348,10 @@ export class Group implements UpstreamOwner, Lender {
         this.#inFlight++
       }
       session.lastBecause = call.marking === 'none' ? 'master-only' : 'write'
+    } else if (session.rules.level === 'causal' && call.marking !== 'none') {
+      request.readsMaster = true
+      session.masterReads++
+      session.masterFilter |= this.#keys.filter(this.#keys.find(call, decoder))
     }
     if (session.rules.level === 'session') this.#follow(upstream, session)
     else if (call.writes && this.#tellsLost) this.#followWrite(upstream, session)
@@ -429,7 +440,31 @@ export class Group implements UpstreamOwner, Lender {
   onOpen(upstream: Upstream): void {
     this.counters.connect(upstream.instanceId, 'ok')
     const instance = this.#instances.get(upstream.instanceId)
-    if (instance !== undefined && instance === this.#master) this.#identify(upstream)
+    if (instance === undefined) return
+    if (instance === this.#master) this.#identify(upstream)
+    else if (instance.isLane(upstream)) this.#introduce(instance, upstream)
+  }
+
+  /** Which process it is decides whether what is known of the replica holds for it. */
+  #introduce(instance: Instance, upstream: Upstream): void {
+    upstream.identify(({ runId, busy }) => {
+      // Busy with a script: it is asked again.
+      if (busy && runId === undefined) return
+      upstream.runId = runId
+      upstream.introduced = true
+      instance.judgeLane(upstream)
+      instance.refresh(this.replid, this.tools.time.now)
+      this.#reads.retry()
+    })
+  }
+
+  /** Replicas are connected to before they are needed, as their first answer is who they are. */
+  #keepInTouch(now: Millis): void {
+    for (const replica of this.#replicas) {
+      if (replica.view.excluded !== undefined) continue
+      const lane = replica.lane(2, now)
+      if (lane?.open && !lane.introduced && lane.pending === 0) this.#introduce(replica, lane)
+    }
   }
 
   onAnswered(upstream: Upstream, request: Request): void {
@@ -454,7 +489,7 @@ export class Group implements UpstreamOwner, Lender {
       const session = request.session as Asker
       if (--session.replicaReads === 0) session.readFilter = 0
       if (request.standing !== undefined) request.standing.reading--
-    }
+    } else if (request.readsMaster) noLongerAtMaster(request)
   }
 
   #histogramOf(request: Request): Histogram {
@@ -566,9 +601,9 @@ export class Group implements UpstreamOwner, Lender {
     if (session.closed) return this.tools.requests.give(request)
     const handed = Upstream.handedOver(request)
     const call = request.call as Call
-    if (handed) request.attempts++
+    if (handed) request.losses++
     if (!handed) this.#resend(session, request)
-    else if (!call.writes && request.attempts <= 1) this.#resend(session, request)
+    else if (!call.writes && request.losses <= 1) this.#resend(session, request)
     else session.fail(request, UNKNOWN_RESULT)
   }
 
@@ -590,6 +625,7 @@ export class Group implements UpstreamOwner, Lender {
     if (request.toReplica) (request.session as Asker).replicaReads--
     if (request.standing !== undefined) request.standing.reading--
     request.standing = undefined
+    if (request.readsMaster) noLongerAtMaster(request)
     request.toReplica = false
     request.state = 'kept'
     if (!request.counted) return
@@ -650,6 +686,7 @@ export class Group implements UpstreamOwner, Lender {
       this.#drainDue = false
       this.#kept.drain()
     }
+    this.#keepInTouch(now)
     this.#retired.closeDone(now)
     this.#closeSilent(now)
     this.#askMasterAgain(now)
@@ -696,4 +733,10 @@ export class Group implements UpstreamOwner, Lender {
     for (const instance of this.#instances.values()) instance.closeAll('shutdown')
     this.#retired.closeAll()
   }
+}
+
+function noLongerAtMaster(request: Request): void {
+  const session = request.session as Asker
+  request.readsMaster = false
+  if (--session.masterReads === 0) session.masterFilter = 0
 }

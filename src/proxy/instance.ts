@@ -34,6 +34,8 @@ export class Instance implements Candidate {
   view: InstanceView
   /** Offsets it reported, and of which history. */
   replid: string | undefined
+  /** The process that reported them; undefined: nobody has said. */
+  #runId: string | undefined
   offset: Offset = -1
   applied: Offset = -1
   lagMs: Millis | undefined
@@ -88,7 +90,32 @@ export class Instance implements Candidate {
   refresh(replid: string | undefined, now: Millis): void {
     this.applied = this.replid === replid && replid !== undefined ? this.offset : -1
     const { excluded, role } = this.view
-    this.usable = excluded === undefined && role === 'replica' && now >= this.#restUntil && now >= this.#retryAt
+    this.usable =
+      excluded === undefined &&
+      role === 'replica' &&
+      now >= this.#restUntil &&
+      now >= this.#retryAt &&
+      this.#lanes[0]?.readable === true
+  }
+
+  /**
+   * It is this process now. What was known of the one before is forgotten: a replica that was started again may be empty,
+   * and is reached at the old address before anybody has said so.
+   */
+  learnRun(runId: string | undefined): void {
+    if (runId === undefined || runId === this.#runId) return
+    if (this.#runId !== undefined) {
+      this.offset = this.applied = -1
+      this.lagMs = undefined
+    }
+    this.#runId = runId
+    for (const lane of this.#lanes) if (lane !== undefined) this.judgeLane(lane)
+  }
+
+  /** Whether what we know is about the process that the connection leads to. */
+  judgeLane(lane: Upstream): void {
+    lane.readable = lane.introduced && (this.#runId === undefined || lane.runId === this.#runId)
+    if (!lane.readable && this.#lanes[0] === lane) this.usable = false
   }
 
   setApplied(replid: string, offset: Offset, current: string | undefined): void {

@@ -31,6 +31,8 @@ export interface ReadPlan {
 export class Reads {
   readonly #waiting: Waiting
   readonly #index: ReadIndex
+  /** The one replica that may be chosen. */
+  readonly #only: Instance[] = []
   readonly #choice: Choice<Instance> = { to: undefined, because: 'no-replica' }
 
   constructor(
@@ -55,6 +57,8 @@ export class Reads {
     }
     const count = this.keys.find(call, decoder)
     const { level } = session.rules
+    const others = session.replicaReads + session.masterReads
+    if (level === 'causal' && others > 0 && this.#followOthers(session, request, call, decoder, count)) return
     if (level === 'strong') return this.#askIndex(session, request, call, decoder, count)
     if (level === 'session' && !this.#chooseForSession(session) && !isReturned(request)) {
       return session.stall(request, decoder)
@@ -95,6 +99,33 @@ export class Reads {
   #translateFloor(standing: Standing): void {
     const { replid, anchor } = this.group
     if (replid !== undefined && standing.floorOf !== replid) standing.move(replid, anchor)
+  }
+
+  /**
+   * Reads that its session sent before are not answered. One that may be shown the same keys must not be shown an older
+   * state of them, so it goes where they went, or waits for them. True: it is on its way, or waits; false: it has
+   * nothing to do with them.
+   */
+  #followOthers(session: Asker, request: Request, call: Call, decoder: Decoder, count: number): boolean {
+    const filter = this.keys.filter(count)
+    const atMaster = session.masterReads > 0 && (session.masterFilter & filter) !== 0
+    const atReplica = session.replicaReads > 0 && (session.readFilter & filter) !== 0
+    const { lastReplica } = session
+    if (!atMaster && session.replicaReads > 0 && !session.spread && lastReplica !== undefined) {
+      this.#only[0] = lastReplica
+      chooseRead(this.#choice, this.#only, this.#need(session, count), session.rules, lastReplica, this.tools.time.now)
+      const { to } = this.#choice
+      if (to !== undefined && this.#toReplica(session, request, call, decoder, to, count)) return true
+    }
+    if (!atMaster && !atReplica) return false
+    if (atReplica && !isReturned(request)) {
+      session.stall(request, decoder)
+      return true
+    }
+    this.#choice.because = 'in-order'
+    this.#choice.to = undefined
+    this.#toMaster(session, request, call, decoder)
+    return true
   }
 
   // ── Level session ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -168,7 +199,7 @@ export class Reads {
   ): boolean {
     const { time } = this.tools
     const lane = replica.lane(session.resp, time.now)
-    if (lane === undefined) {
+    if (lane === undefined || !lane.readable) {
       this.#choice.because = 'no-replica'
       return false
     }
@@ -179,6 +210,7 @@ export class Reads {
     if (replica.lagMs !== undefined) counters.staleness.observe(replica.lagMs / 1000)
     session.lastBecause = because
     session.lastTo = replica.id
+    session.spread = session.replicaReads > 0 && (session.spread || session.lastReplica !== replica)
     session.lastReplica = replica
     session.replicaReads++
     session.readFilter |= this.keys.filter(count)
@@ -211,6 +243,7 @@ export class Reads {
     keepBytes(request, decoder, this.tools.blocks)
     session.replicaReads++
     session.readFilter |= this.keys.filter(count)
+    session.spread = true
     request.toReplica = true
     request.state = 'kept'
   }

@@ -90,10 +90,14 @@ export class Request {
   counted = false
   /** Sent to a replica: the session's reads in flight. */
   toReplica = false
+  /** Counts among its session's reads at the master. */
+  readsMaster = false
   /** The standing that it is read for, at level `session`. */
   standing: Standing | undefined = undefined
-  /** How often it has been sent and lost or refused. */
+  /** How often it has been refused by an instance that did not execute it. */
   attempts = 0
+  /** How often its connection died before the answer. */
+  losses = 0
   /** Its bytes are a script call whose script we have loaded once. */
   healed = false
 
@@ -137,8 +141,10 @@ export class RequestPool {
     request.index = IN_FLIGHT
     request.counted = false
     request.toReplica = false
+    request.readsMaster = false
     request.standing = undefined
     request.attempts = 0
+    request.losses = 0
     request.healed = false
     request.reply = undefined
     request.rules = undefined

@@ -80,6 +80,9 @@ export class Session implements Asker, PeerHandler {
   kept = 0
   replicaReads = 0
   readFilter = 0
+  spread = false
+  masterReads = 0
+  masterFilter = 0
 
   transaction: Transaction | undefined = undefined
   subscription: Subscription | undefined = undefined

@@ -135,6 +135,11 @@ export class Upstream implements Flushable, PeerHandler, StreamSource {
   readonly early = true
   /** The instance is master in the current epoch, said on this connection. Set by the group. */
   confirmed = false
+  /** The process it leads to, once that has said so; a connection never leads to another. */
+  runId: string | undefined = undefined
+  introduced = false
+  /** What is known of the instance is known of this very process: it may be read from as a replica. */
+  readable = false
   /** MULTI was sent and neither EXEC nor DISCARD: whatever is sent now is queued. */
   inMulti = false
   /** Lent to one session: what arrives unasked is its own. */
@@ -359,7 +364,7 @@ export class Upstream implements Flushable, PeerHandler, StreamSource {
     this.#state = 'closed'
     this.#streamed?.broken()
     this.#streamed = undefined
-    this.confirmed = false
+    this.confirmed = this.readable = false
     if (this.#flight !== undefined) {
       // Its ROLE was never sent: it ends with those whose ROLE was not answered.
       const request = this.tools.requests.take()

@@ -35,6 +35,7 @@ export type MasterBecause =
   | 'waited-in-vain' // a replica was about to qualify and did not in time
   | 'transaction' // part of MULTI or WATCH, on their connection
   | 'blocking'
+  | 'in-order' // its session's last read of these keys is being answered there
 
 /** Why a read is kept for a moment. */
 export type WaitBecause = 'replica-about-to-qualify'
@@ -57,6 +58,7 @@ export const decisionOf: Readonly<Record<ReadBecause, ReadDecision>> = {
   'waited-in-vain': 'master',
   transaction: 'master',
   blocking: 'master',
+  'in-order': 'master',
   'replica-about-to-qualify': 'wait',
 }
 

@@ -63,6 +63,8 @@ export interface FreshnessSample {
   readonly replid: string
   /** What the instance has applied (a replica) or produced (the master). */
   readonly offset: Offset
+  /** The process that was asked: what one has applied says nothing about the next one at its address. */
+  readonly runId?: string | undefined
 }
 
 /** At most one per worker and millisecond. `lagMs` is per replica: an upper bound known now, or undefined when unknown. */

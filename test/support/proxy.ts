@@ -84,6 +84,8 @@ export class ProxyUnderTest {
       const client = new Client({ host: '127.0.0.1', port }, { connectTimeoutMs: 500, replyTimeoutMs: 2000 })
       this.#polling.set(id, client)
       try {
+        const server = textOf(await client.call('INFO', 'server')) ?? ''
+        const runId = /run_id:(\w+)/.exec(server)?.[1]
         let replid = ''
         for (let round = 0; !this.#stopped; round++) {
           if (round % 20 === 0) {
@@ -92,7 +94,7 @@ export class ProxyUnderTest {
           const role = itemsOf(await client.call('ROLE'))
           const offset = textOf(role[0]) === 'slave' && textOf(role[3]) === 'connected' ? numberOf(role[4]) : undefined
           if (offset !== undefined) {
-            this.worker.setFreshness({ samples: [{ id, replid, offset }], lagMs: [[id, this.#lagOf(offset)]] })
+            this.worker.setFreshness({ samples: [{ id, replid, offset, runId }], lagMs: [[id, this.#lagOf(offset)]] })
           }
           await new Promise(resolve => setTimeout(resolve, this.pollMs))
         }

@@ -31,6 +31,8 @@ const ROUNDS_MAX = 50
 const FAR_BEHIND_MS = 60
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000)
 const BOUND_MS = 15
+/** Declares no keys. */
+const SCRIPT = "return redis.call('SET', ARGV[1], ARGV[2])"
 /** What `bounded` may be off by: how often replicas are asked, and how late a busy machine hears it. */
 const SAMPLING_STEP_MS = 5
 
@@ -97,16 +99,25 @@ redis.describe('what clients saw', () => {
         expect(await connection.call('LAGRANGE', 'CONSISTENCY', ...level.split(' '))).toBe('OK')
         let version = 0
         while (performance.now() < until && !state.found) {
-          // The first half of the clients write a key each; everybody reads all of them.
-          const writes = client < KEYS && chance() < 0.2
-          const key = `${name}:${writes || chance() < 0.1 ? client % KEYS : Math.floor(chance() * KEYS)}`
+          // The first half of the clients write a key each, sometimes by a script; everybody reads all of them.
+          const pick = (): string => `${name}:${chance() < 0.1 ? client % KEYS : Math.floor(chance() * KEYS)}`
           const from = performance.now()
-          const reply = writes
-            ? await connection.call('SET', key, String(++version))
-            : await connection.call('GET', key)
-          const seen = writes ? version : Number(reply ?? 0)
-          if (writes) expect(reply).toBe('OK')
-          history.push({ client, key, does: writes ? 'write' : 'read', version: seen, from, to: performance.now() })
+          if (client < KEYS && chance() < 0.2) {
+            const key = `${name}:${client % KEYS}`
+            const text = String(++version)
+            const write = chance() < 0.1 ? ['EVAL', SCRIPT, '0', key, text] : ['SET', key, text]
+            expect(await connection.call(...write)).toBe('OK')
+            history.push({ client, key, does: 'write', version, from, to: performance.now() })
+          } else {
+            // What is in flight together must not show a later state first.
+            const keys = Array.from({ length: chance() < 0.2 ? 8 : 1 }, pick)
+            const replies = await connection.pipeline(...keys.map(key => ['GET', key]))
+            const to = performance.now()
+            for (const [index, reply] of replies.entries()) {
+              const key = keys[index] as string
+              history.push({ client, key, does: 'read', version: Number(reply ?? 0), from, to })
+            }
+          }
           if (chance() < 0.05) await new Promise(resume => setTimeout(resume, chance() * 4))
         }
       } finally {
@@ -177,6 +188,36 @@ redis.describe('what clients saw', () => {
           if (++reads % 20 === 0) client.rules = { ...rules, level: 'eventual' }
           dispatch.call(this, asker, ...rest)
           client.rules = rules
+        })
+      },
+    ],
+    [
+      'a script raises no barrier',
+      'causal',
+      () => void vi.spyOn(Marks.prototype, 'raiseAll').mockImplementation(() => undefined),
+    ],
+    [
+      'a read is sent when a replica lacks one write',
+      'causal',
+      () => {
+        const need = Marks.prototype.need
+        vi.spyOn(Marks.prototype, 'need').mockImplementation(function (this: Marks, slot) {
+          return Math.max(0, need.call(this, slot) - 100)
+        })
+      },
+    ],
+    [
+      'reads of a pipeline are spread',
+      'causal',
+      () => {
+        const dispatch = Reads.prototype.dispatch
+        let reads = 0
+        vi.spyOn(Reads.prototype, 'dispatch').mockImplementation(function (this: Reads, asker, ...rest) {
+          asker.readFilter = asker.masterFilter = 0
+          asker.spread = true
+          // Whoever is asked next: as if the loads of the replicas changed all the time.
+          for (const replica of proxy.worker.group?.replicas ?? []) replica.latencyMs = ++reads % 3 === 0 ? 0.1 : 1
+          dispatch.call(this, asker, ...rest)
         })
       },
     ],
