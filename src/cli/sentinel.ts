@@ -18,6 +18,7 @@ import { NodeServer } from '../node/server.js'
 import { type SentinelHandler, sentinelHandlers } from '../sentinel/server/commands.js'
 import { sentinelInfo } from '../sentinel/server/info.js'
 import { Keeper } from '../sentinel/server/keeper.js'
+import { reportSentinel } from '../sentinel/server/metrics.js'
 import { type Voice, Watcher } from '../sentinel/server/watcher.js'
 import { placeSentinelLines, readSentinelLines, sentinelLines } from '../topology/quorum/conf.js'
 import { HELLO_CHANNEL } from '../topology/quorum/hello.js'
@@ -72,6 +73,7 @@ export async function runSentinel(argv: readonly string[]): Promise<number> {
     table: sentinelTable,
     commands: commandsOf(watcher),
     info: () => infoText(watcher, server, []),
+    report: metrics => reportSentinel(watcher, metrics),
   }
   const server: NodeServer = new NodeServer(systemClock, log, loaded, process.cwd(), mode)
   // A sentinel's directives beside its own lines are few; what a node would save, it does not have.

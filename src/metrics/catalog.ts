@@ -93,6 +93,40 @@ export const catalog = {
     labels: [...group, 'state'],
     help: 'Sentinels that we follow (topology.source: sentinel), by whether they answer: up, down.',
   },
+  lagrange_sentinel_epoch: {
+    type: 'gauge',
+    labels: [],
+    help: 'The epoch of this sentinel: grows with every election.',
+  },
+  lagrange_sentinel_config_epoch: {
+    type: 'gauge',
+    labels: group,
+    help: 'The epoch in which the present master of the group was elected; the same on all sentinels when they agree.',
+  },
+  lagrange_sentinel_master_down: {
+    type: 'gauge',
+    labels: [...group, 'level'],
+    help: 'Whether the master is down for this sentinel (sdown) and for the quorum (odown).',
+  },
+  lagrange_sentinel_known: {
+    type: 'gauge',
+    labels: [...group, 'kind'],
+    help: 'Replicas and other sentinels of the group that this sentinel knows.',
+  },
+  lagrange_sentinel_tilt: { type: 'gauge', labels: [], help: 'Whether this sentinel only watches, as it stood still.' },
+  lagrange_sentinel_events_total: {
+    type: 'counter',
+    labels: ['event'],
+    help: 'Events of this sentinel, by their names: +sdown, +odown, +elected-leader, +switch-master and so on.',
+  },
+  lagrange_sentinel_ignored_total: {
+    type: 'counter',
+    labels: ['reason'],
+    values: {
+      reason: ['malformed', 'unknown-master', 'impossible-epoch', 'unresolved-name', 'foreign-replica', 'unwritable'],
+    },
+    help: 'What this sentinel was told and did not believe, and votes that it could not write down and so did not give.',
+  },
   lagrange_masters: {
     type: 'gauge',
     labels: group,

@@ -81,6 +81,7 @@ export class NodeMetrics {
         (server.clock.wall() - (server.clock.now() - follower.lastIoAt)) / 1000,
       )
     }
+    server.mode?.report(this.#store)
     const listener = { listener: 'node' }
     this.#store.gauge('lagrange_client_connections', listener).value = server.clients.size
     this.#store.counter('lagrange_client_connections_opened_total', listener).value = stats.connectionsReceived

@@ -3,6 +3,7 @@
  * and killed as ever; but other commands are behind it, and no data set.
  */
 import type { CommandTable } from '../command/table.js'
+import type { MetricStore } from '../metrics/store.js'
 import type { NodeCommands } from './dispatch.js'
 
 export interface ServerMode {
@@ -14,4 +15,6 @@ export interface ServerMode {
   readonly commands: NodeCommands
   /** The whole of its INFO, for metrics. */
   readonly info: () => string
+  /** Puts its own metrics beside the node's, whenever they are asked for. */
+  readonly report: (metrics: MetricStore) => void
 }

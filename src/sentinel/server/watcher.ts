@@ -29,8 +29,6 @@ export interface WatcherOptions {
   readonly voice: Voice
   /** SENTINEL SIMULATE-FAILURE. */
   readonly crash: () => void
-  /** After every event, for metrics. */
-  readonly onEvent?: (name: string) => void
 }
 
 /** Often enough for a failover; between ticks, whatever is heard is acted upon at once. */
@@ -42,6 +40,8 @@ export class Watcher {
   readonly quorum: Quorum
   readonly links: Links
   readonly scripts: Scripts
+  /** How often each has happened; their names are a closed list. */
+  readonly events = new Map<string, number>()
   #cancel: () => void = () => undefined
   #performing = false
 
@@ -136,7 +136,7 @@ export class Watcher {
   #event(level: EventLevel, name: string, text: string): void {
     this.options.voice.log(level, `${name} ${text}`)
     if (level !== 'debug') this.options.voice.publish(name, text)
-    this.options.onEvent?.(name)
+    this.events.set(name, (this.events.get(name) ?? 0) + 1)
   }
 
   #save(): boolean {
