@@ -132,21 +132,31 @@ function* linesOf(text: string, path: string, mistakes: string[]): Generator<Lin
   }
 }
 
-/** `--save 900 1 --port 7000`: a word that begins with `--` begins a directive, unless it is the value of the one before. */
+/**
+ * `--save 900 1 --port 7000`: a word that begins with `--` begins a directive, unless the one before has no value yet and
+ * takes it as that. A directive and its values may be one word (`"--port 7000"`); a lone `--save` means none.
+ */
 function* commandLine(argv: readonly string[], mistakes: string[]): Generator<Line> {
   let words: string[] = []
-  for (const arg of argv) {
-    if (arg.startsWith('--') && arg.length > 2) {
-      if (words.length > 0) yield option(words)
-      words = [arg.slice(2)]
-    } else if (words.length === 0) mistakes.push(`command line: '${arg}' is not an option; options begin with --`)
-    else words.push(arg)
+  let mayBegin = true
+  for (const [at, arg] of argv.entries()) {
+    if (!mayBegin || !arg.startsWith('--') || arg.length === 2) {
+      words.push(arg)
+      mayBegin = true
+      continue
+    }
+    if (words.length > 0) yield option(words)
+    words = [...(splitWords(arg.slice(2)) ?? [])]
+    if (words.length === 0) mistakes.push(`command line: '${arg}' is no option`)
+    const next = argv[at + 1]
+    if (words.length === 1 && words[0] === 'save' && (next === undefined || next.startsWith('--'))) words.push('')
+    mayBegin = words.length !== 1
   }
   if (words.length > 0) yield option(words)
 }
 
+/** The place of a mistake is the option as it was understood. */
 function option(words: readonly string[]): Line {
-  // Redis reads a lone `--save` as `--save ""`.
-  const filled = words.length === 1 && words[0] === 'save' ? ['save', ''] : words
-  return { where: `option --${words[0]}`, words: filled }
+  const [name, ...values] = words
+  return { where: `option '${[name, ...values.map(value => JSON.stringify(value))].join(' ')}'`, words }
 }

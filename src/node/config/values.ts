@@ -139,7 +139,7 @@ function parseMemoryValue(word: string, type: DirectiveType & { kind: 'memory' }
 
 function parseFlags(words: readonly string[], values: readonly string[]): Parsed {
   const flags = words.map(word => word.toLowerCase())
-  if (!flags.every(flag => values.includes(flag))) return refusedChoice(values)
+  if (flags.length === 0 || !flags.every(flag => values.includes(flag))) return refusedChoice(values)
   if (flags.includes('save') && flags.includes('nosave')) {
     return refused("shutdown options SAVE and NOSAVE can't be used simultaneously")
   }

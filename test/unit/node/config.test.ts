@@ -58,6 +58,31 @@ describe('the file and the command line', () => {
     expect(load('save 900 1', '--save', '').config.text('save')).toBe('')
   })
 
+  for (const [argv, name, value] of [
+    [['--port 7001', '--timeout', '9'], 'port', '7001'],
+    [['--port', '7001', '--timeout', '9'], 'timeout', '9'],
+    [['--timeout', '9', "--maxmemory '1mb'"], 'maxmemory', '1048576'],
+    [['--proc-title-template', '--mine', '--timeout', '9'], 'proc-title-template', '--mine'],
+    [['--save', '--timeout', '9'], 'save', ''],
+    [['--timeout', '9', '--save'], 'save', ''],
+    [['--proc-title-template', '--save', '--save', ''], 'proc-title-template', '--save'],
+    [['--shutdown-on-sigint', 'nosave', 'now', '--timeout', '9'], 'shutdown-on-sigint', 'nosave now'],
+    [['--shutdown-on-sigint', 'nosave now'], 'shutdown-on-sigint', 'nosave now'],
+  ] as const)
+    test(`on the command line: ${argv.join(' | ')}`, () => {
+      expect(loadConfig([...argv], folder({})).config.print(name)).toBe(value)
+    })
+
+  for (const [argv, mistake] of [
+    [['--port'], "option 'port': port: wrong number of arguments"],
+    [['--port', '--timeout', '9'], `option 'port "--timeout" "9"': port: wrong number of arguments`],
+    [['--port', '--x', '--timeout', '9'], `option 'port "--x"': port: argument couldn't be parsed into an integer`],
+    [['--shutdown-on-sigint'], "option 'shutdown-on-sigint': shutdown-on-sigint: argument(s) must be one of"],
+  ] as const)
+    test(`a mistake on the command line: ${argv.join(' | ')}`, () => {
+      expect(mistakesOf(() => loadConfig([...argv], folder({})))[0]).toContain(mistake)
+    })
+
   test('include, and an include of itself', () => {
     const dir = folder({ 'a.conf': 'port 1\ninclude b.conf', 'b.conf': 'timeout 9', 'loop.conf': 'include loop.conf' })
     expect(loadConfig(['a.conf'], dir).config.number('timeout')).toBe(9)
@@ -71,7 +96,7 @@ describe('the file and the command line', () => {
         "redis.conf:1: 'prot' is not a directive, or has the wrong number of arguments",
         'redis.conf:2: port: argument must be between 0 and 65535 inclusive',
         'redis.conf:3: save: Invalid save parameters',
-        "option --timeout: timeout: argument couldn't be parsed into an integer",
+        `option 'timeout "soon"': timeout: argument couldn't be parsed into an integer`,
       ].sort((a, b) => order(a) - order(b)),
     )
     expect(mistakesOf(() => loadConfig(['nowhere.conf'], folder({})))[0]).toContain('ENOENT')
