@@ -30,6 +30,7 @@ const PATIENCE_MS: Millis = 1000
 
 export class ReplyStream implements StreamSink {
   #paused = false
+  #bytes = 0
   #stopWatching: () => void = () => undefined
 
   constructor(
@@ -40,6 +41,7 @@ export class ReplyStream implements StreamSink {
 
   part(buffer: Buffer, start: number, end: number): void {
     const { session } = this
+    this.#bytes += end - start
     if (session.closed) return
     const { peer } = session
     peer.out.raw(buffer, start, end)
@@ -52,6 +54,7 @@ export class ReplyStream implements StreamSink {
 
   end(): void {
     this.#stopWatching()
+    this.session.hub.tools.insight.large(this.request, this.#bytes)
     this.session.streamed(this.request)
   }
 
