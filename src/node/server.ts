@@ -51,6 +51,7 @@ import type { ServerMode } from './mode.js'
 import { OomScore } from './oom-score.js'
 import { Pauses } from './pause.js'
 import { PubSub } from './pubsub.js'
+import { redact } from './redact.js'
 import { Scripting } from './scripting.js'
 import { Session } from './session.js'
 import { applySettings } from './settings.js'
@@ -531,16 +532,6 @@ export class NodeServer {
 function isLoopback(address: string): boolean {
   const plain = address.replace(/^::ffff:/, '')
   return plain === '' || plain === '::1' || plain.startsWith('127.')
-}
-
-/** As MONITOR and the slow log show it: no passwords. */
-function redact(spec: CommandSpec, args: readonly Bytes[]): readonly Bytes[] {
-  const hidden = '(redacted)'
-  if (spec.name === 'auth') return args.map((arg, index) => (index === 0 ? arg : hidden))
-  if (spec.name === 'hello') return args.map((arg, index) => (index < 3 ? arg : hidden))
-  if (spec.name === 'acl|setuser') return args.map((arg, index) => (index < 2 ? arg : hidden))
-  if (spec.name !== 'config|set') return args
-  return args.map((arg, index) => (/^(masterauth|masteruser|requirepass)$/i.test(args[index - 1] ?? '') ? hidden : arg))
 }
 
 function quote(text: Bytes): string {
