@@ -341,6 +341,20 @@ export class Group implements UpstreamOwner, Lender {
 
   /** On any connection to the master that may have it now: raises its marks and counts it. */
   sendToMaster(upstream: Upstream, session: Asker, request: Request, call: Call, decoder: Decoder): void {
+    this.#noteSent(upstream, session, request, call, decoder)
+    if (!upstream.inMulti) upstream.select(session.db)
+    upstream.send(request, decoder.buffer, decoder.start, decoder.end)
+  }
+
+  /** The same for a request of which only the beginning is there, on a connection of its own. The sample comes behind its end. */
+  beginUpload(upstream: Upstream, session: Asker, request: Request, call: Call, decoder: Decoder): void {
+    upstream.select(session.db)
+    upstream.flush()
+    this.#noteSent(upstream, session, request, call, decoder)
+    upstream.beginUpload(request, Buffer.from(decoder.buffer.subarray(decoder.start, decoder.end)))
+  }
+
+  #noteSent(upstream: Upstream, session: Asker, request: Request, call: Call, decoder: Decoder): void {
     if (call.writes) {
       if (call.marking !== 'none') this.#keys.raise(upstream.flight(this.marks), this.#keys.find(call, decoder))
       if (call.handling !== 'blocking') {
@@ -360,8 +374,6 @@ export class Group implements UpstreamOwner, Lender {
     request.sentAt = this.tools.time.now
     const instance = this.#instances.get(upstream.instanceId)
     if (instance !== undefined) instance.pending++
-    if (!upstream.inMulti) upstream.select(session.db)
-    upstream.send(request, decoder.buffer, decoder.start, decoder.end)
   }
 
   /** What the session learns by what is sent now shall be covered by the sample behind it. */

@@ -163,6 +163,10 @@ export class Upstream implements Flushable, PeerHandler, StreamSource {
   #flushDue = false
   /** Where the reply goes that is coming in parts; its request is not pending any more. */
   #streamed: StreamSink | undefined
+  /** A request is being sent in parts. */
+  #uploading = false
+  /** The socket has taken what waited for it; for who uploads. */
+  onDrained: (() => void) | undefined
   /** It is not read, as the client that this reply is for does not take it. */
   paused = false
 
@@ -208,6 +212,32 @@ export class Upstream implements Flushable, PeerHandler, StreamSource {
   }
 
   // ── Sending ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  get queuedBytes(): number {
+    return this.#peer.queuedBytes
+  }
+
+  /** Sends the beginning of a request; nothing else is sent, until `endUpload`, than what `append` adds to it. */
+  beginUpload(request: Request, beginning: Buffer): void {
+    this.#uploading = true
+    request.state = 'sent'
+    this.#pending.push(request)
+    this.#peer.writeThrough(beginning)
+  }
+
+  append(bytes: Buffer): void {
+    this.#peer.writeThrough(bytes)
+  }
+
+  endUpload(): void {
+    this.#uploading = false
+    this.onDrained = undefined
+    this.#flushSoon()
+  }
+
+  onDrain(): void {
+    this.onDrained?.()
+  }
 
   /** Queues a request whose bytes are `source[start…end)`; they may be those it already keeps. */
   send(request: Request, source: Buffer, start: number, end: number): void {
@@ -313,7 +343,7 @@ export class Upstream implements Flushable, PeerHandler, StreamSource {
   /** The end of the turn: everything gathered leaves, and ROLE behind it when there were writes. */
   flush(): void {
     this.#flushDue = false
-    if (this.#state !== 'open') return
+    if (this.#state !== 'open' || this.#uploading) return
     if (this.#flight !== undefined && !this.inMulti) this.#appendRole(this.#flight)
     this.#log.drain(this.#write)
   }

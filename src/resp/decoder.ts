@@ -220,6 +220,30 @@ export class Decoder {
     return true
   }
 
+  /** The arguments of a request that has not ended, as far as they are there; none when nothing of one is. */
+  openArguments(): Buffer[] {
+    if (this.#argsLeft === 0) return []
+    const at = (index: number, edge: readonly number[]): number => this.#at + (edge[index] as number)
+    return Array.from({ length: this.#argsFound }, (_, index) =>
+      this.#input.subarray(at(index, this.argStart), at(index, this.argEnd)),
+    )
+  }
+
+  /** How many arguments that request will have. */
+  get openArgc(): number {
+    return this.#argsFound + this.#argsLeft
+  }
+
+  /** From here on `nextPart` hands it out as it comes; `argc` and the arguments that are there can be looked at until then. */
+  startParts(): void {
+    this.argc = this.openArgc
+    for (let index = 0; index < this.#argsFound; index++) {
+      ;(this.argStart[index] as number) += this.#at
+      ;(this.argEnd[index] as number) += this.#at
+    }
+    this.#argsLeft = this.#argsFound = this.#scanned = this.#wanted = 0
+  }
+
   /** true: a request; false: an empty line was skipped; undefined: the line is not complete. */
   #nextInline(): boolean | undefined {
     const from = this.#at + this.#scanned

@@ -1,10 +1,11 @@
-/** Replies too large to wait for pass through the proxy as they come. */
+/** Values too large to wait for pass through the proxy as they come, both ways. */
 import net from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { bulk, type FakeUpstream, startFakeUpstream } from '../support/fake-upstream.js'
 import { ProxyUnderTest } from '../support/proxy.js'
 import { RawClient } from '../support/raw-client.js'
 import { until } from '../support/redis-group.js'
+import { startNode } from '../support/servers.js'
 
 const MIB = 1024 * 1024
 const SIZE = 32 * MIB
@@ -97,4 +98,92 @@ test('an instance that dies in the middle of a value takes the client with it, a
   await upstream.close()
   await closed
   expect(asked).toBe(1)
+})
+
+// ── Requests ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Everything the client has sent and the proxy has not passed on. */
+const ahead = (proxy: ProxyUnderTest): number =>
+  Math.max(0, ...[...proxy.worker.sessions.values()].map(session => session.aheadBytes))
+
+test('a value that is set is passed on before it has all come; order and freshness are kept', async () => {
+  const node = await startNode()
+  const proxy = new ProxyUnderTest()
+  onTestFinished(() => proxy.stop())
+  await proxy.start(node.port, [])
+  const [client, other] = [await open(proxy), await open(proxy)]
+  expect(await other.call('SET', 'k', 'old')).toBe('OK')
+  const count = 16
+  client.write(`*2\r\n$4\r\nECHO\r\n$1\r\na\r\n*5\r\n$3\r\nSET\r\n$1\r\nk\r\n$${count * MIB}\r\n`)
+  for (let part = 0; part < count; part++) {
+    client.write('abcdefgh'.repeat(MIB / 8))
+    await until('it is passed on', () => ahead(proxy) < MIB)
+    // Not set before it is whole, and nobody waits for it.
+    expect(await other.call('STRLEN', 'k')).toBe(3)
+  }
+  client.write('\r\n$2\r\nEX\r\n$3\r\n100\r\n')
+  client.send(['STRLEN', 'k'], ['TTL', 'k'], ['GETRANGE', 'k', '-8', '-1'])
+  const replies = [
+    await client.next(),
+    await client.next(),
+    await client.next(),
+    await client.next(),
+    await client.next(),
+  ]
+  expect(replies.map(frame => ('value' in frame ? frame.value : frame))).toEqual([
+    'a',
+    'OK',
+    count * MIB,
+    100,
+    'abcdefgh',
+  ])
+  expect(await other.call('STRLEN', 'k')).toBe(count * MIB)
+  expect(proxy.worker.group?.inFlight).toBe(0)
+})
+
+test('what keys it has cannot be told is waited for, and what is refused is refused', async () => {
+  const node = await startNode()
+  const proxy = new ProxyUnderTest()
+  onTestFinished(() => proxy.stop())
+  await proxy.start(node.port, [])
+  const client = await open(proxy)
+  const value = 'x'.repeat(2 * MIB)
+  expect(await client.call('MSET', 'a', value, 'b', value)).toBe('OK')
+  expect(await client.call('APPEND', 'a', value)).toBe(4 * MIB)
+  expect(await client.call('RPUSH', 'a', value)).toMatch(/^-WRONGTYPE/)
+  expect(await client.call('GET', value)).toBe(null)
+  expect(await client.call('SET', 'a', value, 'NX')).toBe(null)
+  expect(await client.pipeline(['MULTI'], ['SET', 'a', value], ['EXEC'])).toEqual(['OK', 'QUEUED', ['OK']])
+})
+
+test('an instance that dies while a value is set: nobody knows, the rest is read over, and the client goes on', async () => {
+  const first = await startNode()
+  const second = await startNode()
+  const proxy = new ProxyUnderTest()
+  onTestFinished(() => proxy.stop())
+  await proxy.start(first.port, [])
+  const client = await open(proxy)
+  client.write(`*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$${4 * MIB}\r\n${'x'.repeat(2 * MIB)}`)
+  await until('it is passed on', () => ahead(proxy) < MIB && (proxy.worker.group?.inFlight ?? 0) === 1)
+  await first.stop()
+  await proxy.setMembers(second.port, [])
+  expect(await client.next()).toMatchObject({ type: 'error', value: expect.stringMatching(/^UNKNOWNRESULT/) })
+  client.write(`${'x'.repeat(2 * MIB)}\r\n`)
+  expect(await client.call('SET', 'k', 'small')).toBe('OK')
+  expect(await client.call('GET', 'k')).toBe('small')
+})
+
+test('a client that goes away in the middle of a value leaves nothing behind', async () => {
+  const node = await startNode()
+  const proxy = new ProxyUnderTest()
+  onTestFinished(() => proxy.stop())
+  await proxy.start(node.port, [])
+  const [client, other] = [await open(proxy), await open(proxy)]
+  await other.call('SET', 'k', 'old')
+  client.write(`*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$${4 * MIB}\r\n${'x'.repeat(2 * MIB)}`)
+  await until('it is passed on', () => proxy.worker.group?.inFlight === 1)
+  client.close()
+  await until('it is forgotten', () => proxy.worker.group?.inFlight === 0)
+  expect(await other.call('GET', 'k')).toBe('old')
+  expect(proxy.worker.sessions.size).toBe(1)
 })
