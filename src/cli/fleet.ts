@@ -134,7 +134,8 @@ export class Fleet {
     return info === undefined ? undefined : holdingOf(info, node.port, this.clock.wall())
   }
 
-  #spawn(node: NodeProcess, masterPort: number | undefined): void {
+  /** `masterPort` undefined: as a master; `fenced`: one that must be told so before it takes a write. */
+  #spawn(node: NodeProcess, masterPort: number | undefined, fenced = false): void {
     const { host, program, directives } = this.options
     const args = [
       program,
@@ -147,6 +148,7 @@ export class Fleet {
       this.dataDir.nodeFolder(node.port),
       ...directives,
     ]
+    if (fenced) args.push('--start-fenced', 'yes')
     if (masterPort !== undefined) args.push('--replicaof', `${host} ${masterPort}`)
     // A group of its own: a Ctrl-C in the terminal is for `up`, which stops the nodes in the right order. What it prints
     // goes to a file and not to us, so that it outlives us.
@@ -176,6 +178,7 @@ export class Fleet {
 
   #restart(node: NodeProcess): void {
     const diedAt = this.clock.now()
+    const diedAsMaster = this.#masterPort === node.port
     const young = diedAt - node.startedAt < SETTLED_MS
     node.restarts = young ? node.restarts + 1 : 0
     const notBefore = diedAt + (young ? Math.min(100 * 2 ** node.restarts, 5_000) : 0)
@@ -187,7 +190,9 @@ export class Fleet {
         this.clock.after(20, attempt)
         return
       }
-      this.#spawn(node, wasMaster ? undefined : this.#masterPort)
+      // What it alone has is rescued before it is demoted, by whoever demotes it.
+      const fenced = diedAsMaster && !wasMaster
+      this.#spawn(node, wasMaster || fenced ? undefined : this.#masterPort, fenced)
       this.#remember()
     }
     attempt()

@@ -35,6 +35,7 @@ const directives = [
   ['--appendfsync', 'everysec'],
   ['--aof-checksum', 'yes'],
   ['--aof-adopt-rdb', 'yes'],
+  ['--refuse-empty-master', 'yes'],
 ].flat()
 
 export async function runUp(started: Started<UpConfig>, executable: Executable): Promise<number> {
@@ -98,7 +99,8 @@ async function start(started: Started<UpConfig>, dataDir: DataDir, executable: E
     host: HOST,
     ports,
     program: executable.program,
-    directives,
+    // A master in a long script answers nothing until it is called busy; BUSY is a sign of life, silence is not.
+    directives: [...directives, '--busy-reply-threshold', String(Math.floor(config.detection.downAfterMs / 2))],
   })
   endpoint.observer.onView(view => {
     const port = view.groups[0]?.master?.port

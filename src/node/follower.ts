@@ -62,6 +62,8 @@ export class Follower {
   #handling = false
   readonly #queue: LinkEvent[] = []
   #stopped = false
+  /** Since this order to follow it, the master has given us what it had. */
+  #hasFollowed = false
 
   /** `mayContinue`: our data belongs to the present history, so a partial resync may be tried. */
   constructor(
@@ -129,8 +131,10 @@ export class Follower {
   #transition(before: Link, link: Link, now: Millis): void {
     const { log } = this.server
     const master = formatAddress(this.master)
-    if (link.status === 'connected') this.downSince = undefined
-    else this.downSince ??= now
+    if (link.status === 'connected') {
+      this.downSince = undefined
+      this.#hasFollowed = true
+    } else this.downSince ??= now
     if (link.status === 'connecting') log.notice(`Connecting to MASTER ${this.master.host}:${this.master.port}`)
     else if (link.status === 'connect' && before.status === 'connected') {
       log.warning(`Connection with master lost. (${link.because})`)
@@ -278,7 +282,7 @@ export class Follower {
     }
     if (!part.done) return
     this.handle({ type: 'received' })
-    const outcome = incoming.load()
+    const outcome = incoming.load(this.#isReturn())
     this.#payload = undefined
     this.#incoming = undefined
     if (outcome.refused !== undefined) return this.handle({ type: 'refused', reason: outcome.refused })
@@ -287,6 +291,13 @@ export class Follower {
     // What came with the last bytes of the snapshot is the beginning of the stream.
     decoder.feed(part.rest)
     this.#consume(decoder)
+  }
+
+  /** Our master was another one when we last heard of it: not whoever a command has just told us to follow. */
+  #isReturn(): boolean {
+    const { link } = this
+    const start = link.status === 'transfer' ? link.start : undefined
+    return this.#hasFollowed && start?.replid !== this.server.repl.log.history.replid
   }
 
   /** CLIENT PAUSE is over: what has come meanwhile is applied. */

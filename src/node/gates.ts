@@ -30,6 +30,10 @@ export const Refusal = { alwaysAsk: bit.noAuth } as const
 
 export const Gates: Readonly<typeof bit> = bit
 
+/** What a master answers that was started fenced. READONLY: it was not executed, and belongs to another instance. */
+export const FENCED: Bytes =
+  "READONLY You can't write against a fenced master: it waits to be told whether it still is one."
+
 /** Writes by effect rather than by flag. */
 const mayReplicate = new Set('publish spublish pfcount eval evalsha fcall'.split(' '))
 const whileSubscribed = new Set(
@@ -102,6 +106,7 @@ export function allows(
   // PING too: a sentinel takes a master that cannot write for down, and lets another one be it.
   const reports = writes || spec.name === 'ping'
   if (reports && server.diskError !== undefined && server.role === 'master') return `MISCONF ${server.diskError}`
+  if (writes && server.fenced) return FENCED
   if (writes && server.tooFewReplicas()) return 'NOREPLICAS Not enough good replicas to write.'
   if (writes && server.role === 'replica' && server.config.flag('replica-read-only')) {
     return "READONLY You can't write against a read only replica."

@@ -17,8 +17,11 @@ import type { NodeServer } from './server.js'
 export interface IncomingSnapshot {
   /** Answers false when the bytes are no snapshot: nothing more of it is wanted. */
   write(bytes: Buffer): boolean
-  /** All bytes have come: puts the new data in place, or says why not. */
-  load(): LoadOutcome
+  /**
+   * All bytes have come: puts the new data in place, or says why not. `isReturn`: the master came back with another history
+   * than the one we follow.
+   */
+  load(isReturn: boolean): LoadOutcome
   abandon(): void
 }
 
@@ -137,7 +140,9 @@ export class Loading {
   }
 
   #role(): 'master' | 'replica' {
-    return this.server.config.text('replicaof') === '' ? 'master' : 'replica'
+    const { config } = this.server
+    // A fenced master goes on in the history it was in: most probably it will follow another one in it.
+    return config.text('replicaof') === '' && !config.flag('start-fenced') ? 'master' : 'replica'
   }
 
   /** What was loaded says where it stands in the stream: as a replica we continue there, as a master others may. */
@@ -208,7 +213,7 @@ export class Loading {
         }
         return loader !== undefined
       },
-      load: () => {
+      load: isReturn => {
         server.log.notice('MASTER <-> REPLICA sync: Loading DB in memory')
         let loaded: LoadedSnapshot | undefined
         try {
@@ -217,8 +222,8 @@ export class Loading {
           refuse(error)
         }
         if (loaded === undefined) return { refused: 'corrupt-snapshot', db: 0 }
-        if (loaded.keys === 0 && server.config.flag('refuse-empty-master') && this.#keys() > 0) {
-          server.log.warning('The master has no data and we have some: refused (refuse-empty-master)')
+        if (isReturn && loaded.keys === 0 && server.config.flag('refuse-empty-master') && this.#keys() > 0) {
+          server.log.warning('The master came back without data and we have some: refused (refuse-empty-master)')
           return { refused: 'snapshot-refused', db: 0 }
         }
         this.install(loaded)

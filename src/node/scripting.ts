@@ -28,7 +28,7 @@ import { Decoder } from '../resp/decoder.js'
 import type { Encoder } from '../resp/encoder.js'
 import { replyLimits } from '../resp/protocol.js'
 import { Audience } from './effects.js'
-import { Gates, isDenyOom, isStale, isWrite, mayChange } from './gates.js'
+import { FENCED, Gates, isDenyOom, isStale, isWrite, mayChange } from './gates.js'
 import { ScriptClient } from './script-client.js'
 import type { NodeServer } from './server.js'
 import { Session } from './session.js'
@@ -174,6 +174,7 @@ export class Scripting implements ScriptHost {
     const { server } = this
     if (server.role === 'replica' && server.config.flag('replica-read-only')) return text.readOnlyReplica
     if (server.diskError !== undefined && server.role === 'master') return `MISCONF ${server.diskError}`
+    if (server.fenced) return FENCED
     if (server.tooFewReplicas()) return text.noReplicas
     return undefined
   }

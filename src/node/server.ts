@@ -89,6 +89,8 @@ export class NodeServer {
   readonly clients: Clients
   readonly replicaSessions = new Map<number, Session>()
   readonly monitors = new Set<Session>()
+  /** A master that waits to be told whether it still is one: it refuses writes. */
+  fenced = false
   readonly pubsub = new PubSub()
   readonly watches: Watches
   readonly tracking = new Tracking(this)
@@ -202,6 +204,9 @@ export class NodeServer {
     this.#startTimers()
     if (this.mode === undefined) await this.loads.loadAtStart()
     this.loading = false
+    this.recalm()
+    this.fenced = master === undefined && config.flag('start-fenced')
+    if (this.fenced) log.notice('Fenced: writes are refused until REPLICAOF says what this node shall be')
     this.recalm()
     if (master !== undefined) {
       this.follower = undefined
@@ -336,6 +341,7 @@ export class NodeServer {
     // What a transaction did before it made us a replica belongs to the stream that ends here.
     if (this.effects.any) this.effects.flush()
     const wasMaster = this.follower === undefined
+    this.fenced = false
     this.follower?.stop('another-master')
     this.waiting.failAll(DEMOTED)
     this.acks.failAll(DEMOTED)
@@ -365,6 +371,17 @@ export class NodeServer {
     this.#roleChanged()
   }
 
+  /** Somebody has said that it is the master. */
+  unfence(): void {
+    if (!this.fenced) return
+    this.fenced = false
+    // What it writes from now on is its own.
+    this.repl.log.history.promote(newReplid())
+    this.aof.offsetMoved()
+    this.log.notice('The fence is down: this node is a master')
+    this.recalm()
+  }
+
   #roleChanged(): void {
     this.engine.isReplica = this.follower !== undefined
     this.engine.forgetOwnExpiry()
@@ -388,7 +405,7 @@ export class NodeServer {
     const { pause, config } = this
     // Called while the parts are being put together as well.
     if (pause === undefined) return
-    this.engine.expiryPaused = pause.active
+    this.engine.expiryPaused = pause.active || this.fenced
     this.dispatcher.calm =
       this.follower === undefined &&
       !this.loading &&
@@ -396,6 +413,7 @@ export class NodeServer {
       !pause.active &&
       this.diskError === undefined &&
       this.monitors.size === 0 &&
+      !this.fenced &&
       config.number('min-replicas-to-write') === 0
   }
 

@@ -2,9 +2,6 @@
  * The master dies while its replicas are stopped: what it had acknowledged reached the witness alone. Nothing is lost,
  * and nobody needs a full resync.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { EventBus } from '../../src/base/bus.js'
 import { systemClock } from '../../src/base/clock.js'
@@ -13,6 +10,7 @@ import { Client } from '../../src/net/client.js'
 import { Observer } from '../../src/observer/observer.js'
 import { Agent, type AgentOptions } from '../../src/sentinel/agent.js'
 import { Witness } from '../../src/sentinel/witness.js'
+import { ownNode } from '../support/own-node.js'
 import { requireReal } from '../support/real.js'
 import { type RedisNode, startGroup, until } from '../support/redis-group.js'
 
@@ -113,14 +111,4 @@ async function loseMaster(program: string, withWitness: boolean) {
 async function fullResyncs(nodes: readonly RedisNode[]): Promise<number> {
   const infos = await Promise.all(nodes.map(node => node.info()))
   return infos.reduce((sum, info) => sum + (info.resyncs?.full ?? 0), 0)
-}
-
-/** Our node under a name of its own, as `startGroup` starts programs. */
-function ownNode(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'lagrange-witness-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-  const path = join(folder, 'node.sh')
-  const main = process.env.LAGRANGE_MAIN ?? new URL('../../dist/main.js', import.meta.url).pathname
-  writeFileSync(path, `#!/bin/sh\nexec ${process.execPath} ${main} node "$@"\n`, { mode: 0o755 })
-  return path
 }

@@ -87,6 +87,7 @@ function replicaof(session: Session, args: readonly Bytes[], reply: Encoder, ser
       server.log.notice(`MASTER MODE enabled (user request from '${server.clients.describe(session)}')`)
       server.promote()
     }
+    server.unfence()
     return reply.ok()
   }
   // A replica cannot ask its master to follow somebody.

@@ -225,7 +225,13 @@ export const directives = [
     'refuse-empty-master',
     bool,
     off,
-    'Ours: a replica that has data refuses the snapshot of a master that has none.',
+    'Ours: a replica that has data refuses the snapshot of a master that came back without any.',
+  ),
+  row(
+    'start-fenced',
+    bool,
+    off,
+    'Ours: one that starts as a master refuses writes until REPLICAOF says what it shall be.',
   ),
   row('rdb-del-sync-files', bool, off, 'Delete the snapshot files of full resyncs.'),
 

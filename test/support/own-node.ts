@@ -1,0 +1,15 @@
+/** Our node as a program, for whoever starts programs. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import { main } from './lagrange.js'
+
+/** The path of an executable that takes what redis-server takes. */
+export function ownNode(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'lagrange-program-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  const path = join(folder, 'node.sh')
+  writeFileSync(path, `#!/bin/sh\nexec ${process.execPath} ${main} node "$@"\n`, { mode: 0o755 })
+  return path
+}
