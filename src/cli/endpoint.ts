@@ -160,6 +160,11 @@ export class Endpoint {
           level: config.consistency.level,
           boundMs: config.consistency.boundMs,
           waitMs: config.consistency.waitMs,
+          rails: {
+            minServing: config.consistency.minServing,
+            masterShareMax: config.consistency.masterSharePercent / 100,
+          },
+          verifyEvery: config.consistency.verifyEvery,
           sessionBy: config.consistency.sessionBy,
           lostWrites: config.consistency.lostWrites,
           tapMaster: config.consistency.taps === 'all',

@@ -88,6 +88,10 @@ convict.addFormats({
     validate: (value: unknown) => must(isWhole(value, 0, 16)),
     coerce: readNumber,
   },
+  percent: {
+    validate: (value: unknown) => must(isWhole(value, 0, 100)),
+    coerce: readNumber,
+  },
   'slow-entries': {
     validate: (value: unknown) => must(isWhole(value, 1, 10_000)),
     coerce: readNumber,

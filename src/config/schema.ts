@@ -26,6 +26,9 @@ export interface ConsistencyConfig {
   readonly taps: TapsMode
   readonly sessionBy: 'connection' | 'client-name' | 'user'
   readonly lostWrites: 'tell' | 'close' | 'ignore'
+  readonly minServing: number
+  readonly masterSharePercent: number
+  readonly verifyEvery: number
 }
 
 /** What `proxy` and `up` have in common. */
@@ -196,6 +199,36 @@ const consistency = {
     env: 'LAGRANGE_LOST_WRITES',
     flag: 'lost-writes',
     placeholder: 'how',
+    reload: 'restart',
+  },
+  minServing: {
+    doc: 'How many replicas serve reads of level bounded at least, the freshest, even beyond the bound; 0 keeps the bound and asks the master. For groups whose master could not bear all reads when lag rises everywhere.',
+    default: 0,
+    format: 'replicas',
+    allowed: 'a whole number from 0 to 16',
+    env: 'LAGRANGE_MIN_SERVING',
+    flag: 'min-serving',
+    placeholder: 'n',
+    reload: 'restart',
+  },
+  masterSharePercent: {
+    doc: 'What part of the reads of level bounded the master may answer for want of a replica within the bound; beyond it the freshest replica answers. 100 keeps the bound.',
+    default: 100,
+    format: 'percent',
+    allowed: 'a whole number from 0 to 100',
+    env: 'LAGRANGE_MASTER_SHARE_PERCENT',
+    flag: 'master-share-percent',
+    placeholder: 'percent',
+    reload: 'restart',
+  },
+  verifyEvery: {
+    doc: 'One of so many reads at replicas is asked again of the master and of the replica, and the answers are compared when both are at the same offset: a replica that has diverged is reported (+diverged). 0 compares none.',
+    default: 10_000,
+    format: 'sample-every',
+    allowed: 'a whole number from 0 to 1000000',
+    env: 'LAGRANGE_VERIFY_EVERY',
+    flag: 'verify-every',
+    placeholder: 'n',
     reload: 'restart',
   },
   taps: {

@@ -224,6 +224,17 @@ export const catalog = {
     labels: group,
     help: 'Workers that read the stream of the master, so that causal sees writes that did not come through them.',
   },
+  lagrange_read_staleness_bytes: {
+    type: 'histogram',
+    labels: group,
+    help: 'Upper bound of what the replica had not applied of the master, as far as we had heard, at the moment it was chosen.',
+    buckets: [0, 100, 1000, 10_000, 100_000, 1e6, 1e7, 1e8],
+  },
+  lagrange_verified_reads_total: {
+    type: 'counter',
+    labels: [...groupNode, 'result'],
+    help: 'Reads asked again of master and replica and compared: equal, different (the replica has diverged), incomparable (they were not at the same offset).',
+  },
   lagrange_lost_write_sessions_total: {
     type: 'counter',
     labels: group,

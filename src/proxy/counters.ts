@@ -38,6 +38,7 @@ export class GroupCounters {
   readonly write: Histogram
   readonly other: Histogram
   readonly staleness: Histogram
+  readonly stalenessBytes: Histogram
   readonly lostWrites: Counter
   readonly inFlight: Counter
   readonly held: Counter
@@ -53,6 +54,7 @@ export class GroupCounters {
     this.write = store.histogram(duration, { group, kind: 'write', target: 'master' })
     this.other = store.histogram(duration, { group, kind: 'other', target: 'master' })
     this.staleness = store.histogram('lagrange_read_staleness_seconds', { group })
+    this.stalenessBytes = store.histogram('lagrange_read_staleness_bytes', { group })
     this.lostWrites = store.counter('lagrange_lost_write_sessions_total', { group })
     this.inFlight = store.gauge('lagrange_commands_in_flight', { group })
     this.held = store.gauge('lagrange_held_commands', { group })
@@ -98,6 +100,10 @@ export class GroupCounters {
       this.#errors.set(key, counter)
     }
     counter.value++
+  }
+
+  verified(node: string, result: string): void {
+    this.store.counter('lagrange_verified_reads_total', { group: this.group, node, result }).value++
   }
 
   healed(code: string): void {

@@ -24,6 +24,7 @@ import { requestLimits } from '../resp/protocol.js'
 import type { Call, CallTable } from '../routing/calls.js'
 import type { ReadRules } from '../routing/choose.js'
 import { errorCode, meaningOf, UNKNOWN_RESULT } from '../routing/errors.js'
+import { GuardRails } from '../routing/guard-rails.js'
 import { type Flight, Marks } from '../routing/marks.js'
 import type { ControlPlane, HoldReport, HoldRequest, ReleaseReport } from '../topology/planes.js'
 import type { FreshnessUpdate, GroupView, Lineage } from '../topology/view.js'
@@ -48,6 +49,7 @@ import {
   type UpstreamOwner,
   type UpstreamTools,
 } from './upstream.js'
+import { Verifier } from './verifier.js'
 
 /** How often the group looks at what does not announce itself: expired holds, silent replicas, a lost master. */
 const TICK_MS = 20
@@ -118,7 +120,17 @@ export class Group implements UpstreamOwner, Lender {
     this.#kept = new Kept(clock, this.#gate, tools.requests, options, (session, request) =>
       this.#dispatchAgain(session, request),
     )
-    this.#reads = new Reads(this, this.#keys, tools, this.#reader)
+    const { rails, verifyEvery } = options
+    const isRailed = rails.minServing > 0 || rails.masterShareMax < 1
+    const later = (delay: Millis, task: () => void): void => void clock.after(delay, task)
+    this.#reads = new Reads(
+      this,
+      this.#keys,
+      tools,
+      this.#reader,
+      isRailed ? new GuardRails<Instance>(rails) : undefined,
+      verifyEvery > 0 ? new Verifier(this, tools, events, later, verifyEvery) : undefined,
+    )
     if (options.tapMaster) {
       const { marks } = this
       this.#stream = new StreamMarks(this, clock, events, marks, this.#keys, calls, this.#login, counters.stream())

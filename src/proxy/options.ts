@@ -5,6 +5,7 @@ import type { Millis } from '../base/units.js'
 import type { TlsClientOptions } from '../net/tls.js'
 import type { Level } from '../routing/choose.js'
 import type { LostWrites } from '../routing/floors.js'
+import type { RailOptions } from '../routing/guard-rails.js'
 import type { Rule } from '../routing/rules.js'
 import type { InsightOptions } from './insight.js'
 
@@ -64,6 +65,10 @@ export interface WorkerOptions extends AdmissionOptions {
   readonly slots: number
   /** Whether the stream of the master is read, for writes that do not come through this worker. */
   readonly tapMaster: boolean
+  /** For `bounded`: what keeps reads at replicas when lag rises everywhere. */
+  readonly rails: RailOptions
+  /** One of so many reads at replicas is asked of the master as well, and compared; 0: none. */
+  readonly verifyEvery: number
 
   /** How long a command waits for a writable master before it is refused with MASTERDOWN. */
   readonly holdTimeoutMs: Millis
@@ -111,6 +116,8 @@ export const defaultWorkerOptions: WorkerOptions = {
   waitMs: 2,
   slots: 2 ** 18,
   tapMaster: false,
+  rails: { minServing: 0, masterShareMax: 1 },
+  verifyEvery: 10_000,
   holdTimeoutMs: 3000,
   holdBytes: 64 * 1024 * 1024,
   connectTimeoutMs: 1000,

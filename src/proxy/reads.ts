@@ -10,6 +10,7 @@ import type { Offset } from '../base/units.js'
 import type { Decoder } from '../resp/decoder.js'
 import type { Call } from '../routing/calls.js'
 import { type Choice, chooseRead, isNear, type ReadBecause, type ReadRules } from '../routing/choose.js'
+import type { GuardRails } from '../routing/guard-rails.js'
 import type { Asker } from './asker.js'
 import type { Group } from './group.js'
 import type { Instance } from './instance.js'
@@ -18,6 +19,7 @@ import { ReadIndex } from './read-index.js'
 import { keepBytes, type Request, reread } from './request.js'
 import type { Standing } from './standing.js'
 import type { UpstreamTools } from './upstream.js'
+import type { Verifier } from './verifier.js'
 import { Waiting } from './waiting.js'
 
 /** What would be done with a read. */
@@ -40,6 +42,8 @@ export class Reads {
     private readonly keys: KeySlots,
     private readonly tools: UpstreamTools,
     private readonly reader: Decoder,
+    private readonly rails: GuardRails<Instance> | undefined,
+    private readonly verifier: Verifier | undefined,
   ) {
     this.#index = new ReadIndex(group, tools, request => this.#indexed(request))
     this.#waiting = new Waiting(group.clock, () => {
@@ -84,7 +88,10 @@ export class Reads {
   }
 
   #choose(session: Asker, need: Offset, last: Instance | undefined): void {
-    chooseRead(this.#choice, this.group.replicas, need, session.rules, last, this.tools.time.now)
+    const { rules } = session
+    const { now } = this.tools.time
+    chooseRead(this.#choice, this.group.replicas, need, rules, last, now)
+    if (rules.level === 'bounded') this.rails?.apply(this.#choice, this.group.replicas, rules.boundMs, now)
   }
 
   /** What the marks of the keys ask for, and no less than the session's floor. */
@@ -207,7 +214,9 @@ export class Reads {
     const { counters } = this.group
     counters.route(because)
     counters.command(call, 'replica')
-    if (replica.lagMs !== undefined) counters.staleness.observe(replica.lagMs / 1000)
+    if (replica.lagMs !== undefined) counters.staleness.observe((replica.lagMs + time.now - replica.lagAt) / 1000)
+    if (replica.applied >= 0) counters.stalenessBytes.observe(Math.max(0, this.group.head - replica.applied))
+    this.verifier?.pass(call, decoder, session.db, replica)
     session.lastBecause = because
     session.lastTo = replica.id
     session.spread = session.replicaReads > 0 && (session.spread || session.lastReplica !== replica)

@@ -23,6 +23,8 @@ export type ReplicaBecause =
   | 'read-index' // it has applied what the master had after the read came
   | 'within-bound' // its lag is known to be below the bound
   | 'healthy-replica' // the level asks for no more
+  | 'min-serving' // beyond the bound, but among the freshest that shall serve whatever happens
+  | 'master-spared' // beyond the bound, but the master answers too many reads already
 
 /** Why a read went to the master. */
 export type MasterBecause =
@@ -49,6 +51,8 @@ export const decisionOf: Readonly<Record<ReadBecause, ReadDecision>> = {
   'read-index': 'replica',
   'within-bound': 'replica',
   'healthy-replica': 'replica',
+  'min-serving': 'replica',
+  'master-spared': 'replica',
   strong: 'master',
   'node-local': 'master',
   'write-in-flight': 'master',
