@@ -7,6 +7,7 @@ import type { Decoder } from '../resp/decoder.js'
 import { encodeCommand } from '../resp/encoder.js'
 import type { Request } from './request.js'
 import type { Session } from './session.js'
+import { Tracking } from './tracking.js'
 
 export const NAME_REFUSED = 'ERR Client names cannot contain spaces, newlines or special characters.'
 
@@ -14,7 +15,7 @@ export function isPrintable(text: Bytes): boolean {
   return /^[!-~]*$/.test(text)
 }
 
-type Answer = (session: Session, request: Request, args: readonly Bytes[]) => void
+type Answer = (session: Session, request: Request, args: readonly Bytes[], decoder: Decoder) => void
 
 /** Arguments the subcommand takes, the words CLIENT and its own included. */
 const subcommands: Readonly<Record<string, readonly [min: number, max: number, answer: Answer]>> = {
@@ -29,7 +30,9 @@ const subcommands: Readonly<Record<string, readonly [min: number, max: number, a
   'NO-TOUCH': [3, 3, (session, request, args) => onOff(session, request, args, () => undefined)],
   KILL: [3, Number.POSITIVE_INFINITY, kill],
   UNBLOCK: [3, 4, unblock],
-  GETREDIR: [2, 2, (session, request) => integer(session, request, -1)],
+  GETREDIR: [2, 2, (session, request) => integer(session, request, session.tracking?.redirect ?? -1)],
+  TRACKING: [3, Number.POSITIVE_INFINITY, tracking],
+  CACHING: [3, 3, caching],
   TRACKINGINFO: [2, 2, trackingInfo],
   HELP: [2, 2, help],
 }
@@ -45,7 +48,7 @@ export function answerClient(session: Session, request: Request, decoder: Decode
   if (args.length < min || args.length > max) {
     return session.fail(request, `ERR wrong number of arguments for 'client|${shown.toLowerCase()}' command`)
   }
-  answer(session, request, args)
+  answer(session, request, args, decoder)
 }
 
 function ok(session: Session, request: Request): void {
@@ -151,7 +154,7 @@ export function describe(session: Session): string {
   const seconds = (since: number): number => Math.floor((now - since) / 1000)
   const flags = `${subscription === undefined ? '' : 'P'}${transaction?.queueing ? 'x' : ''}${
     session.monitor === undefined ? '' : 'O'
-  }${session.alone.upstream === undefined ? '' : 'b'}`
+  }${session.tracking?.flags ?? ''}${session.alone.upstream === undefined ? '' : 'b'}`
   const fields: readonly (readonly [string, string | number])[] = [
     ['id', session.id],
     ['addr', session.address],
@@ -179,7 +182,7 @@ export function describe(session: Session): string {
     ['events', 'r'],
     ['cmd', session.lastCommand],
     ['user', session.user],
-    ['redir', -1],
+    ['redir', session.tracking?.redirect ?? -1],
     ['resp', session.resp],
     ['lib-name', session.libName],
     ['lib-ver', session.libVersion],
@@ -278,16 +281,47 @@ function unblock(session: Session, request: Request, args: readonly Bytes[]): vo
   )
 }
 
+/** CLIENT TRACKING ON|OFF [REDIRECT id] [PREFIX prefix …] [BCAST] [OPTIN] [OPTOUT] [NOLOOP] */
+function tracking(session: Session, request: Request, args: readonly Bytes[], decoder: Decoder): void {
+  // What was asked before must have been read where it was asked.
+  if (!session.isFirst(request)) return session.stall(request, decoder)
+  switch ((args[2] as Bytes).toUpperCase()) {
+    case 'ON':
+      return Tracking.turnOn(session, request, args.slice(3), decoder)
+    case 'OFF':
+      session.tracking?.abandon()
+      session.tracking = undefined
+      return ok(session, request)
+    default:
+      return session.fail(request, 'ERR syntax error')
+  }
+}
+
+function caching(session: Session, request: Request, args: readonly Bytes[]): void {
+  const word = (args[2] as Bytes).toUpperCase()
+  if (session.tracking === undefined) {
+    const only = 'when the client is in tracking mode with OPTIN or OPTOUT mode enabled'
+    return session.fail(request, `ERR CLIENT CACHING can be called only ${only}`)
+  }
+  if (word !== 'YES' && word !== 'NO') return session.fail(request, 'ERR syntax error')
+  const refusal = session.tracking.cache(word)
+  if (refusal === undefined) ok(session, request)
+  else session.fail(request, refusal)
+}
+
 function trackingInfo(session: Session, request: Request): void {
+  const modes = session.tracking?.modes ?? ['off']
+  const prefixes = session.tracking?.prefixes ?? []
   const out = session.begin(request)
   out.map(3)
   out.bulk('flags')
-  out.set(1)
-  out.bulk('off')
+  out.set(modes.length)
+  for (const mode of modes) out.bulk(mode)
   out.bulk('redirect')
-  out.integer(-1)
+  out.integer(session.tracking?.redirect ?? -1)
   out.bulk('prefixes')
-  out.array(0)
+  out.array(prefixes.length)
+  for (const prefix of prefixes) out.bulk(prefix)
   session.finish(request)
 }
 

@@ -604,7 +604,7 @@ export class Group implements UpstreamOwner, Lender {
       session.onPinnedClosed(upstream, reason, requests)
       // What it kept waited for this very connection.
       if (session.kept > 0) this.#drainDue = true
-    } else for (const request of requests) this.#lost(request)
+    } else for (const request of requests) this.lost(request)
     // The master's shared connection is what everybody waits for.
     if (instance !== undefined && instance === this.#master && !ours) instance.lane(upstream.resp, now)
   }
@@ -619,8 +619,8 @@ export class Group implements UpstreamOwner, Lender {
     this.control.suspect(upstream.instanceId, result === 'refused' ? 'refused' : 'reset')
   }
 
-  /** A request of a shared connection that died. */
-  #lost(request: Request): void {
+  /** A request of a connection that died. */
+  lost(request: Request): void {
     const session = request.session as Asker
     if (session.closed) return this.tools.requests.give(request)
     const handed = Upstream.handedOver(request)

@@ -140,7 +140,7 @@ function hello(session: Session, request: Request, decoder: Decoder): void {
     session.name = name
     session.regard()
   }
-  session.resp = resp
+  session.speak(resp)
   const out = session.begin(request)
   out.map(7)
   const field = (key: string, value: string): void => {

@@ -58,6 +58,8 @@ export type Effect =
   | 'discard'
   | 'unwatch'
   | 'pinned' // the connection of its own is free again
+  | 'tracked' // on the connection that remembers what was read
+  | 'tracking' // CLIENT TRACKING, while it waits for that connection
 
 /** What is done with the answer to a question of our own; the decoder stands on the frame. */
 export type Answer = (decoder: Decoder) => void

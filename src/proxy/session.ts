@@ -29,6 +29,7 @@ import type { Guard } from './guard.js'
 import type { Entrance, Hub } from './hub.js'
 import { withProxySection } from './info.js'
 import type { Instance } from './instance.js'
+import { Listening } from './listening.js'
 import { answerLocally, refusedText } from './local.js'
 import { beginMonitor, isOwnNoise } from './monitor.js'
 import { relay } from './relay.js'
@@ -36,8 +37,8 @@ import { ReplyStream, type StreamSink, type StreamSource } from './reply-stream.
 import { keepBytes, type Request, reread } from './request.js'
 import { Standing, type Trail } from './standing.js'
 import { Subscription } from './subscription.js'
+import type { Tracking } from './tracking.js'
 import { Transaction } from './transaction.js'
-import { Upload } from './upload.js'
 import type { Resp, Upstream } from './upstream.js'
 import { DEFAULT_USER } from './users.js'
 
@@ -46,8 +47,6 @@ const UNAUTHENTICATED_QUEUED_BYTES = 16 * 1024
 /** Commands in flight allowed at first; grows as replies turn out to be small. */
 const FIRST_WINDOW = 32
 const LARGE_REPLY_BYTES = 16 * 1024
-/** A request of which so much has come without its end is passed on as it comes. */
-const UPLOAD_BYTES = 256 * 1024
 /** However much it owes. */
 const MAX_THROTTLE_MS = 60_000
 
@@ -89,6 +88,9 @@ export class Session implements Asker, PeerHandler {
 
   transaction: Transaction | undefined = undefined
   subscription: Subscription | undefined = undefined
+  tracking: Tracking | undefined = undefined
+  /** What others redirect to it. */
+  readonly listening = new Listening(this)
   monitor: Upstream | undefined = undefined
   /** What it said of itself as a replica. */
   readonly announced: Buffer[] = []
@@ -112,10 +114,6 @@ export class Session implements Asker, PeerHandler {
   #choked = false
   /** Was too fast, and is not read until a timer says so. */
   #throttled = false
-  /** The request that it is sending, where that is passed on in parts. */
-  #upload: Upload | undefined
-  /** Where in its bytes a request began that could not be. */
-  #gaveUpAt = -1
   /** The reply it is being sent, where that comes in parts. */
   #stream: ReplyStream | undefined
   /** What was announced wrong; said and closed when everything before it is answered. */
@@ -156,8 +154,10 @@ export class Session implements Asker, PeerHandler {
     this.transaction?.abandon()
     this.subscription?.abandon()
     this.alone.abandon()
+    this.tracking?.abandon()
+    this.listening.abandon()
     if (this.monitor !== undefined) this.group.lent.discard(this.monitor)
-    this.transaction = this.subscription = this.monitor = undefined
+    this.transaction = this.subscription = this.tracking = this.monitor = undefined
     this.resp = 2
     this.db = 0
     this.name = ''
@@ -268,8 +268,7 @@ export class Session implements Asker, PeerHandler {
       if (waitMs > 0) this.throttle(waitMs)
     }
     this.#decoder.feed(chunk)
-    if (this.#upload === undefined) this.#run()
-    else this.#uploadMore(this.#upload)
+    this.#run()
   }
 
   proceed(): void {
@@ -277,7 +276,7 @@ export class Session implements Asker, PeerHandler {
   }
 
   #run(): void {
-    if (this.#running || this.#upload !== undefined) return
+    if (this.#running) return
     this.#running = true
     const decoder = this.#decoder
     try {
@@ -294,52 +293,6 @@ export class Session implements Asker, PeerHandler {
     decoder.release()
     this.#stopped = this.#stalled !== undefined || !this.#mayTake()
     this.#regulate()
-    if (decoder.pending > UPLOAD_BYTES && !this.#stopped) this.#beginUpload()
-  }
-
-  /** A request of which much has come, and not its end, is passed on as it comes, where its keys are known. */
-  #beginUpload(): void {
-    const decoder = this.#decoder
-    const special = this.guard ?? this.transaction ?? this.subscription ?? this.monitor
-    if (this.#head !== undefined || special !== undefined || !this.authenticated || this.replyMode !== 'on') return
-    if (this.#gaveUpAt === decoder.consumed) return
-    const call = this.#callOfOpenRequest(decoder)
-    if (call === undefined) return
-    this.#upload = new Upload(this, decoder, call, done => {
-      this.#upload = undefined
-      if (done) return this.#run()
-      this.#gaveUpAt = decoder.consumed
-    })
-    this.#upload.begin()
-  }
-
-  #callOfOpenRequest(decoder: Decoder): Call | undefined {
-    const [name, second] = decoder.openArguments()
-    if (name === undefined) return undefined
-    const found = this.hub.calls.find(name, 0, name.length)
-    const call = second === undefined ? found : (found.subcommands?.find(second, 0, second.length) ?? found)
-    if (call.handling !== 'master' || call.spec === undefined || call.subcommands !== undefined) return undefined
-    if (decoder.openArgc < call.argcMin || decoder.openArgc > call.argcMax) return undefined
-    const known = call.marking === 'none' ? second !== undefined : call.marking === 'keys' && call.lastKey > 0
-    return known && decoder.openArguments().length > call.lastKey ? call : undefined
-  }
-
-  /** For an upload: its place among the requests. Nothing else is taken until it is answered. */
-  beginUpload(call: Call): Request {
-    const request = this.#enqueue(call)
-    this.lastCommand = call.name
-    this.awaitAnswers()
-    return request
-  }
-
-  #uploadMore(upload: Upload): void {
-    try {
-      upload.more()
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error
-      this.peer.destroy('protocol-error')
-    }
-    if (!this.closed) this.#decoder.release()
   }
 
   #mayTake(): boolean {
@@ -367,7 +320,6 @@ export class Session implements Asker, PeerHandler {
 
   /** Does not read the socket while more has come than may wait. */
   #regulate(): void {
-    if (this.#upload !== undefined) return
     const pause = this.#stopped && this.#decoder.pending > this.hub.options.maxAheadBytes
     if (pause === this.#paused) return
     this.#paused = pause
@@ -392,6 +344,7 @@ export class Session implements Asker, PeerHandler {
       this.guard !== undefined ||
       this.transaction !== undefined ||
       this.monitor !== undefined ||
+      this.tracking !== undefined ||
       (this.subscription !== undefined && this.resp === 2)
     ) {
       if (this.#takeInMode(request, call, decoder)) return
@@ -466,7 +419,20 @@ export class Session implements Asker, PeerHandler {
       this.tellLost(request)
       return true
     }
-    return this.transaction?.take(request, call, decoder) ?? false
+    if (this.transaction?.take(request, call, decoder)) return true
+    return this.tracking !== undefined && this.#takeTracked(request, call, decoder)
+  }
+
+  #takeTracked(request: Request, call: Call, decoder: Decoder): boolean {
+    // Our own section is put into the answer to INFO, which reads no key.
+    if ((call.handling !== 'read' && call.handling !== 'master') || call.name === 'info') {
+      if (call.name !== 'client') this.tracking?.uncache()
+      return false
+    }
+    this.#notice(request, call, decoder)
+    request.effect = 'tracked'
+    this.dispatchPinned(request, decoder)
+    return true
   }
 
   #isAdmitted(guard: Guard, request: Request, call: Call, decoder: Decoder): boolean {
@@ -552,6 +518,12 @@ export class Session implements Asker, PeerHandler {
   dispatchPinned(request: Request, decoder: Decoder): void {
     const call = request.call as Call
     if (this.lost) return this.tellLost(request)
+    if (request.effect === 'tracking') return answerLocally(this, request, call, decoder)
+    if (request.effect === 'tracked') {
+      if (this.tracking !== undefined) return this.tracking.send(request, call, decoder)
+      request.effect = 'none'
+      return this.group.dispatch(this, request, call, decoder)
+    }
     if (this.transaction?.owns(request)) {
       return this.transaction.dispatch(request, call, decoder)
     }
@@ -585,15 +557,40 @@ export class Session implements Asker, PeerHandler {
     this.alone.send(request, call, decoder)
   }
 
+  /** A connection for MULTI and WATCH; undefined: the request was kept. What is read on it must be remembered, too. */
+  lend(request: Request, decoder: Decoder): Upstream | undefined {
+    if (this.tracking !== undefined) return this.tracking.lend(request, decoder)
+    const upstream = this.alone.borrowConfirmed(request, decoder)
+    if (upstream !== undefined) this.alone.upstream = undefined
+    return upstream
+  }
+
+  giveBack(upstream: Upstream): void {
+    if (upstream !== this.tracking?.upstream) this.group.lent.giveBack(upstream)
+  }
+
+  /** Its state is not clean. */
+  discard(upstream: Upstream): void {
+    if (upstream === this.tracking?.upstream) this.tracking.restart()
+    else this.group.lent.discard(upstream)
+  }
+
+  /** Replies and messages are written in another way from here on. */
+  speak(resp: Resp): void {
+    if (resp === this.resp) return
+    this.resp = resp
+    this.tracking?.restart()
+    this.listening.restart()
+  }
+
   onPinnedRefused(upstream: Upstream, request: Request, meaning: 'not-master' | 'not-serving' | 'unblocked'): boolean {
+    if (request.effect === 'tracked') {
+      this.group.keepAgain(this, request)
+      return true
+    }
     if (this.transaction?.upstream === upstream) return this.transaction.onRefused(request)
     this.alone.onRefused(upstream, request, meaning)
     return true
-  }
-
-  #endUpload(): void {
-    this.alone.abandon()
-    this.#upload?.drop()
   }
 
   onPinnedClosed(upstream: Upstream, _reason: string, pending: readonly Request[]): void {
@@ -601,10 +598,14 @@ export class Session implements Asker, PeerHandler {
       this.monitor = undefined
       return this.peer.end()
     }
+    if (this.listening.lost(upstream)) return
     if (this.subscription?.upstream === upstream) return this.subscription.onLost()
-    if (this.alone.upstream === upstream) {
-      this.alone.upstream = undefined
-      this.#upload?.drop()
+    if (this.alone.upstream === upstream) this.alone.upstream = undefined
+    if (this.tracking?.upstream === upstream) {
+      this.tracking.onLost()
+      for (const request of pending) if (request.effect === 'tracked') this.group.lost(request)
+      this.transaction?.onLost(pending.filter(request => request.effect !== 'tracked'))
+      return
     }
     if (this.transaction?.upstream === upstream) return this.transaction.onLost(pending)
     this.alone.onLost(pending)
@@ -621,9 +622,9 @@ export class Session implements Asker, PeerHandler {
         return this.#pass(request, bytes, 0, bytes.length)
       }
       case 'pinned':
-        // An answer to what has not been asked yet: the rest of the question must reach nobody.
-        if (this.#upload?.owns(request)) this.#endUpload()
-        else this.alone.free()
+        this.alone.free()
+        return this.#pass(request, buffer, start, end)
+      case 'tracked':
         return this.#pass(request, buffer, start, end)
       default:
         this.transaction?.onReply(request, buffer, start)
@@ -635,6 +636,7 @@ export class Session implements Asker, PeerHandler {
     if (this.closed) return
     // Whoever hears of a write must not miss it.
     this.ahead = true
+    if (this.tracking?.receive(buffer, start, end)) return
     if (this.subscription?.receive(buffer, start, end)) return
     if (this.monitor !== undefined && isOwnNoise(buffer, start, end)) return
     this.passThrough(buffer, start, end)
@@ -771,6 +773,8 @@ export class Session implements Asker, PeerHandler {
     this.transaction?.abandon()
     this.subscription?.abandon()
     this.alone.abandon()
+    this.tracking?.abandon()
+    this.listening.abandon()
     if (this.monitor !== undefined) this.group.lent.discard(this.monitor)
     this.monitor = undefined
     this.hub.onSessionClosed(this, reason)

@@ -44,7 +44,7 @@ export class Subscription {
   /** A subscribe command; the session has nothing else in flight. */
   request(request: Request, call: Call, decoder: Decoder): void {
     const { session } = this
-    this.upstream ??= session.group.lent.borrow(session)
+    this.upstream ??= session.listening.take() ?? session.group.lent.borrow(session)
     if (this.upstream === undefined) {
       if (this.size === 0) session.subscription = undefined
       return session.group.keep(session, request, decoder)
@@ -102,7 +102,7 @@ export class Subscription {
     const { upstream, session } = this
     this.upstream = undefined
     session.subscription = undefined
-    if (upstream !== undefined) session.group.lent.giveBack(upstream)
+    if (upstream !== undefined) session.listening.keep(upstream)
   }
 
   /** The connection is gone: subscribe again where the master is, now or as soon as there is one. */
@@ -110,6 +110,7 @@ export class Subscription {
     this.upstream = undefined
     if (this.session.closed) return
     this.resubscribe()
+    this.session.listening.changed()
   }
 
   resubscribe(): void {

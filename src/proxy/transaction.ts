@@ -61,9 +61,8 @@ export class Transaction {
         return session.finish(request)
       }
       default: {
-        const upstream = session.alone.borrowConfirmed(request, decoder)
+        const upstream = session.lend(request, decoder)
         if (upstream === undefined) return
-        session.alone.upstream = undefined
         const transaction = new Transaction(session)
         transaction.upstream = upstream
         session.transaction = transaction
@@ -200,9 +199,8 @@ export class Transaction {
       session.group.keep(session, request, decoder)
       return undefined
     }
-    const upstream = session.alone.borrowConfirmed(request, decoder)
+    const upstream = session.lend(request, decoder)
     if (upstream === undefined) return undefined
-    session.alone.upstream = undefined
     this.upstream = upstream
     if (this.#acknowledged) this.#replay(upstream)
     return upstream
@@ -263,7 +261,7 @@ export class Transaction {
 
   #over(): void {
     this.session.transaction = undefined
-    if (this.upstream !== undefined) this.session.group.lent.giveBack(this.upstream)
+    if (this.upstream !== undefined) this.session.giveBack(this.upstream)
     this.upstream = undefined
   }
 
@@ -313,6 +311,6 @@ export class Transaction {
   abandon(): void {
     const { upstream } = this
     this.upstream = undefined
-    if (upstream !== undefined) this.session.group.lent.discard(upstream)
+    if (upstream !== undefined) this.session.discard(upstream)
   }
 }

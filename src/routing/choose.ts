@@ -36,6 +36,7 @@ export type MasterBecause =
   | 'no-replica' // none is up, linked and ours
   | 'waited-in-vain' // a replica was about to qualify and did not in time
   | 'transaction' // part of MULTI or WATCH, on their connection
+  | 'tracking' // the client caches what it reads: its connection remembers that
   | 'blocking'
   | 'in-order' // its session's last read of these keys is being answered there
 
@@ -61,6 +62,7 @@ export const decisionOf: Readonly<Record<ReadBecause, ReadDecision>> = {
   'no-replica': 'master',
   'waited-in-vain': 'master',
   transaction: 'master',
+  tracking: 'master',
   blocking: 'master',
   'in-order': 'master',
   'replica-about-to-qualify': 'wait',
