@@ -315,6 +315,13 @@ export function plain(socket: Duplex, handler: PeerHandler, options?: PeerOption
   return peer
 }
 
+export interface ConnectOptions {
+  readonly timeoutMs?: number
+  readonly tls?: TlsClient | undefined
+  /** The address of this machine to come from. */
+  readonly localAddress?: string | undefined
+}
+
 /**
  * Opens a connection; a host that begins with a slash is the path of a unix socket. The handler's `onClose` tells when it
  * fails, too; `onOpen` when it stands, with TLS after the handshake.
@@ -322,15 +329,16 @@ export function plain(socket: Duplex, handler: PeerHandler, options?: PeerOption
 export function connect(
   to: { readonly host: string; readonly port: number } | { readonly path: string },
   handler: PeerHandler & { onOpen?(): void },
-  options: PeerOptions & { readonly timeoutMs?: number; readonly tls?: TlsClient | undefined } = {},
+  options: PeerOptions & ConnectOptions = {},
 ): Peer {
   let peer: Peer | undefined
   const where = 'host' in to && to.host.startsWith('/') ? { path: to.host } : to
+  const from = options.localAddress === undefined ? {} : { localAddress: options.localAddress }
   const reading = readInto(chunk => peer?.receive(chunk))
   const socket =
     options.tls === undefined
-      ? net.connect({ ...where, noDelay: true, ...reading } as net.NetConnectOpts)
-      : tls.connect({ ...where, ...options.tls.settings('host' in to ? to.host : ''), ...reading })
+      ? net.connect({ ...where, ...from, noDelay: true, ...reading } as net.NetConnectOpts)
+      : tls.connect({ ...where, ...from, ...options.tls.settings('host' in to ? to.host : ''), ...reading })
   if (options.tls !== undefined) socket.setNoDelay(true)
   peer = new Peer(socket, handler, options)
   const opened = peer

@@ -221,8 +221,14 @@ export class Follower {
           this.handle({ type: 'closed' })
         },
       },
-      { early: true, tls: this.server.doors.link },
+      { early: true, tls: this.server.doors.link, localAddress: this.#localAddress },
     )
+  }
+
+  /** `bind-source-addr` */
+  get #localAddress(): string | undefined {
+    const address = this.server.config.text('bind-source-addr')
+    return address === '' ? undefined : address
   }
 
   #closePeer(reason: LinkFailure | string): void {

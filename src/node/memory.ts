@@ -247,5 +247,8 @@ export class Memory {
 
 function bytesOf(session: Session): number {
   // What a replica waits for is a part of the backlog.
-  return session.type === 'replica' ? CLIENT_BYTES : Math.max(CLIENT_BYTES, memoryOf(session).total)
+  if (session.type === 'replica') return CLIENT_BYTES
+  // A reply block that is empty again is kept for a while: what told of evicted keys is no reason to evict more.
+  const { total, replyBlock } = memoryOf(session)
+  return Math.max(CLIENT_BYTES, total - replyBlock + session.out.length)
 }

@@ -85,7 +85,7 @@ export const directives = [
   row('timeout', int(0), '0', 'Seconds after which an idle client is closed; 0 never.'),
   row('maxclients', int(1, UINT_MAX), '10000', 'Client connections accepted at once.'),
   row('protected-mode', bool, on, 'Without a password and without bind, only clients of this machine are served.'),
-  row('bind-source-addr', text, '', 'Local address of outgoing connections.', noMeaning),
+  row('bind-source-addr', text, '', 'Address of this machine from which the master is called; empty for any.'),
   row('socket-mark-id', int(0, UINT_MAX), '0', 'SO_MARK of listening sockets.', { ...fixed, ...noMeaning }),
   row('daemonize', bool, off, 'Run in the background.', { ...fixed, ...noMeaning }),
   row('pidfile', text, '', 'File that holds the process id.', fixed),
