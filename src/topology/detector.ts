@@ -2,7 +2,8 @@
  * Is it alive? Two kinds of evidence, weighed differently.
  *
  * Death speaks: a connection that ends (RST, EOF) or is refused comes from a kernel that says "nobody is here". Two such
- * signs in a row, with no answer between them, count at once. Silence says nothing by itself (a busy process, a slow
+ * signs in a row, with no answer between them, count at once, if one of them is a refusal: connections that are accepted
+ * and break may be the network's doing, and only many of them in a row are a process (or a relay in front of a dead one). Silence says nothing by itself (a busy process, a slow
  * link, a stopped process, a dead host), so it counts only after `downAfterMs`. An answer of any kind, even an error,
  * proves life: a master that answers BUSY is not dead.
  *
@@ -18,6 +19,8 @@ export interface Liveness {
   readonly silentSince: Millis | undefined
   /** Signs of death since the last answer. */
   readonly deaths: number
+  /** Connections that ended, among them; few of these count as one. */
+  readonly resets?: number
   readonly diedAt: Millis | undefined
 }
 
@@ -35,6 +38,8 @@ export interface DetectorOptions {
 
 /** One sign may be a client that was killed by an operator; two in a row are a process. */
 const SIGNS_OF_DEATH = 2
+/** So many in a row are another sign. */
+const RESETS_OF_DEATH = 4
 
 export const unheard: Liveness = { heardAt: undefined, silentSince: undefined, deaths: 0, diedAt: undefined }
 
@@ -47,11 +52,14 @@ export function heard(_liveness: Liveness, now: Millis): Liveness {
 }
 
 /** A connection to it ended or was refused. The silence begins here if it had not begun. */
-export function died(liveness: Liveness, now: Millis): Liveness {
+export function died(liveness: Liveness, sign: Sign, now: Millis): Liveness {
+  const resets = (liveness.resets ?? 0) + (sign === 'reset' ? 1 : 0)
+  const counts = sign === 'refused' || resets === 1 || resets >= RESETS_OF_DEATH
   return {
     ...liveness,
     silentSince: liveness.silentSince ?? now,
-    deaths: liveness.deaths + 1,
+    deaths: liveness.deaths + (counts ? 1 : 0),
+    resets,
     diedAt: liveness.diedAt ?? now,
   }
 }

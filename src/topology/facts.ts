@@ -320,7 +320,7 @@ export function observe(facts: InstanceFacts, observation: Observation, now: Mil
     case 'stalled':
       return { ...facts, liveness: forgive(facts.liveness, now) }
     case 'died':
-      return { ...facts, liveness: died(facts.liveness, now) }
+      return { ...facts, liveness: died(facts.liveness, observation.sign, now) }
     case 'ping':
       return observePing(facts, observation.reply, now)
     case 'role':

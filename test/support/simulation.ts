@@ -71,6 +71,7 @@ export class Simulation implements WriteGate {
   #awayAt: Millis = Number.NEGATIVE_INFINITY
   #silentFailoverAt: Millis = Number.NEGATIVE_INFINITY
   #isForSilence = false
+  #chosen: unknown
   #phase: 'faults' | 'calm' | 'over' = 'faults'
   #calmAt: Millis = Number.POSITIVE_INFINITY
   #running = 0
@@ -137,6 +138,7 @@ export class Simulation implements WriteGate {
   #hear(name: string, fields: Readonly<Record<string, unknown>>): void {
     this.trace.push(`${this.clock.now().toFixed(2)} ${name} ${JSON.stringify(fields)}`)
     if (name.includes('-state-') && this.#phase === 'faults') this.#atStep()
+    if (name === '+selected-slave') this.#chosen = fields.because
     if (name === '+try-failover') this.#checkCause(String(fields.cause))
     if (name === '+failover-end' && fields.result === 'ok' && this.#isForSilence) {
       this.#silentFailoverAt = this.clock.now()
@@ -425,6 +427,8 @@ export class Simulation implements WriteGate {
     const running = this.#agent.status().running
     const from = this.#group.nodes.find(node => node.id === this.#observer.group.declared)
     if (running?.kind !== 'failover' || this.#group.breaks > 0 || from === undefined || from.alive) return
+    // An operator may want the one that has less.
+    if (this.#chosen === 'requested') return
     for (const node of this.#group.nodes) {
       const asked = node.alive && !node.stopped && !this.#group.isCut(0, node.port) && node.role === 'slave'
       // One that lost its own master a moment ago by another fault may have been down when it was asked.

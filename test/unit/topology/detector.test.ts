@@ -1,8 +1,14 @@
 import { expect, test } from 'vitest'
 import { asked, died, forgive, heard, judge, type Liveness, unheard } from '../../../src/topology/detector.js'
 
-type Happening = readonly [at: number, what: 'asked' | 'heard' | 'died' | 'forgive']
-const acts = { asked, heard, died, forgive }
+type Happening = readonly [at: number, what: keyof typeof acts]
+const acts = {
+  asked,
+  heard,
+  forgive,
+  reset: (liveness: Liveness, now: number) => died(liveness, 'reset', now),
+  refused: (liveness: Liveness, now: number) => died(liveness, 'refused', now),
+}
 
 for (const [name, happenings, now, expected] of [
   ['nobody was asked', [], 0, 'unknown'],
@@ -21,7 +27,7 @@ for (const [name, happenings, now, expected] of [
     [
       [0, 'asked'],
       [1, 'heard'],
-      [10, 'died'],
+      [10, 'reset'],
     ],
     10,
     'suspect reset',
@@ -30,18 +36,41 @@ for (const [name, happenings, now, expected] of [
     'reset, then refused',
     [
       [1, 'heard'],
-      [10, 'died'],
-      [11, 'died'],
+      [10, 'reset'],
+      [11, 'refused'],
     ],
     11,
+    'down dead',
+  ],
+  [
+    'a network that breaks connections',
+    [
+      [1, 'heard'],
+      [10, 'reset'],
+      [11, 'reset'],
+      [12, 'reset'],
+    ],
+    12,
+    'suspect reset',
+  ],
+  [
+    'a relay in front of a dead process',
+    [
+      [1, 'heard'],
+      [10, 'reset'],
+      [11, 'reset'],
+      [12, 'reset'],
+      [13, 'reset'],
+    ],
+    13,
     'down dead',
   ],
   [
     'refused twice from the start',
     [
       [0, 'asked'],
-      [1, 'died'],
-      [2, 'died'],
+      [1, 'refused'],
+      [2, 'refused'],
     ],
     3,
     'down dead',
@@ -50,7 +79,7 @@ for (const [name, happenings, now, expected] of [
     'reset, then an answer on a new connection',
     [
       [1, 'heard'],
-      [10, 'died'],
+      [10, 'reset'],
       [11, 'heard'],
     ],
     12,
@@ -59,9 +88,9 @@ for (const [name, happenings, now, expected] of [
   [
     'reset, answer, reset: never two in a row',
     [
-      [9, 'died'],
+      [9, 'reset'],
       [10, 'heard'],
-      [11, 'died'],
+      [11, 'reset'],
     ],
     12,
     'suspect reset',
@@ -127,7 +156,7 @@ for (const [name, happenings, now, expected] of [
     'a reset, then silence',
     [
       [0, 'heard'],
-      [10, 'died'],
+      [10, 'reset'],
       [20, 'asked'],
     ],
     1011,
