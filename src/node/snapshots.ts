@@ -198,24 +198,27 @@ export class Snapshots {
 
   async #write(work: Work, handle: FileHandle): Promise<void> {
     const { snapshot } = work
-    for (let done = false; !done; ) {
-      const before = snapshot.keys
+    for (let done = false, lingered = 0; !done; ) {
       done = snapshot.slice(this.#sliceBytes())
       const bytes = snapshot.take()
       await handle.writeFile(bytes)
       snapshot.recycle(bytes)
-      await this.#linger(work, snapshot.keys - before)
+      lingered = await this.#linger(work, lingered)
       if (work.abandoned) throw new Error('abandoned')
     }
   }
 
-  /** For tests of what happens meanwhile: so many microseconds per key. A new value counts at once. */
-  async #linger(work: Work, keys: number): Promise<void> {
+  /**
+   * For tests of what happens meanwhile: so many microseconds per key, of those beyond `lingered`. A new value counts at
+   * once, and so do keys that are saved meanwhile because they change. Answers how many have been waited for.
+   */
+  async #linger(work: Work, lingered: number): Promise<number> {
     await nextTurn()
+    const { snapshot } = work
     let waitedMs = 0
     for (;;) {
-      const delayMs = (this.server.config.number('rdb-key-save-delay') * keys) / 1000
-      if (work.abandoned || waitedMs >= delayMs) return
+      const delayMs = (this.server.config.number('rdb-key-save-delay') * (snapshot.keys - lingered)) / 1000
+      if (work.abandoned || waitedMs >= delayMs) return snapshot.keys
       const partMs = Math.min(LINGER_MS, delayMs - waitedMs)
       await this.#pause(partMs)
       waitedMs += partMs
@@ -323,12 +326,11 @@ export class Snapshots {
     const mark = this.server.randomHex(20)
     const preamble = Buffer.from(formatPreamble({ kind: 'eof', mark }))
     for (const session of this.#readers()) session.peer.writeThrough(preamble)
-    for (let done = false; !done; ) {
-      const before = snapshot.keys
+    for (let done = false, lingered = 0; !done; ) {
       done = snapshot.slice(this.#sliceBytes())
       const bytes = snapshot.take()
       for (const session of this.#readers()) session.peer.writeThrough(bytes)
-      await this.#linger(work, snapshot.keys - before)
+      lingered = await this.#linger(work, lingered)
       await this.#roomForAll(work)
       if (work.abandoned || repl.replicas.snapshotReaders().length === 0) throw new Error('no replica is left')
     }

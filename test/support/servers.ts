@@ -129,7 +129,11 @@ function folder(): string {
 
 /** The fields of INFO, all sections. */
 export async function infoOf(server: TestServer, section = 'everything'): Promise<Record<string, string>> {
-  const text = textOf(await server.call('INFO', section)) ?? ''
+  return fieldsOf(textOf(await server.call('INFO', section)) ?? '')
+}
+
+/** The text of INFO, as fields. */
+export function fieldsOf(text: string): Record<string, string> {
   const pairs = text.split('\r\n').filter(line => line.includes(':') && !line.startsWith('#'))
   return Object.fromEntries(pairs.map(line => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]))
 }
