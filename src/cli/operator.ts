@@ -56,7 +56,9 @@ export function switchover(io: Io, options: SwitchoverOptions): Promise<number> 
     const question = `Make ${targetOf(planned) ?? 'another instance'} the master?`
     if (!(await confirmed(io, options.yes, question))) return refuseUnconfirmed(io)
     const stop = options.json ? () => undefined : await showSteps(io, client)
-    const answer = await client.switchover({ ...request, dryRun: false }).finally(stop)
+    // Whoever was shown, even if another is the best by now.
+    const to = targetOf(planned) ?? request.to
+    const answer = await client.switchover({ ...request, to, dryRun: false }).finally(stop)
     return finish(io, options, client, answer)
   })
 }

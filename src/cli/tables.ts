@@ -60,7 +60,9 @@ function groupTable(group: GroupDescription, colour: boolean): string {
   const state = group.diagnosis === 'ok' && held === '' ? 'ok' : styled('red', group.diagnosis + held)
   const last = group.lastSwitch
   const lastLine = last === null ? '' : `Last ${last.cause}: ${lastSwitchText(last)}\n`
-  return `Group ${group.name} (epoch ${group.masterEpoch}): ${state}\n${table.toString()}\n${lastLine}`
+  const about = group.diagnosis === 'ok' || group.about.length === 0 ? '' : ` (${group.about.join(', ')})`
+  const failover = group.failover === 'paused' ? `, ${styled('red', 'failover paused')}` : ''
+  return `Group ${group.name} (epoch ${group.masterEpoch}): ${state}${about}${failover}\n${table.toString()}\n${lastLine}`
 }
 
 function cells(member: MemberDescription): readonly string[] {

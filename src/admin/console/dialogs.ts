@@ -56,6 +56,7 @@ async function openSwitch(to) {
   const go = el('button', { type: 'button', class: 'primary', disabled: true, id: 'switch-go' }, 'Switch')
   const cancel = closeButton('Cancel')
   const wish = () => (select.value === '' ? {} : { to: select.value })
+  let planned
   openDialog([
     el('div', { class: 'body' }, el('h2', { id: 'dialog-title' }, 'Switch the master'),
       el('div', { class: 'row' }, el('label', { for: 'switch-to' }, 'New master'), select), plan,
@@ -69,6 +70,7 @@ async function openSwitch(to) {
     go.disabled = true
     try {
       const answer = await post('/api/v1/switchover', Object.assign(wish(), { dryRun: true }))
+      planned = answer.plan.to
       showPlan(answer.plan)
       go.disabled = false
       go.focus()
@@ -82,7 +84,7 @@ async function openSwitch(to) {
     plan.replaceChildren(el('div', { class: 'swap mono' }, el('span', {}, answer.from || 'nobody'), '→', el('span', { class: 'to' }, answer.to)),
       el('p', { class: 'muted' }, 'Because: ' + answer.because + '.'),
       el('ol', { class: 'steps' }, answer.steps.map(step => stepItem(step))),
-      answer.passedOver.map(({ id, reason }) => el('p', { class: 'muted' }, 'Passed over: ' + id + ' (' + reason + ')')))
+      ...answer.passedOver.map(({ id, reason }) => el('p', { class: 'muted' }, 'Passed over: ' + id + ' (' + reason + ')')))
   }
 
   async function perform() {
@@ -96,7 +98,8 @@ async function openSwitch(to) {
       if (item) item.className = 'now'
     })
     try {
-      const { report } = await post('/api/v1/switchover', wish())
+      // Whoever was shown, even if another is the best by now.
+      const { report } = await post('/api/v1/switchover', { to: planned })
       showReport(report)
     } catch (error) {
       plan.replaceChildren(el('p', { class: 'bad', role: 'alert' }, problemText(error)))

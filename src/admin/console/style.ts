@@ -81,7 +81,7 @@ main { max-width: 1280px; margin: 0 auto; padding: 18px 20px 48px; display: grid
 @keyframes flow { to { stroke-dashoffset: -10; } }
 @media (prefers-reduced-motion: reduce) { .link.flow { animation: none; } * { transition: none !important; } }
 
-[role="tablist"] { display: flex; gap: 2px; padding: 8px 10px 0; border-bottom: 1px solid var(--line); overflow-x: auto; }
+[role="tablist"] { scroll-margin-top: 66px; display: flex; gap: 2px; padding: 8px 10px 0; border-bottom: 1px solid var(--line); overflow-x: auto; }
 [role="tab"] { border: 0; border-bottom: 2px solid transparent; border-radius: 8px 8px 0 0; background: none; color: var(--muted); padding: 8px 13px; }
 [role="tab"][aria-selected="true"] { color: var(--text); border-bottom-color: var(--accent); font-weight: 600; }
 [role="tabpanel"] { padding: 12px 16px 16px; min-height: 220px; }

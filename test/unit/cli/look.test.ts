@@ -144,8 +144,10 @@ describe('top', () => {
   })
 })
 
-test('switchover shows its steps while they are done', async () => {
+test('switchover shows its steps while they are done, and switches to whom the plan named', async () => {
+  const targets: unknown[] = []
   backend.switchover = async request => {
+    targets.push(request.to)
     if (request.dryRun)
       return {
         kind: 'planned',
@@ -158,6 +160,7 @@ test('switchover shows its steps while they are done', async () => {
   const running = start({ args: at('switchover --yes') })
   const { code, err } = await running.done
   expect([code, err]).toEqual([0, '  hold …\n  demote …\n'])
+  expect(targets).toEqual([undefined, 'b:2'])
 })
 
 test('config check tells every mistake with its line', async () => {
