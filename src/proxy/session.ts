@@ -39,6 +39,7 @@ import { Standing, type Trail } from './standing.js'
 import { Subscription } from './subscription.js'
 import type { Tracking } from './tracking.js'
 import { Transaction } from './transaction.js'
+import { Upload } from './upload.js'
 import type { Resp, Upstream } from './upstream.js'
 import { DEFAULT_USER } from './users.js'
 
@@ -47,6 +48,8 @@ const UNAUTHENTICATED_QUEUED_BYTES = 16 * 1024
 /** Commands in flight allowed at first; grows as replies turn out to be small. */
 const FIRST_WINDOW = 32
 const LARGE_REPLY_BYTES = 16 * 1024
+/** A request of which so much has come without its end is passed on as it comes. */
+const UPLOAD_BYTES = 256 * 1024
 /** However much it owes. */
 const MAX_THROTTLE_MS = 60_000
 
@@ -114,6 +117,10 @@ export class Session implements Asker, PeerHandler {
   #choked = false
   /** Was too fast, and is not read until a timer says so. */
   #throttled = false
+  /** The request that it is sending, where that is passed on in parts. */
+  #upload: Upload | undefined
+  /** Where in its bytes a request began that could not be. */
+  #gaveUpAt = -1
   /** The reply it is being sent, where that comes in parts. */
   #stream: ReplyStream | undefined
   /** What was announced wrong; said and closed when everything before it is answered. */
@@ -268,7 +275,8 @@ export class Session implements Asker, PeerHandler {
       if (waitMs > 0) this.throttle(waitMs)
     }
     this.#decoder.feed(chunk)
-    this.#run()
+    if (this.#upload === undefined) this.#run()
+    else this.#uploadMore(this.#upload)
   }
 
   proceed(): void {
@@ -276,7 +284,7 @@ export class Session implements Asker, PeerHandler {
   }
 
   #run(): void {
-    if (this.#running) return
+    if (this.#running || this.#upload !== undefined) return
     this.#running = true
     const decoder = this.#decoder
     try {
@@ -293,6 +301,52 @@ export class Session implements Asker, PeerHandler {
     decoder.release()
     this.#stopped = this.#stalled !== undefined || !this.#mayTake()
     this.#regulate()
+    if (decoder.pending > UPLOAD_BYTES && !this.#stopped) this.#beginUpload()
+  }
+
+  /** A request of which much has come, and not its end, is passed on as it comes, where its keys are known. */
+  #beginUpload(): void {
+    const decoder = this.#decoder
+    const special = this.guard ?? this.transaction ?? this.subscription ?? this.monitor ?? this.tracking
+    if (this.#head !== undefined || special !== undefined || !this.authenticated || this.replyMode !== 'on') return
+    if (this.#gaveUpAt === decoder.consumed) return
+    const call = this.#callOfOpenRequest(decoder)
+    if (call === undefined) return
+    this.#upload = new Upload(this, decoder, call, done => {
+      this.#upload = undefined
+      if (done) return this.#run()
+      this.#gaveUpAt = decoder.consumed
+    })
+    this.#upload.begin()
+  }
+
+  #callOfOpenRequest(decoder: Decoder): Call | undefined {
+    const [name, second] = decoder.openArguments()
+    if (name === undefined) return undefined
+    const found = this.hub.calls.find(name, 0, name.length)
+    const call = second === undefined ? found : (found.subcommands?.find(second, 0, second.length) ?? found)
+    if (call.handling !== 'master' || call.spec === undefined || call.subcommands !== undefined) return undefined
+    if (decoder.openArgc < call.argcMin || decoder.openArgc > call.argcMax) return undefined
+    const known = call.marking === 'none' ? second !== undefined : call.marking === 'keys' && call.lastKey > 0
+    return known && decoder.openArguments().length > call.lastKey ? call : undefined
+  }
+
+  /** For an upload: its place among the requests. Nothing else is taken until it is answered. */
+  beginUpload(call: Call): Request {
+    const request = this.#enqueue(call)
+    this.lastCommand = call.name
+    this.awaitAnswers()
+    return request
+  }
+
+  #uploadMore(upload: Upload): void {
+    try {
+      upload.more()
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.peer.destroy('protocol-error')
+    }
+    if (!this.closed) this.#decoder.release()
   }
 
   #mayTake(): boolean {
@@ -320,6 +374,7 @@ export class Session implements Asker, PeerHandler {
 
   /** Does not read the socket while more has come than may wait. */
   #regulate(): void {
+    if (this.#upload !== undefined) return
     const pause = this.#stopped && this.#decoder.pending > this.hub.options.maxAheadBytes
     if (pause === this.#paused) return
     this.#paused = pause
@@ -593,6 +648,11 @@ export class Session implements Asker, PeerHandler {
     return true
   }
 
+  #endUpload(): void {
+    this.alone.abandon()
+    this.#upload?.drop()
+  }
+
   onPinnedClosed(upstream: Upstream, _reason: string, pending: readonly Request[]): void {
     if (upstream === this.monitor) {
       this.monitor = undefined
@@ -600,7 +660,10 @@ export class Session implements Asker, PeerHandler {
     }
     if (this.listening.lost(upstream)) return
     if (this.subscription?.upstream === upstream) return this.subscription.onLost()
-    if (this.alone.upstream === upstream) this.alone.upstream = undefined
+    if (this.alone.upstream === upstream) {
+      this.alone.upstream = undefined
+      this.#upload?.drop()
+    }
     if (this.tracking?.upstream === upstream) {
       this.tracking.onLost()
       for (const request of pending) if (request.effect === 'tracked') this.group.lost(request)
@@ -622,7 +685,9 @@ export class Session implements Asker, PeerHandler {
         return this.#pass(request, bytes, 0, bytes.length)
       }
       case 'pinned':
-        this.alone.free()
+        // An answer to what has not been asked yet: the rest of the question must reach nobody.
+        if (this.#upload?.owns(request)) this.#endUpload()
+        else this.alone.free()
         return this.#pass(request, buffer, start, end)
       case 'tracked':
         return this.#pass(request, buffer, start, end)
