@@ -189,7 +189,7 @@ export class Tracking {
     const { lent } = session.group
     if (this.upstream !== undefined && !lent.isOfMaster(this.upstream)) {
       this.abandon()
-      this.#flush()
+      if (this.#commands.length > 0) this.#flush()
     }
     if (this.upstream !== undefined) return this.upstream
     const target = this.#redirect < 0 ? undefined : session.hub.sessions.get(this.#redirect)
