@@ -33,6 +33,7 @@ import { Workers } from '../proxy/supervision/workers.js'
 import type { LiveOptions } from '../proxy/worker.js'
 import { Agent } from '../sentinel/agent.js'
 import { type FollowOptions, SentinelFollower } from '../sentinel/follow.js'
+import { ForeignSentinels } from '../sentinel/foreign-sentinels.js'
 import { QuorumSwitch } from '../sentinel/quorum-switch.js'
 import { Rescuer } from '../sentinel/rescue.js'
 import { RescueFiles } from '../sentinel/rescue-files.js'
@@ -105,6 +106,7 @@ export class Endpoint {
   readonly #rescuer: Rescuer
   readonly #witness: Witness | undefined
   readonly #follower: SentinelFollower | undefined
+  readonly #foreign: ForeignSentinels | undefined
   readonly #switches: QuorumSwitch | undefined
   #admin: HttpServer | undefined
   #bounds: readonly Bound[] = []
@@ -181,8 +183,13 @@ export class Endpoint {
       const witness = { bytes: config.witness.bytes, credentials }
       this.#witness = new Witness(clock, events, metrics, this.observer, witness)
     }
+    // Nodes of our own have no sentinels that we do not know of.
+    if (options.failover && options.members === undefined) {
+      this.#foreign = new ForeignSentinels(clock, events, this.observer, credentials)
+    }
     this.agent = new Agent(clock, events, metrics, this.observer, this.workers, {
       failover: options.failover,
+      othersDecide: () => this.#foreign?.present === true,
       credentials,
       // What a proxy is pointed at by mistake may be another group's; what it has is not ours to replace.
       demoteRestartedSeeds: options.members !== undefined,
@@ -213,6 +220,7 @@ export class Endpoint {
     this.observer.start()
     this.agent.start()
     this.#follower?.start()
+    this.#foreign?.start()
     try {
       await this.workers.start(this.#bounds, WORKER_START_MS)
     } catch (error) {
@@ -252,6 +260,7 @@ export class Endpoint {
   async stop(): Promise<void> {
     this.agent.stop()
     this.#follower?.stop()
+    this.#foreign?.stop()
     await this.workers.stop()
     await this.#witness?.stop()
     this.observer.stop()

@@ -60,6 +60,8 @@ export interface AgentOptions {
    * Otherwise only those that were seen on the group's history before.
    */
   readonly demoteRestartedSeeds?: boolean
+  /** Sentinels watch this group as well: nothing is done by itself while they do. */
+  readonly othersDecide?: () => boolean
   /** Ask instances to remember their new role in their configuration file. */
   readonly rewriteConfig?: boolean
   /** Runs before an old master is demoted: what it alone has is rescued here. A failure postpones the demotion. */
@@ -430,6 +432,7 @@ export class Agent {
     if (this.#running !== undefined) return
     this.#ownAgain()
     if (!this.options.failover || this.#paused || this.observer.tilted) return
+    if (this.options.othersDecide?.() === true) return
     if (this.#considerFailover()) return
     this.#considerRepairs()
   }
@@ -499,6 +502,8 @@ export class Agent {
       const name = repair.do === 'demote' ? '+convert-to-slave' : '+fix-slave-config'
       this.events.event('warn', name, { group: this.observer.name, node: id, master, because: repair.because })
       await this.#orders.replicaOf(id, master)
+      // The rescue has paused its writers, so that nothing came after it. They are refused now.
+      if (this.options.beforeDemote !== undefined) this.#orders.unpause(id)
     } catch (error) {
       const { reason } = explain(error)
       this.events.event('error', '-repair-failed', { group: this.observer.name, node: id, reason })

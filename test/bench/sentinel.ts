@@ -25,6 +25,7 @@ const server = findProgram('redis-server')
 const real = findProgram('redis-sentinel')
 if (server === undefined || real === undefined) throw new Error('redis-server and redis-sentinel are needed')
 
+let client: Client | undefined
 process.stdout.write(
   'sentinels (ours + real)   down-after   kills   gap p50 ms   gap max ms   agreed max ms   one master\n',
 )
@@ -117,8 +118,6 @@ async function ask(sentinels: readonly SentinelProcess[]): Promise<number> {
   }
   return Number.NaN
 }
-
-let client: Client | undefined
 
 async function write(port: number): Promise<boolean> {
   if (client === undefined || client.closed || client.address.port !== port) {

@@ -59,3 +59,26 @@ real.test(
   },
   180_000,
 )
+
+real.test(
+  'an agent does nothing by itself while it hears sentinels of its group',
+  async () => {
+    const nodes = await startGroup(server.path, 1)
+    onTestFinished(async () => void (await Promise.all(nodes.map(node => node.stop()))))
+    const [master] = nodes as [(typeof nodes)[number]]
+      // One that cannot do anything itself: its quorum is two.
+    const settings = { masterPort: master.port, quorum: 2, downAfterMs: 500, failoverTimeoutMs: 4000 }
+    const [sentinel] = await startSentinels(['ours'], real.path, settings, 1)
+    onTestFinished(async () => sentinel?.stop())
+  const proxy = await startProxy([`127.0.0.1:${master.port}`], '--failover', 'on')
+    await until('it hears the sentinel', () => proxy.output().includes('+foreign-sentinels'))
+    master.signal('SIGKILL')
+    await until(
+      'the sentinel sees it down',
+      async () => (await sentinel?.master())?.get('flags')?.includes('s_down') === true,
+    )
+    await until('the agent sees it down', () => proxy.output().includes('master-down'))
+    expect(proxy.output()).not.toContain('+try-failover')
+  },
+  60_000,
+)

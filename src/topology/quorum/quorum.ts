@@ -13,6 +13,7 @@ import { takeInfo } from './reports.js'
 import { MAX_PENDING, URGENT_MS } from './timing.js'
 import {
   failing,
+  isSettled,
   type LinkFacts,
   type MasterWatch,
   masterOf,
@@ -275,7 +276,8 @@ export class Quorum {
   ): { readonly down: boolean; readonly leader: string | undefined; readonly epoch: number } {
     const { council } = this
     const master = council.masterAt(place.host, place.port)
-    const down = council.tiltSince === undefined && master !== undefined && master.sdown
+    // Once its successor is promoted, the master that we stand for is not down; others remember this answer for seconds.
+    const down = council.tiltSince === undefined && master?.sdown === true && !isSettled(master)
     if (master === undefined || candidate === undefined) return { down, leader: undefined, epoch: 0 }
     return { down, ...vote(council, master, epoch, candidate, now) }
   }
