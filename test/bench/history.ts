@@ -9,14 +9,13 @@
  *
  * MINUTES ends it earlier; OURS=1 has our own nodes instead of redis-server; BUILD names another build than `dist`; CALM=1 leaves the faults out.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type DelayLink, startDelayLink } from '../support/delay.js'
 import { bounded, causal, linearizable, type Operation, session, type Violation } from '../support/history.js'
+import { type ProxyProcess, startProxyProcess } from '../support/proxy-process.js'
 import { seeded } from '../support/random.js'
 import { type Plain, RawClient } from '../support/raw-client.js'
-import { freePort, RedisNode, until } from '../support/redis-group.js'
+import { freePort, RedisNode } from '../support/redis-group.js'
 
 const READS = Number(process.argv[2] ?? 100_000)
 const SEED = Number(process.argv[3] ?? 1)
@@ -67,16 +66,20 @@ async function main(): Promise<void> {
     await node.start('--replicaof', '127.0.0.1', String(link.port))
     replicas.push({ node, link })
   }
-  const proxy = await startProxy([master, ...replicas.map(({ node }) => node)])
+  const members = [master, ...replicas.map(({ node }) => node)]
+  const proxy = await startProxyProcess(
+    BUILD,
+    members.map(node => node.id),
+  )
   const began = performance.now()
   try {
     const endsAt = began + Number(process.env.MINUTES ?? 1e6) * 60_000
     while (counts.reads < READS && counts.violations === 0 && performance.now() < endsAt)
       await round(proxy.port, replicas)
   } finally {
-    report((performance.now() - began) / 1000, await shareOfReplicas(proxy.adminPort))
+    report((performance.now() - began) / 1000, await shareOfReplicas(proxy))
     await proxy.stop()
-    await Promise.all([master, ...replicas.map(({ node }) => node)].map(node => node.stop()))
+    await Promise.all(members.map(node => node.stop()))
     await Promise.all(replicas.map(({ link }) => link.close()))
   }
   process.exitCode = counts.violations === 0 ? 0 : 1
@@ -236,39 +239,13 @@ function note(what: string): void {
   faults.set(what, (faults.get(what) ?? 0) + 1)
 }
 
-// ── The proxy ───────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── The report ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-async function startProxy(
-  nodes: readonly RedisNode[],
-): Promise<{ port: number; adminPort: number; stop(): Promise<void> }> {
-  const [port, adminPort] = [await freePort(), await freePort()]
-  const addresses = nodes.map(node => node.id).join(',')
-  const args = ['proxy', '--listen', `127.0.0.1:${port}`, '--upstream', addresses, '--admin', `127.0.0.1:${adminPort}`]
-  const child: ChildProcess = spawn(process.execPath, [`${BUILD}/main.js`, ...args, '--log-level', 'error'], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })
-  const ready = async (): Promise<boolean> => {
-    const answer = await fetch(`http://127.0.0.1:${adminPort}/readyz`).catch(() => undefined)
-    return answer?.status === 200
-  }
-  await until('the proxy serves', ready, 60_000)
-  return {
-    port,
-    adminPort,
-    async stop() {
-      const exited = once(child, 'exit')
-      child.kill('SIGTERM')
-      await exited
-    },
-  }
-}
-
-async function shareOfReplicas(adminPort: number): Promise<number> {
-  const text = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text()
-  const commands = text.split('\n').filter(line => /^lagrange_commands_total\{.*command="(get|lrange)"/.test(line))
-  const sum = (lines: readonly string[]): number =>
-    lines.reduce((total, line) => total + Number(line.slice(line.lastIndexOf(' '))), 0)
-  return sum(commands.filter(line => line.includes('target="replica"'))) / sum(commands)
+async function shareOfReplicas(proxy: ProxyProcess): Promise<number> {
+  const name = 'lagrange_commands_total'
+  const sum = async (...labels: string[]): Promise<number> =>
+    (await proxy.count(name, 'command="get"', ...labels)) + (await proxy.count(name, 'command="lrange"', ...labels))
+  return (await sum('target="replica"')) / (await sum())
 }
 
 function report(seconds: number, share: number): void {
