@@ -33,8 +33,9 @@ const STARTUP_BYTES = 1024 * 1024
  */
 const CLIENT_BYTES = 20 * 1024
 const CLIENT_AGE_MS = 0.01
-/** Of what V8 allows: the rest is for what the account does not see, garbage first of all. */
-const CEILING = 0.85
+/** Of what V8 allows: the rest is for what the account does not see, garbage first of all, and the program itself. */
+const CEILING = 0.8
+const PROGRAM_BYTES = 48 * 1024 * 1024
 /** From this share of the ceiling on every command asks. */
 const NEAR = 0.9
 /** Keys evicted between two looks at the clock. */
@@ -52,7 +53,7 @@ export class Memory {
   /** `maxmemory`, or the ceiling when it is near; infinite for none, and where the master's deletions are waited for instead. */
   limit = Number.POSITIVE_INFINITY
   /** What this process can hold. */
-  ceiling = getHeapStatistics().heap_size_limit * CEILING
+  ceiling = getHeapStatistics().heap_size_limit * CEILING - PROGRAM_BYTES
   /** How the last look at the limit ended: what scripts and -OOM go by. */
   relief: Relief = 'fits'
   #clients = { normal: 0, replicas: 0 }
