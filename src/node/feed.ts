@@ -11,7 +11,7 @@ import { unreachable } from '../base/invariant.js'
 import type { Bytes, Offset } from '../base/units.js'
 import { type Flushable, turn } from '../net/turn.js'
 import { ReplicationLog } from '../replication/log.js'
-import { admitSync, decidePsync, type FullResyncReason } from '../replication/psync.js'
+import { admitSync, decidePsync, type FullResyncReason, NOT_THERE_YET, waitsForUs } from '../replication/psync.js'
 import {
   type ReplicaEffect,
   type ReplicaId,
@@ -149,6 +149,10 @@ export class ReplicaFeed implements Flushable {
       request === undefined
         ? ({ kind: 'fullresync', reason: 'old-protocol' } as const)
         : decidePsync(request, this.log.history, this.log.backlog)
+    if (waitsForUs(decision, server.syncRole())) {
+      server.log.notice(`Replica ${this.nameOf(session)} is ahead of us and has to wait until we have what it has`)
+      return session.out.error(NOT_THERE_YET)
+    }
     this.#becomeReplica(session)
     if (decision.kind === 'continue') {
       server.stats.syncPartialOk++

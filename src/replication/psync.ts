@@ -50,6 +50,17 @@ export function decidePsync(
   return { kind: 'continue', replid: history.replid, from: request.offset }
 }
 
+/**
+ * Whoever asks is ahead of us in a history that we are following ourselves: what it has is on its way to us, and then it
+ * can continue. A master that was just demoted behind its successor asks like that while its last bytes travel. The error
+ * has replicas ask again; when our own link breaks, or we are promoted, they hear so.
+ */
+export function waitsForUs(decision: PsyncDecision, role: SyncFacts['role']): boolean {
+  return role === 'connected' && decision.kind === 'fullresync' && decision.reason === 'offset-ahead-of-master'
+}
+
+export const NOT_THERE_YET = "NOMASTERLINK Can't SYNC while I have not received what you have"
+
 /** What we are, as far as it decides whether anybody may sync from us. */
 export interface SyncFacts {
   /** `connected`: we are a replica whose link to its master is up; `broken`: one whose link is not. */

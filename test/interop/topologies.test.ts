@@ -38,9 +38,9 @@ redis.test(
     const group = await Group.start()
     for (let cycle = 0; cycle < cycles; cycle++) {
       await group.reshape()
+      if (cycle % CYCLES_PER_FLUSH === 0) await group.empty()
       await group.underLoad()
       await group.expectSame(cycle)
-      if (cycle % CYCLES_PER_FLUSH === CYCLES_PER_FLUSH - 1) await group.empty()
     }
     if (cycles > 20) process.stdout.write(`${group.report()}\n`)
   },
@@ -176,7 +176,8 @@ class Group {
       `all hold the same; ${about}`,
       async ({ client }) => textOf(await client.send(['DEBUG', 'DIGEST'], PATIENCE_MS)) ?? '',
     )
-    expect(await this.#fullCopies(), about).toBe(this.#copies)
+    const reasons = this.nodes.map(({ name, server }) => `${name}: ${resyncsIn(server.log())}`).join('\n')
+    expect(await this.#fullCopies(), `${about}\n${reasons}`).toBe(this.#copies)
   }
 
   async #same(what: string, look: (node: Node) => Promise<string>): Promise<void> {
@@ -218,4 +219,10 @@ class Group {
       .sort((a, b) => a.at - b.at)
       .map(({ item }) => item)
   }
+}
+
+/** The last lines of a log that say why a replica got a full copy. */
+function resyncsIn(log: string): string {
+  const lines = log.split('\n').filter(line => /cannot continue|full copy|Full resync|Unable to partial/i.test(line))
+  return lines.slice(-4).join('; ')
 }
