@@ -6,9 +6,11 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { startDelayLink } from '../support/delay.js'
 import { startUp } from '../support/lagrange.js'
+import { ProxyUnderTest } from '../support/proxy.js'
 import { until } from '../support/redis-group.js'
-import { startNode } from '../support/servers.js'
+import { infoOf, startNode } from '../support/servers.js'
 
 interface Closable {
   close(): Promise<void>
@@ -55,7 +57,19 @@ interface Limiters {
 }
 
 interface Ioredis {
-  readonly Redis: new (port: number, options?: object) => { disconnect(): void }
+  readonly Redis: new (
+    port: number,
+    options?: object,
+  ) => {
+    disconnect(): void
+    get(key: string): Promise<string | null>
+    set(key: string, value: string, ...options: (string | number)[]): Promise<string>
+    del(key: string): Promise<number>
+    hset(key: string, field: string, value: string): Promise<number>
+    hget(key: string, field: string): Promise<string | null>
+    lpush(key: string, value: string): Promise<number>
+    rpop(key: string): Promise<string | null>
+  }
 }
 
 const manifest = new URL('../apps/package.json', import.meta.url)
@@ -73,13 +87,71 @@ else if (process.env.LAGRANGE_REQUIRE_REAL === '1') {
 }
 
 function applications(): void {
+  test('sessions, caches and queues on a pool, with replicas 60 ms behind', { timeout: 60_000 }, async () =>
+    runPools(await startLate(60)),
+  )
   for (const [where, start] of [
     ['on a node', async () => (await startNode()).port],
     ['through the endpoint of a group', async () => (await startUp()).port],
+    ['with replicas 60 ms behind', async () => (await startLate(60)).port],
   ] as const) {
     test(`BullMQ 5 ${where}`, { timeout: 60_000 }, async () => runQueue(await start()))
     test(`rate-limiter-flexible ${where}`, { timeout: 60_000 }, async () => runLimiter(await start()))
   }
+}
+
+/** A master and two replicas that are always late, where a plain splitter of reads breaks what applications expect. */
+async function startLate(delayMs: number): Promise<ProxyUnderTest> {
+  const master = await startNode()
+  const replicas = await Promise.all(
+    [1, 2].map(async () => {
+      const link = await startDelayLink({ host: '127.0.0.1', port: master.port }, delayMs)
+      onTestFinished(() => link.close())
+      return startNode({ args: ['--replicaof', '127.0.0.1', String(link.port)] })
+    }),
+  )
+  const linked = async (): Promise<boolean> =>
+    (await Promise.all(replicas.map(node => infoOf(node, 'replication')))).every(
+      info => info.master_link_status === 'up',
+    )
+  await until('the replicas are linked', linked)
+  const proxy = new ProxyUnderTest()
+  onTestFinished(() => proxy.stop())
+  await proxy.start(
+    master.port,
+    replicas.map(node => node.port),
+  )
+  await master.call('SET', 'streaming', 'yes')
+  await until('the replicas are read from', () => proxy.worker.group?.replicas.every(one => one.applied > 0) === true)
+  return proxy
+}
+
+/** What sessions, caches and counters of web applications do on pools of connections: each step on another one. */
+async function runPools(proxy: ProxyUnderTest): Promise<void> {
+  const { Redis } = createRequire(manifest)('ioredis') as Ioredis
+  const pool = Array.from({ length: 4 }, () => new Redis(proxy.port))
+  onTestFinished(() => {
+    for (const client of pool) client.disconnect()
+  })
+  let turn = 0
+  const next = (): InstanceType<Ioredis['Redis']> => pool[turn++ % pool.length] as InstanceType<Ioredis['Redis']>
+  for (let visit = 1; visit <= 40; visit++) {
+    // A session that counts visits: read, changed, written back, by whichever connection is free.
+    const session = JSON.parse((await next().get('sess:1')) ?? '{"visits":0}') as { visits: number }
+    expect(session.visits).toBe(visit - 1)
+    await next().set('sess:1', JSON.stringify({ visits: visit }), 'EX', 60)
+    // A cache: what was set is there, what was deleted is not.
+    await next().set(`cache:${visit}`, 'value')
+    expect(await next().get(`cache:${visit}`)).toBe('value')
+    await next().del(`cache:${visit}`)
+    expect(await next().get(`cache:${visit}`)).toBe(null)
+    // A queue of ids with a hash for each job.
+    await next().hset(`job:${visit}`, 'state', 'waiting')
+    await next().lpush('jobs', String(visit))
+    const id = await next().rpop('jobs')
+    expect(await next().hget(`job:${id}`, 'state')).toBe('waiting')
+  }
+  expect(proxy.count('lagrange_commands_total', { target: 'replica' })).toBeGreaterThan(0)
 }
 
 /** 200 jobs, some delayed, some that fail twice before they succeed, some with priorities: each is done exactly once. */
