@@ -114,9 +114,40 @@ const knowledge = {
   ],
 }
 
+const others = {
+  title: 'Writes that did not come through this worker',
+  panels: [
+    lines({
+      title: 'Workers that read the stream',
+      description: "Workers that learn of others' writes from the stream of the master.",
+      unit: 'none',
+      span: 8,
+      queries: [['{{group}}', orZero(sumBy('group', select('lagrange_stream_followed')))]],
+    }),
+    lines({
+      title: 'Marks from the stream',
+      description: 'Keys (and barriers for all keys) that became known as written by others, per second.',
+      unit: 'ops',
+      span: 8,
+      queries: [['{{kind}}', orZero(sumBy('kind', rate('lagrange_stream_marks_total')))]],
+    }),
+    lines({
+      title: 'Window of causal',
+      description:
+        'From the acknowledgement of a write to its coming by the stream: what causal may miss across workers.',
+      unit: 's',
+      span: 8,
+      queries: [
+        ['p50', quantile(0.5, '', 'lagrange_stream_window_seconds_bucket')],
+        ['p99', quantile(0.99, '', 'lagrange_stream_window_seconds_bucket')],
+      ],
+    }),
+  ],
+}
+
 export const freshness = frame(
   'lagrange-freshness',
   'Lagrange / Freshness',
   'How fresh reads are, and what that costs.',
-  [served, knowledge],
+  [served, knowledge, others],
 )

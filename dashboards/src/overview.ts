@@ -189,6 +189,17 @@ const traffic = {
       ],
     }),
     lines({
+      title: 'Commands denied and clients slowed down',
+      description:
+        'Commands refused by users, listeners or rules, by reason; reads of clients put off by rates. Per second.',
+      unit: 'ops',
+      span: 24,
+      queries: [
+        ['denied: {{reason}}', orZero(sumBy('reason', rate('lagrange_client_denials_total')))],
+        ['slowed down', orZero(sumBy('', rate('lagrange_client_throttles_total')))],
+      ],
+    }),
+    lines({
       title: 'Bytes',
       description: 'Bytes received from and sent to clients.',
       unit: 'Bps',

@@ -155,8 +155,54 @@ const next = {
   ],
 }
 
+const kept = {
+  title: 'What is kept from being lost',
+  panels: [
+    lines({
+      title: 'Witness',
+      description: "Bytes of the master's stream that the witness has, to feed replicas that missed them.",
+      unit: 'bytes',
+      span: 8,
+      queries: [['{{group}}', orZero(sumBy('group', select('lagrange_witness_bytes')))]],
+    }),
+    lines({
+      title: 'Fed by the witness',
+      description: 'Bytes that replicas had from the witness because their master died before it had sent them.',
+      unit: 'bytes',
+      span: 8,
+      queries: [['{{group}}', orZero(sumBy('group', select('lagrange_witness_fed_bytes_total')))]],
+    }),
+    lines({
+      title: 'Rescued',
+      description:
+        'Old masters that were asked what they alone had, by what came of it, and the writes that were saved.',
+      unit: 'none',
+      span: 8,
+      queries: [
+        ['{{result}}', orZero(sumBy('result', select('lagrange_rescues_total')))],
+        ['writes', orZero(sumBy('', select('lagrange_rescued_writes_total')))],
+      ],
+    }),
+    lines({
+      title: 'Sessions that were told of lost writes',
+      description: 'Connections that had seen writes which the new master does not have, per second.',
+      unit: 'ops',
+      span: 12,
+      queries: [['sessions', orZero(sumBy('', rate('lagrange_lost_write_sessions_total')))]],
+    }),
+    lines({
+      title: 'Connections to instances that ended',
+      description: 'Per second, by reason.',
+      unit: 'cps',
+      span: 12,
+      queries: [['{{node}} {{reason}}', orZero(sumBy('node, reason', rate('lagrange_upstream_disconnects_total')))]],
+    }),
+  ],
+}
+
 export const switches = frame('lagrange-switches', 'Lagrange / Switches', 'Planned and unplanned changes of master.', [
   past,
   clients,
+  kept,
   next,
 ])
