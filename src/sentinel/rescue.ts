@@ -55,6 +55,7 @@ const IDLE_MS: Millis = 10_000
 const PAUSE_MS: Millis = 5000
 /** Named in an index; all of them are in the file. */
 const KEYS_MAX = 10_000
+const CLOSE_MS: Millis = 50
 const SHOWN_KEYS_MAX = 1000
 const APPLY_AT_ONCE = 500
 
@@ -71,14 +72,16 @@ export class Rescuer {
     this.metrics.counter('lagrange_rescued_writes_total', { group: observer.name })
   }
 
-  /** To be awaited before `id` is demoted. Throws when it should be tried again. */
+  /**
+   * To be awaited before `id` is demoted. Throws when it should be tried again. Afterwards writes are still paused there:
+   * what was accepted between the rescue and the demotion would be lost. Whoever demotes it ends the pause.
+   */
   async rescue(id: string): Promise<void> {
     const instance = this.observer.instance(id)
     const { lineage, declared } = this.observer.group
     if (instance === undefined || lineage === undefined || declared === undefined || declared === id) return
     const client = this.#dial(instance.address)
     try {
-      if (planRescue(await askInfo(client), lineage).take === 'nothing') return this.#count('nothing')
       await client.send(['CLIENT', 'PAUSE', String(PAUSE_MS), 'WRITE'])
       const info = await askInfo(client)
       const plan = planRescue(info, lineage)
@@ -88,13 +91,11 @@ export class Rescuer {
       this.#count('failed')
       const fields = { group: this.observer.name, node: id, reason: (error as Error).message }
       this.events.event('error', '-rescue-failed', fields)
+      client.send(['CLIENT', 'UNPAUSE']).catch(() => undefined)
       throw error
     } finally {
-      // Harmless if it never was paused; the demotion that follows refuses writes for good.
-      client.send(['CLIENT', 'UNPAUSE']).then(
-        () => client.close(),
-        () => undefined,
-      )
+      // After what was sent last has left.
+      this.clock.after(CLOSE_MS, () => client.close())
     }
   }
 

@@ -1,54 +1,29 @@
 /**
- * How long writes wait when the master changes, by switch and by death:
+ * How long writes wait when the master changes, and what becomes of them:
  *
- *     npm run bench:switch -- [switches] [kills]       (default 50 and 10)
+ *     npm run bench:switch -- [switches] [kills] [stops] [returns] [ours|redis]      (default 50 10 0 0 ours)
+ *
+ *     switches   planned, over the admin API
+ *     kills      kill -9 of the master
+ *     stops      SIGSTOP of the master, SIGCONT after the failover: until it is demoted, and whether it still answers us
+ *     returns    the master is replaced without its help while somebody writes to it directly: what it accepted is with
+ *                the new master, or in a rescue
  *
  * A whole group runs on free ports; eight clients count up a key each, as fast as they are answered. The gap of a change
  * is the longest time in which none of them was answered. At the end every key must hold what was acknowledged, or one
  * more for a write whose answer was lost.
  */
-import { spawn } from 'node:child_process'
-import { mkdtempSync, openSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { Client } from '../../src/net/client.js'
 import { numberOf, textOf } from '../../src/resp/protocol.js'
-import { freePort } from '../support/redis-group.js'
+import { World } from './switch-world.js'
 
 const CLIENTS = 8
-const [switches, kills] = [Number(process.argv[2] ?? 50), Number(process.argv[3] ?? 10)]
-const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
-const folder = mkdtempSync(join(tmpdir(), 'lagrange-bench-'))
-const [port, adminPort, nodePort] = [await freePort(), await freePort(), await freePort()]
-
-const up = spawn(
-  process.execPath,
-  [
-    program,
-    'up',
-    '--port',
-    `${port}`,
-    '--admin-port',
-    `${adminPort}`,
-    '--node-port',
-    `${nodePort}`,
-    '--data-dir',
-    folder,
-  ],
-  {
-    stdio: ['ignore', process.env.BENCH_LOG === undefined ? 'ignore' : openSync(process.env.BENCH_LOG, 'w'), 'inherit'],
-  },
-)
-const exited = new Promise(resolve => up.once('exit', resolve))
+const [switches, kills, stops, returns] = [50, 10, 0, 0].map((count, index) => Number(process.argv[2 + index] ?? count))
+const world = await World.start(process.argv[6] === 'redis' ? 'redis' : 'ours')
 try {
-  await untilReady()
   await run()
 } finally {
-  up.kill('SIGTERM')
-  await exited
-  rmSync(folder, { recursive: true, force: true })
+  await world.stop()
 }
 
 async function run(): Promise<void> {
@@ -59,7 +34,7 @@ async function run(): Promise<void> {
   let lastAnswerAt = performance.now()
   let gapMs = 0
   let stopped = false
-  const clients = acked.map(() => connect())
+  const clients = acked.map(() => world.connect())
   const writers = clients.map(async (client, index) => {
     while (!stopped) {
       const reply = await client.send(['INCR', `counter:${index}`])
@@ -71,38 +46,61 @@ async function run(): Promise<void> {
       else otherErrors.push(reply.value)
     }
   })
+  const failures = (): number => sum(doubtful) + otherErrors.length
 
   await sleep(500)
   const planned = await measure(switches, async () => {
     for (;;) {
       gapMs = 0
-      const reply = await fetch(`http://127.0.0.1:${adminPort}/api/v1/switchover`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: '{}',
-      })
+      const reply = await world.post('/api/v1/switchover', {})
       const answer = (await reply.json()) as { report?: { stallMs: number }; detail?: string }
       await sleep(50)
       if (answer.report !== undefined) return [answer.report.stallMs, gapMs]
-      // On a busy machine the agent may have been stalled a moment ago, and says so.
-      if (reply.status !== 409) throw new Error(`switchover: ${answer.detail}`)
+      // On a busy machine the agent may have been stalled a moment ago, or take too long and roll back; it says so.
+      if (reply.status !== 409 && reply.status !== 503) throw new Error(`switchover: ${answer.detail}`)
       refusals++
       await sleep(300)
     }
   })
-  const plannedErrors = doubtful.reduce((sum, count) => sum + count, 0) + otherErrors.length
+  print('planned switch: stall reported', column(planned, 0))
+  print('planned switch: longest gap of all clients', column(planned, 1))
+  say(`errors in planned switches: ${failures()}; asked again after a refusal: ${refusals}`)
 
   const deaths = await measure(kills, async () => {
     gapMs = 0
-    const pid = await masterPid()
-    process.kill(pid, 'SIGKILL')
+    const port = await world.masterPort()
+    process.kill(await world.pidOf(port), 'SIGKILL')
     await sleep(1500)
+    world.revive(port)
     return [gapMs]
   })
+  print('kill -9 of the master: longest gap of all clients', column(deaths, 0))
+
+  const frozen = await measure(stops, async () => {
+    const port = await world.masterPort()
+    const pid = await world.pidOf(port)
+    // Silence alone replaces a master once a minute at most, unless somebody has looked.
+    await world.post('/api/v1/acknowledge', {})
+    gapMs = 0
+    process.kill(pid, 'SIGSTOP')
+    while ((await world.masterPort()) === port || Number.isNaN(await world.masterPort())) await sleep(10)
+    await sleep(300)
+    const gap = gapMs
+    process.kill(pid, 'SIGCONT')
+    return [gap, await demotedAfterMs(port)]
+  })
+  print('SIGSTOP of the master: longest gap of all clients', column(frozen, 0))
+  print('SIGCONT of the old master: until it is a replica', column(frozen, 1))
+
+  const returned = await measure(returns, () => replaceUnderItsWriters())
+  const [diverged, missing] = [0, 1].map(index => sum(column(returned, index)))
+  if (returns)
+    say(`returns (n=${returned.length}): writes accepted by the old master alone: ${diverged}, missing: ${missing}`)
 
   stopped = true
   await Promise.all(writers)
-  const reader = connect()
+  await world.untilReady()
+  const reader = world.connect()
   let lost = 0
   let twice = 0
   for (const [index, count] of acked.entries()) {
@@ -112,35 +110,79 @@ async function run(): Promise<void> {
   }
   reader.close()
   for (const client of clients) client.close()
-
-  print(
-    'planned switch: stall reported',
-    planned.map(([stall]) => stall as number),
-  )
-  print(
-    'planned switch: longest gap of all clients',
-    planned.map(([, gap]) => gap as number),
-  )
-  print(
-    'kill -9 of the master: longest gap of all clients',
-    deaths.map(([gap]) => gap as number),
-  )
-  const writes = acked.reduce((sum, count) => sum + count, 0)
-  process.stdout.write(
-    `errors in planned switches: ${plannedErrors}; asked again after a refusal: ${refusals}\n` +
-      `acknowledged writes: ${writes}, in doubt: ${doubtful.reduce((sum, count) => sum + count, 0)}, ` +
-      `other errors: ${otherErrors.length}, lost: ${lost}, executed twice: ${twice}\n`,
+  say(
+    `acknowledged writes: ${sum(acked)}, in doubt: ${sum(doubtful)}, ` +
+      `other errors: ${otherErrors.length} ${[...new Set(otherErrors)].slice(0, 3).join(' | ')}, lost: ${lost}` +
+      `${returns || stops ? ' (what a replaced master accepted last is among them)' : ''}, executed twice: ${twice}`,
   )
 }
 
-async function measure(times: number, once: () => Promise<number[]>): Promise<number[][]> {
-  const results: number[][] = []
+async function demotedAfterMs(port: number): Promise<number> {
+  const startedAt = performance.now()
+  const client = world.connect(port)
+  while (!/^role:slave/m.test(textOf(await client.call('INFO', 'replication')) ?? '')) await sleep(5)
+  client.close()
+  return performance.now() - startedAt
+}
+
+/** How many writes the old master accepted that the new one does not have, and how many of them nobody saved. */
+async function replaceUnderItsWriters(): Promise<[diverged: number, missing: number]> {
+  const port = await world.masterPort()
+  const old = world.connect(port)
+  const accepted: string[] = []
+  let writing = true
+  const writer = (async () => {
+    for (let number = 0; writing; number++) {
+      const key = `direct:${port}:${Date.now()}:${number}`
+      const reply = await old.send(['SET', key, '1'])
+      if (reply.type === 'error') return
+      accepted.push(key)
+    }
+  })()
+  await sleep(50)
+  const before = ((await (await get('/api/v1/rescue')).json()) as { rescues: { id: string }[] }).rescues.map(
+    one => one.id,
+  )
+  await world.post('/api/v1/failover', { acceptDataLoss: true })
+  await demotedAfterMs(port)
+  writing = false
+  await writer
+  old.close()
+  await world.untilReady()
+  const reader = world.connect(await world.masterPort())
+  const there = await Promise.all(accepted.map(key => reader.call('EXISTS', key)))
+  reader.close()
+  const alone = accepted.filter((_, index) => numberOf(there[index]) === 0)
+  if (alone.length === 0) return [0, 0]
+  const { rescues } = (await (await get('/api/v1/rescue')).json()) as { rescues: { id: string }[] }
+  const saved = new Set<string>()
+  for (const { id } of rescues.filter(one => !before.includes(one.id))) {
+    const { keys } = (await (await get(`/api/v1/rescue/${id}`)).json()) as { keys: { key: string }[] }
+    for (const { key } of keys) saved.add(key)
+  }
+  return [alone.length, alone.filter(key => !saved.has(key)).length]
+}
+
+function get(path: string): Promise<Response> {
+  return fetch(`http://127.0.0.1:${world.adminPort}${path}`)
+}
+
+async function measure<T extends number[]>(times = 0, once: () => Promise<T>): Promise<T[]> {
+  const results: T[] = []
   for (let turn = 0; turn < times; turn++) {
-    await untilReady()
+    await world.untilReady()
     await sleep(100)
     results.push(await once())
   }
   return results
+}
+
+function column(rows: readonly (readonly number[])[], index: number): number[] {
+  return rows.map(row => row[index] as number)
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0)
 }
 
 function print(what: string, values: readonly number[]): void {
@@ -148,28 +190,9 @@ function print(what: string, values: readonly number[]): void {
   const sorted = [...values].sort((a, b) => a - b)
   const at = (share: number): string =>
     (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] as number).toFixed(1)
-  process.stdout.write(`${what} (n=${values.length}): p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, max ${at(1)} ms\n`)
+  say(`${what} (n=${values.length}): p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, max ${at(1)} ms`)
 }
 
-async function masterPid(): Promise<number> {
-  const reply = await fetch(`http://127.0.0.1:${adminPort}/api/v1/topology`)
-  const { groups } = (await reply.json()) as { groups: [{ master: string }] }
-  const client = connect(Number(groups[0].master.split(':')[1]))
-  const info = textOf(await client.call('INFO', 'server')) ?? ''
-  client.close()
-  return Number(/^process_id:(\d+)/m.exec(info)?.[1])
-}
-
-function connect(to = port): Client {
-  return new Client({ host: '127.0.0.1', port: to }, { connectTimeoutMs: 2000, replyTimeoutMs: 20_000 })
-}
-
-async function untilReady(): Promise<void> {
-  const deadline = Date.now() + 60_000
-  while (Date.now() < deadline) {
-    const reply = await fetch(`http://127.0.0.1:${adminPort}/readyz`).catch(() => undefined)
-    if (reply?.status === 200) return
-    await sleep(20)
-  }
-  throw new Error('the group did not become ready')
+function say(text: string): void {
+  process.stdout.write(`${text}\n`)
 }
