@@ -37,9 +37,11 @@ export function chooseMaster(holdings: readonly Holding[], lastMaster: number): 
   return others.reduce((best, other) => (holdsMore(other, best) ? other : best), first)
 }
 
-/** Of one history, more of it; of two, the later. On a tie nothing is gained by a change. */
+/** Of one history, more of it, or as much in a process that lives already; of two, the later. On a tie nothing is gained by a change. */
 function holdsMore(a: Holding, b: Holding): boolean {
-  if (a.replid !== undefined && a.replid === b.replid) return a.offset > b.offset
+  if (a.replid !== undefined && a.replid === b.replid) {
+    return a.offset === b.offset ? a.alive && !b.alive : a.offset > b.offset
+  }
   if (a.alive !== b.alive) return a.alive
   return a.at > b.at
 }

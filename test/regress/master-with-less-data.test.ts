@@ -35,6 +35,7 @@ describe('who is to be master', () => {
     expect(chooseMaster([file(1, 10), file(2, 9), file(3, 12)], 2)?.port).toBe(3)
     expect(chooseMaster([file(1, 10, alive), file(2, 12)], 2)?.port).toBe(2)
     expect(chooseMaster([file(1, 14, alive), file(2, 12)], 2)?.port).toBe(1)
+    expect(chooseMaster([file(1, 12, alive), file(2, 12)], 2)?.port).toBe(1)
   })
 
   test('the later of two histories, and the living before any file', () => {
