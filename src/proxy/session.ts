@@ -37,6 +37,7 @@ import { ReplyStream, type StreamSink, type StreamSource } from './reply-stream.
 import { keepBytes, type Request, reread } from './request.js'
 import { Standing, type Trail } from './standing.js'
 import { Subscription } from './subscription.js'
+import { callOfOpenRequest, isAdmitted, isWeb, mute, notice, refusedInMode } from './taking.js'
 import type { Tracking } from './tracking.js'
 import { Transaction } from './transaction.js'
 import { Upload } from './upload.js'
@@ -310,7 +311,7 @@ export class Session implements Asker, PeerHandler {
     const special = this.guard ?? this.transaction ?? this.subscription ?? this.monitor ?? this.tracking
     if (this.#head !== undefined || special !== undefined || !this.authenticated || this.replyMode !== 'on') return
     if (this.#gaveUpAt === decoder.consumed) return
-    const call = this.#callOfOpenRequest(decoder)
+    const call = callOfOpenRequest(this.hub.calls, decoder)
     if (call === undefined) return
     this.#upload = new Upload(this, decoder, call, done => {
       this.#upload = undefined
@@ -318,17 +319,6 @@ export class Session implements Asker, PeerHandler {
       this.#gaveUpAt = decoder.consumed
     })
     this.#upload.begin()
-  }
-
-  #callOfOpenRequest(decoder: Decoder): Call | undefined {
-    const [name, second] = decoder.openArguments()
-    if (name === undefined) return undefined
-    const found = this.hub.calls.find(name, 0, name.length)
-    const call = second === undefined ? found : (found.subcommands?.find(second, 0, second.length) ?? found)
-    if (call.handling !== 'master' || call.spec === undefined || call.subcommands !== undefined) return undefined
-    if (decoder.openArgc < call.argcMin || decoder.openArgc > call.argcMax) return undefined
-    const known = call.marking === 'none' ? second !== undefined : call.marking === 'keys' && call.lastKey > 0
-    return known && decoder.openArguments().length > call.lastKey ? call : undefined
   }
 
   /** For an upload: its place among the requests. Nothing else is taken until it is answered. */
@@ -390,10 +380,10 @@ export class Session implements Asker, PeerHandler {
     if (call.subcommands !== undefined && decoder.argc > 1) {
       call = call.subcommands.find(buffer, argStart[1] as number, argEnd[1] as number) ?? call
     }
-    if (call === calls.unknown && this.#isWeb()) return this.peer.destroy('web')
+    if (call === calls.unknown && isWeb(decoder)) return this.peer.destroy('web')
     const request = this.#enqueue(call)
     this.lastCommand = call.name === 'client' && decoder.argc > 1 ? `client|${decoder.arg(1).toLowerCase()}` : call.name
-    if (this.replyMode !== 'on') this.#mute(request)
+    if (this.replyMode !== 'on') mute(this, request)
     if (
       !this.authenticated ||
       this.guard !== undefined ||
@@ -408,7 +398,7 @@ export class Session implements Asker, PeerHandler {
       case 'read':
         return this.group.dispatch(this, request, call, decoder)
       case 'master':
-        this.#notice(request, call, decoder)
+        notice(this, request, call, decoder)
         return this.group.dispatch(this, request, call, decoder)
       case 'local':
         this.group.counters.command(call, 'local')
@@ -435,18 +425,6 @@ export class Session implements Asker, PeerHandler {
     return request
   }
 
-  /** A browser that was led here by a page: it must not get as far as the body, which that page chose. */
-  #isWeb(): boolean {
-    const { argStart, argEnd } = this.#decoder
-    return (argEnd[0] as number) - (argStart[0] as number) <= 5 && /^(post|host:)$/i.test(this.#decoder.arg(0))
-  }
-
-  #mute(request: Request): void {
-    request.muted = true
-    if (this.replyMode === 'skip') this.replyMode = 'on'
-    if (this.replyMode === 'skip-next') this.replyMode = 'skip'
-  }
-
   /** True when the command has been dealt with as the session's mode asks. */
   #takeInMode(request: Request, call: Call, decoder: Decoder): boolean {
     const { name } = call
@@ -455,18 +433,12 @@ export class Session implements Asker, PeerHandler {
       this.fail(request, 'NOAUTH Authentication required.')
       return true
     }
-    if (this.guard !== undefined && !this.#isAdmitted(this.guard, request, call, decoder)) return true
+    if (this.guard !== undefined && !isAdmitted(this, this.guard, request, call, decoder)) return true
     if (name === 'quit' || name === 'reset') return false
-    if (this.monitor !== undefined) {
-      this.fail(request, "ERR Replica can't interact with the keyspace")
-      return true
-    }
-    if (this.subscription !== undefined && this.resp === 2) {
-      if (call.handling === 'subscribe' || name === 'ping') return false
-      this.fail(
-        request,
-        `ERR Can't execute '${name.split('|')[0]}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`,
-      )
+    const refusal = refusedInMode(this, call)
+    if (refusal === 'goes on') return false
+    if (refusal !== undefined) {
+      this.fail(request, refusal.error)
       return true
     }
     if (this.lost && this.transaction !== undefined) {
@@ -484,46 +456,10 @@ export class Session implements Asker, PeerHandler {
       if (call.name !== 'client') this.tracking?.uncache()
       return false
     }
-    this.#notice(request, call, decoder)
+    notice(this, request, call, decoder)
     request.effect = 'tracked'
     this.dispatchPinned(request, decoder)
     return true
-  }
-
-  #isAdmitted(guard: Guard, request: Request, call: Call, decoder: Decoder): boolean {
-    const waitMs = guard.taken(this.hub.tools.time.now)
-    if (waitMs > 0) this.throttle(waitMs)
-    const admitted = guard.admit(this.user, call, decoder)
-    if (admitted.refused === undefined) {
-      // What it has seen at other levels was not followed.
-      if (admitted.rules.level === 'session' && this.rules.level !== 'session') this.ahead = true
-      // Kept with the request: it may be sent again when another command has others.
-      this.rules = request.rules = admitted.rules
-      return true
-    }
-    this.hub.onRefused(this, call, admitted)
-    this.transaction?.spoil()
-    this.fail(request, admitted.text)
-    return false
-  }
-
-  /** Things about a command for the master that must be remembered. */
-  #notice(request: Request, call: Call, decoder: Decoder): void {
-    switch (call.name) {
-      case 'info':
-        request.effect = 'info'
-        return
-      case 'eval':
-        if (decoder.argc > 2) this.group.scripts.remember(decoder.arg(1))
-        return
-      case 'script|load':
-        if (decoder.argc === 3) this.group.scripts.remember(decoder.arg(2))
-        return
-      case 'script|flush':
-        this.group.scripts.forgetAll()
-        return
-      default:
-    }
   }
 
   /** Malformed input: what came before is answered, then the error, then the end. */
