@@ -5,6 +5,7 @@ import type { Bytes } from '../../base/units.js'
 import { matchesGlob } from '../../command/glob.js'
 import { collect } from '../../command/keys.js'
 import type { KeySpec } from '../../command/row.js'
+import { summaryOf } from '../../command/summaries.js'
 import { type CommandSpec, type CommandTable, checkArity, findCommand, keysOf } from '../../command/table.js'
 import type { Encoder } from '../../resp/encoder.js'
 import type { NodeCommands } from '../dispatch.js'
@@ -189,7 +190,7 @@ function replyDocs(spec: CommandSpec, reply: Encoder): void {
   const subcommands = [...(spec.subcommands?.values() ?? [])]
   reply.map(subcommands.length > 0 ? 4 : 3)
   reply.bulk('summary')
-  reply.bulk('')
+  reply.bulk(summaryOf(spec.name))
   reply.bulk('since')
   reply.bulk(spec.since)
   reply.bulk('group')
