@@ -2,8 +2,8 @@
  * A reply too large to wait for, passed on as it comes. It is the next one its client waits for, and comes on a connection
  * that others use as well: so a client that reads slowly has the instance wait, but not for long while others do.
  *
- *     instance ──part──▶ out ──too much waits──▶ source.pause() ──drained──▶ source.resume()
- *                                                     └──a second, and others wait──▶ the client is closed, the rest dropped
+ *     instance ──part──▶ out ──4 MiB wait──▶ source.pause() ──most is taken──▶ source.resume()
+ *                                                 └──others wait, and it takes nothing──▶ the client is closed, the rest dropped
  */
 import type { Millis } from '../base/units.js'
 import type { Request } from './request.js'
@@ -25,13 +25,21 @@ export interface StreamSink {
   broken(): void
 }
 
-/** So long may a client that does not read keep others from being answered. */
-const PATIENCE_MS: Millis = 1000
+/** So much may wait for the client; a reply of ordinary size never has the instance wait. */
+const HIGH_BYTES = 4 * 1024 * 1024
+const LOW_BYTES = 1024 * 1024
+const LOOK_MS: Millis = 20
+/** So long may a client keep others from being answered: one that takes nothing, and one that takes too little. */
+const DEAF_MS: Millis = 200
+const SLOW_MS: Millis = 1000
 
 export class ReplyStream implements StreamSink {
   #paused = false
   #bytes = 0
   #stopWatching: () => void = () => undefined
+  /** How long others have been waiting, in all, and since it took something last. */
+  #slowMs: Millis = 0
+  #deafMs: Millis = 0
 
   constructor(
     private readonly session: Session,
@@ -46,10 +54,11 @@ export class ReplyStream implements StreamSink {
     const { peer } = session
     peer.out.raw(buffer, start, end)
     peer.flush()
-    if (this.#paused || session.closed || peer.queuedBytes <= session.hub.options.softQueuedBytes) return
+    if (this.#paused || session.closed || peer.queuedBytes <= HIGH_BYTES) return
     this.#paused = true
+    this.#deafMs = 0
     this.source.pause()
-    this.#watch()
+    this.#watch(peer.queuedBytes)
   }
 
   end(): void {
@@ -73,11 +82,18 @@ export class ReplyStream implements StreamSink {
     this.source.resume()
   }
 
-  #watch(): void {
-    this.#stopWatching = this.session.hub.clock.after(PATIENCE_MS, () => {
+  #watch(before: number): void {
+    this.#stopWatching = this.session.hub.clock.after(LOOK_MS, () => {
       if (!this.#paused) return
-      if (this.source.pending > 0) this.session.peer.destroy('output-limit')
-      else this.#watch()
+      const { peer } = this.session
+      const { queuedBytes } = peer
+      if (queuedBytes < LOW_BYTES) return this.goOn()
+      if (this.source.pending > 0) {
+        this.#slowMs += LOOK_MS
+        this.#deafMs = queuedBytes < before ? 0 : this.#deafMs + LOOK_MS
+        if (this.#deafMs >= DEAF_MS || this.#slowMs >= SLOW_MS) return peer.destroy('output-limit')
+      }
+      this.#watch(queuedBytes)
     })
   }
 }

@@ -86,14 +86,14 @@ export class Upload {
     const { decoder } = this
     if (this.#state === 'opening') return
     for (let part = decoder.nextPart(); part !== undefined; part = decoder.nextPart()) {
-      if (this.#state === 'sending') this.#send(Buffer.from(decoder.buffer.subarray(decoder.start, decoder.end)))
+      if (this.#state === 'sending') this.#send(decoder)
       if (part === 'whole') return this.#end()
     }
   }
 
-  #send(bytes: Buffer): void {
+  #send({ buffer, start, end }: Decoder): void {
     const upstream = this.#upstream as Upstream
-    upstream.append(bytes)
+    upstream.append(buffer, start, end)
     if (upstream.queuedBytes > AHEAD_BYTES) this.session.peer.pause()
   }
 

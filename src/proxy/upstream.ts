@@ -225,8 +225,10 @@ export class Upstream implements Flushable, PeerHandler, StreamSource {
     this.#peer.writeThrough(beginning)
   }
 
-  append(bytes: Buffer): void {
-    this.#peer.writeThrough(bytes)
+  /** Copied to memory that is used again as soon as the kernel has it. */
+  append(buffer: Buffer, start: number, end: number): void {
+    this.#peer.out.raw(buffer, start, end)
+    this.#peer.flush()
   }
 
   endUpload(): void {
