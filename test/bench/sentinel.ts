@@ -27,7 +27,7 @@ if (server === undefined || real === undefined) throw new Error('redis-server an
 
 let client: Client | undefined
 process.stdout.write(
-  'sentinels (ours + real)   down-after   kills   gap p50 ms   gap max ms   agreed max ms   one master\n',
+  'sentinels (ours + real)   down-after   kills   gap p50 ms   gap max ms   agreed max ms   switches   one master\n',
 )
 for (const kinds of quorums) process.stdout.write(`${await measure(kinds, server, real)}\n`)
 
@@ -38,12 +38,14 @@ async function measure(kinds: readonly SentinelKind[], server: string, real: str
   const gaps: number[] = []
   const agreements: number[] = []
   let always = true
+  let switched = 0
   try {
     for (let kill = 0; kill < kills; kill++) {
-      const { gapMs, agreedMs, single } = await killMaster(nodes, sentinels)
+      const { gapMs, agreedMs, switches, single } = await killMaster(nodes, sentinels)
       gaps.push(gapMs)
       agreements.push(agreedMs)
       always &&= single
+      switched += switches
     }
   } finally {
     await Promise.all([...sentinels, ...nodes].map(running => running.stop()))
@@ -57,6 +59,7 @@ async function measure(kinds: readonly SentinelKind[], server: string, real: str
     [Math.round(gaps[Math.floor(gaps.length / 2)] ?? Number.NaN), 13],
     [Math.round(Math.max(...gaps)), 13],
     [Math.round(Math.max(...agreements)), 16],
+    [switched, 11],
     [always ? 'yes' : 'NO', 13],
   ]
   return columns.map(([value, width]) => String(value).padStart(width)).join('')
@@ -66,6 +69,8 @@ interface Change {
   readonly gapMs: number
   /** Until all sentinels named the new master. */
   readonly agreedMs: number
+  /** How many times the master changed. */
+  readonly switches: number
   /** In the end one instance says master, the one that the sentinels name. */
   readonly single: boolean
 }
@@ -76,6 +81,7 @@ async function killMaster(nodes: readonly RedisNode[], sentinels: readonly Senti
   const master = nodes.find(node => node.port === port)
   if (master === undefined) throw new Error(`the sentinels name ${port}`)
 
+  const epoch = await epochOf(first)
   let lastAt = performance.now()
   let gapMs = 0
   let stopped = false
@@ -107,7 +113,13 @@ async function killMaster(nodes: readonly RedisNode[], sentinels: readonly Senti
   await sleep(11_000)
   const infos = await Promise.all(nodes.map(node => node.info()))
   const masters = nodes.filter((_, index) => infos[index]?.role === 'master')
-  return { gapMs, agreedMs, single: masters.length === 1 && masters[0]?.port === next }
+  // More than one switch: somebody took the new master for dead as well.
+  const switches = (await epochOf(first)) - epoch
+  return { gapMs, agreedMs, switches, single: masters.length === 1 && masters[0]?.port === (await first.masterPort()) }
+}
+
+async function epochOf(sentinel: SentinelProcess): Promise<number> {
+  return Number((await sentinel.master()).get('config-epoch'))
 }
 
 /** As clients do: the first sentinel that answers is believed. */
