@@ -10,7 +10,15 @@
 import convict from 'convict'
 import { type Document, isAlias, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml'
 import { normalize } from './formats.js'
-import { allowedText, type ConfigSchema, listOptions, type NamedOption, type OptionTree, toConvict } from './option.js'
+import {
+  allowedText,
+  type ConfigSchema,
+  listOptions,
+  type NamedOption,
+  type Option,
+  type OptionTree,
+  toConvict,
+} from './option.js'
 import { type ProxyConfig, proxySchema, type UpConfig, upSchema } from './schema.js'
 import { nearest } from './suggest.js'
 
@@ -53,7 +61,7 @@ export function loadConfig<C>(schema: ConfigSchema<C>, sources: ConfigSources): 
       errors.push(assignment.mistake)
       continue
     }
-    const reasons = judge(schema.options, assignment)
+    const reasons = judge(assignment)
     errors.push(...reasons.map(reason => `${assignment.origin}: ${assignment.option.path}${reason}`))
     if (reasons.length > 0) continue
     tree.set(assignment.option.path, assignment.value)
@@ -169,9 +177,16 @@ function unknownOption(options: readonly NamedOption[], path: string, prefix: st
   return `unknown option${hint} (allowed here: ${names.join(', ')})`
 }
 
+/** A tree with this option alone: convict looks at all that it is given. */
+function treeOf(option: NamedOption): OptionTree {
+  return option.path
+    .split('.')
+    .reduceRight<Option | OptionTree>((node, name) => ({ [name]: node }), option) as OptionTree
+}
+
 /** What convict says about this one value: nothing, or the reasons why it cannot be. */
-function judge(tree: OptionTree, { option, value }: Assignment): readonly string[] {
-  const alone = emptyTree(tree)
+function judge({ option, value }: Assignment): readonly string[] {
+  const alone = emptyTree(treeOf(option))
   try {
     alone.set(option.path, value).validate({ allowed: 'strict' })
     return []

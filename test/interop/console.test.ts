@@ -137,7 +137,7 @@ chromium.test(
     working = false
     await Promise.all(load)
   },
-  90_000,
+  180_000,
 )
 
 chromium.test(

@@ -81,44 +81,48 @@ describe('deployment files', () => {
 
 const haproxy = requireReal('haproxy')
 
-haproxy.test('HAProxy follows the master by our word', async () => {
-  const backend = new FakeBackend()
-  const options = { host: '127.0.0.1', port: 0, grants: [], allowedHosts: [], version: '0.1.0' }
-  const admin = await startAdmin(systemClock, backend.bus, backend.store, backend, options)
-  onTestFinished(() => admin.close())
-  const [port, stats] = [await freePort(), await freePort()]
-  const folder = mkdtempSync(join(tmpdir(), 'lagrange-haproxy-'))
-  const file = join(folder, 'haproxy.cfg')
-  // Two servers as the file has one, asked about under their own names, and a page to read their state from.
-  const [server = ''] = /^ {4}server .*$/m.exec(deploy('haproxy.cfg')) ?? []
-  const text = deploy('haproxy.cfg')
-    .replace('127.0.0.1:6479', `127.0.0.1:${port}`)
-    .replaceAll('port 8400', `port ${admin.port}`)
-    .concat(`\nfrontend stats\n    mode http\n    bind 127.0.0.1:${stats}\n    stats enable\n    stats uri /\n`)
-  expect(server).toContain('check')
-  writeFileSync(file, text)
-  execFileSync(haproxy.path, ['-c', '-f', file], { stdio: 'pipe' })
-  const child = spawn(haproxy.path, ['-db', '-f', file], { stdio: 'ignore' })
-  onTestFinished(async () => {
-    const ended = new Promise(resolve => child.once('exit', resolve))
-    child.kill('SIGKILL')
-    await ended
-    rmSync(dirname(file), { recursive: true, force: true })
-  })
-  const state = async () => {
-    const csv = await fetch(`http://127.0.0.1:${stats}/;csv`).then(
-      reply => reply.text(),
-      () => '',
-    )
-    return /^writes,node1,(?:[^,]*,){15}([^,]*)/m.exec(csv)?.[1] ?? ''
-  }
-  const until = async (expected: string) => {
-    while (!(await state()).startsWith(expected)) await new Promise(resolve => setTimeout(resolve, 50))
-  }
-  // Not listening, but by our word the master: the check goes to us alone.
-  const { topology } = backend
-  backend.topology = () => ({ ...topology(), groups: [] })
-  await until('DOWN')
-  backend.topology = topology
-  await until('UP')
-})
+haproxy.test(
+  'HAProxy follows the master by our word',
+  async () => {
+    const backend = new FakeBackend()
+    const options = { host: '127.0.0.1', port: 0, grants: [], allowedHosts: [], version: '0.1.0' }
+    const admin = await startAdmin(systemClock, backend.bus, backend.store, backend, options)
+    onTestFinished(() => admin.close())
+    const [port, stats] = [await freePort(), await freePort()]
+    const folder = mkdtempSync(join(tmpdir(), 'lagrange-haproxy-'))
+    const file = join(folder, 'haproxy.cfg')
+    // Two servers as the file has one, asked about under their own names, and a page to read their state from.
+    const [server = ''] = /^ {4}server .*$/m.exec(deploy('haproxy.cfg')) ?? []
+    const text = deploy('haproxy.cfg')
+      .replace('127.0.0.1:6479', `127.0.0.1:${port}`)
+      .replaceAll('port 8400', `port ${admin.port}`)
+      .concat(`\nfrontend stats\n    mode http\n    bind 127.0.0.1:${stats}\n    stats enable\n    stats uri /\n`)
+    expect(server).toContain('check')
+    writeFileSync(file, text)
+    execFileSync(haproxy.path, ['-c', '-f', file], { stdio: 'pipe' })
+    const child = spawn(haproxy.path, ['-db', '-f', file], { stdio: 'ignore' })
+    onTestFinished(async () => {
+      const ended = new Promise(resolve => child.once('exit', resolve))
+      child.kill('SIGKILL')
+      await ended
+      rmSync(dirname(file), { recursive: true, force: true })
+    })
+    const state = async () => {
+      const csv = await fetch(`http://127.0.0.1:${stats}/;csv`).then(
+        reply => reply.text(),
+        () => '',
+      )
+      return /^writes,node1,(?:[^,]*,){15}([^,]*)/m.exec(csv)?.[1] ?? ''
+    }
+    const until = async (expected: string) => {
+      while (!(await state()).startsWith(expected)) await new Promise(resolve => setTimeout(resolve, 50))
+    }
+    // Not listening, but by our word the master: the check goes to us alone.
+    const { topology } = backend
+    backend.topology = () => ({ ...topology(), groups: [] })
+    await until('DOWN')
+    backend.topology = topology
+    await until('UP')
+  },
+  60_000,
+)

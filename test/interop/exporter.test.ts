@@ -40,39 +40,46 @@ async function startCast(): Promise<Cast> {
   return { master, replica, sentinel, proxy: port, metrics, sentinelMetrics }
 }
 
-exporter.test('redis_exporter works against node, sentinel and proxy', async () => {
-  const cast = await startCast()
-  for (const [what, expected] of [
-    ['master', ['redis_master_repl_offset', 'redis_commands_total{cmd="set"}', 'redis_connected_slave_offset_bytes{']],
-    ['replica', ['redis_master_link_up{', 'redis_slave_repl_offset{', 'redis_master_last_io_seconds_ago{']],
-    ['sentinel', ['redis_sentinel_masters 1', 'redis_sentinel_master_status{', 'redis_sentinel_master_sentinels{']],
-    ['proxy', ['redis_master_repl_offset', 'redis_connected_clients', 'redis_db_keys{db="db0"} 1']],
-  ] as const) {
-    const text = await exported(cast[what])
-    expect(text, what).toMatch(/^redis_up 1$/m)
-    expect(text, what).toMatch(/^redis_exporter_last_scrape_error\{err=""\} 0$/m)
-    for (const name of expected) expect(text.includes(`\n${name}`), `${what}: ${name}`).toBe(true)
-  }
+exporter.test(
+  'redis_exporter works against node, sentinel and proxy',
+  async () => {
+    const cast = await startCast()
+    for (const [what, expected] of [
+      [
+        'master',
+        ['redis_master_repl_offset', 'redis_commands_total{cmd="set"}', 'redis_connected_slave_offset_bytes{'],
+      ],
+      ['replica', ['redis_master_link_up{', 'redis_slave_repl_offset{', 'redis_master_last_io_seconds_ago{']],
+      ['sentinel', ['redis_sentinel_masters 1', 'redis_sentinel_master_status{', 'redis_sentinel_master_sentinels{']],
+      ['proxy', ['redis_master_repl_offset', 'redis_connected_clients', 'redis_db_keys{db="db0"} 1']],
+    ] as const) {
+      const text = await exported(cast[what])
+      expect(text, what).toMatch(/^redis_up 1$/m)
+      expect(text, what).toMatch(/^redis_exporter_last_scrape_error\{err=""\} 0$/m)
+      for (const name of expected) expect(text.includes(`\n${name}`), `${what}: ${name}`).toBe(true)
+    }
 
-  // What the node says itself has the same names, labels and types as what the exporter says of it.
-  const theirs = namesOf(await exported(cast.master))
-  const ours = namesOf(await (await fetch(`http://127.0.0.1:${cast.metrics}/metrics`)).text())
-  const invented = [...ours].filter(
-    ([name]) => name.startsWith('redis_') && !theirs.has(name) && !absentThere.has(name),
-  )
-  expect(invented).toEqual([])
-  for (const [name, shape] of ours)
-    if (theirs.has(name) && name !== 'redis_instance_info') expect(shape, name).toBe(theirs.get(name))
+    // What the node says itself has the same names, labels and types as what the exporter says of it.
+    const theirs = namesOf(await exported(cast.master))
+    const ours = namesOf(await (await fetch(`http://127.0.0.1:${cast.metrics}/metrics`)).text())
+    const invented = [...ours].filter(
+      ([name]) => name.startsWith('redis_') && !theirs.has(name) && !absentThere.has(name),
+    )
+    expect(invented).toEqual([])
+    for (const [name, shape] of ours)
+      if (theirs.has(name) && name !== 'redis_instance_info') expect(shape, name).toBe(theirs.get(name))
 
-  if (promtool.missing) return
-  for (const port of [cast.metrics, cast.sentinelMetrics]) {
-    const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
-    expect(text).toContain('redis_up 1')
-    // Which of redis_exporter's names end in _total is not ours to mend.
-    const own = text.split('\n').filter(line => !/redis_/.test(line))
-    execFileSync(promtool.path, ['check', 'metrics'], { input: `${own.join('\n')}\n`, stdio: 'pipe' })
-  }
-})
+    if (promtool.missing) return
+    for (const port of [cast.metrics, cast.sentinelMetrics]) {
+      const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+      expect(text).toContain('redis_up 1')
+      // Which of redis_exporter's names end in _total is not ours to mend.
+      const own = text.split('\n').filter(line => !/redis_/.test(line))
+      execFileSync(promtool.path, ['check', 'metrics'], { input: `${own.join('\n')}\n`, stdio: 'pipe' })
+    }
+  },
+  120_000,
+)
 
 /** Only there when something was measured, or for another version of Redis. */
 const absentThere = new Set(['redis_aof_current_size_bytes', 'redis_aof_base_size_bytes'])

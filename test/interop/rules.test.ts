@@ -205,39 +205,66 @@ promtool.test('promtool finds nothing to say about the rules and the configurati
   expect(run('check', 'config', file('prometheus.yml'))).toContain('SUCCESS')
 })
 
-promtool.test('every alert fires where it should, and only there; every record has its value', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'lagrange-rules-'))
-  try {
-    const firing = (alert: string, series: Series, value: number) => ({
-      name: `${alert} ${value === 1 ? 'fires' : 'is silent'}`,
-      interval: '15s',
-      input_series: inputs(series),
-      promql_expr_test: [
+promtool.test(
+  'every alert fires where it should, and only there; every record has its value',
+  () => {
+    const folder = mkdtempSync(join(tmpdir(), 'lagrange-rules-'))
+    try {
+      // One set of series for all alerts, each under its own group and instance: promtool begins anew for every test.
+      const together = (which: 1 | 2, value: number) => {
+        const chosen = cases.filter(([alert]) => alert !== 'TargetAbsent')
+        return {
+          name: value === 1 ? 'all fire' : 'all are silent',
+          interval: '15s',
+          input_series: chosen.flatMap(one => inputs(one[which], one[0])),
+          promql_expr_test: chosen.map(([alert]) => expectFiring(alert, value)),
+        }
+      }
+      const absent = cases.filter(([alert]) => alert === 'TargetAbsent')
+      const tests = [
+        together(1, 1),
+        together(2, 0),
+        ...absent.flatMap(([alert, fires, silent]) =>
+          (
+            [
+              [fires, 1],
+              [silent, 0],
+            ] as const
+          ).map(([series, value]) => ({
+            interval: '15s',
+            input_series: inputs(series, alert),
+            promql_expr_test: [expectFiring(alert, value)],
+          })),
+        ),
         {
-          expr: `max(ALERTS{alertname="Lagrange${alert}",alertstate="firing"}) or vector(0)`,
-          eval_time: '14m',
-          exp_samples: [{ labels: '{}', value }],
+          interval: '15s',
+          input_series: records.flatMap(([record, series]) => inputs(series, record)),
+          promql_expr_test: records.map(([record, , value]) => ({
+            expr: `round(sum(${record}{group="${record}"}), 0.0001)`,
+            eval_time: '13m',
+            exp_samples: [{ labels: '{}', value }],
+          })),
         },
-      ],
-    })
-    const tests = [
-      ...cases.flatMap(([alert, fires, silent]) => [firing(alert, fires, 1), firing(alert, silent, 0)]),
-      ...records.map(([record, series, value]) => ({
-        interval: '15s',
-        input_series: inputs(series),
-        promql_expr_test: [
-          { expr: `round(sum(${record}), 0.0001)`, eval_time: '13m', exp_samples: [{ labels: '{}', value }] },
-        ],
-      })),
-    ]
-    const written = join(folder, 'rules.test.yml')
-    writeFileSync(written, stringify({ rule_files: [file('lagrange.rules.yml')], evaluation_interval: '15s', tests }))
-    expect(execFileSync(promtool.path, ['test', 'rules', written], { encoding: 'utf8' })).toContain('SUCCESS')
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
-})
+      ]
+      const written = join(folder, 'rules.test.yml')
+      writeFileSync(written, stringify({ rule_files: [file('lagrange.rules.yml')], evaluation_interval: '15s', tests }))
+      expect(execFileSync(promtool.path, ['test', 'rules', written], { encoding: 'utf8' })).toContain('SUCCESS')
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  },
+  120_000,
+)
 
-function inputs(series: Series): readonly { series: string; values: string }[] {
-  return Object.entries(series).map(([name, values]) => ({ series: name, values }))
+function expectFiring(alert: string, value: number) {
+  const firing = `ALERTS{alertname="Lagrange${alert}",alertstate="firing"`
+  const own = alert === 'TargetAbsent' ? `${firing}}` : `${firing},group="${alert}"} or ${firing},instance="${alert}"}`
+  return { expr: `max(${own}) or vector(0)`, eval_time: '14m', exp_samples: [{ labels: '{}', value }] }
+}
+
+function inputs(series: Series, name: string): readonly { series: string; values: string }[] {
+  return Object.entries(series).map(([one, values]) => ({
+    series: one.replace('group="main"', `group="${name}"`).replace('instance="p"', `instance="${name}"`),
+    values,
+  }))
 }
