@@ -177,6 +177,9 @@ export const switchPlan = z.strictObject({
   from: z.string().nullable(),
   to: z.string(),
   because: z.string().describe('Why this candidate.'),
+  lagBytes: z.number().nullable().describe('How far behind it is now.'),
+  lagMs: millis.nullable(),
+  expectedStallMs: millis.nullable().describe('What the last planned switch took; null before the first.'),
   passedOver,
   steps: z.array(z.string()),
 })

@@ -243,15 +243,17 @@ function planOf(
 ): Extract<SwitchResult, { kind: 'planned' }>['plan'] {
   const [group] = describeTopology(observer, undefined, clock.now()).groups
   const others = group?.members.filter(member => !member.isMaster && member.id !== report.to) ?? []
+  const { forecast } = report
+  const reasons = new Map(forecast?.passedOver.map(({ id, reason }) => [id, reason]))
   return {
     group: report.group,
     from: report.from ?? null,
     to: report.to ?? '',
-    because: report.lagBytes === undefined ? 'best candidate' : `best candidate, ${report.lagBytes} bytes behind`,
-    passedOver: others.map(member => ({
-      id: member.id,
-      reason: member.excluded ?? 'less data, priority or a later run id',
-    })),
+    because: forecast?.because ?? 'most-data',
+    lagBytes: report.lagBytes ?? null,
+    lagMs: forecast?.lagMs ?? null,
+    expectedStallMs: forecast?.expectedStallMs ?? null,
+    passedOver: others.map(({ id, excluded }) => ({ id, reason: reasons.get(id) ?? excluded ?? 'not-requested' })),
     steps: report.steps.map(step => step.name),
   }
 }

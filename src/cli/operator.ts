@@ -216,10 +216,17 @@ function planText(answer: SwitchAnswer): string {
 function describePlan(plan: SwitchPlan): string {
   return [
     `Would make ${plan.to} the master of ${plan.group} in place of ${plan.from ?? 'nobody'} (${plan.because}).`,
+    ...forecastText(plan),
     ...plan.passedOver.map(({ id, reason }) => `  passed over: ${id} (${reason})`),
     ...plan.steps.map((step, index) => `  ${index + 1}. ${step}`),
     '',
   ].join('\n')
+}
+
+function forecastText({ lagBytes, lagMs, expectedStallMs }: SwitchPlan): string[] {
+  if (lagBytes === null) return []
+  const behind = `It is ${lagBytes} bytes${lagMs === null ? '' : ` and ${millis(lagMs)} ms`} behind`
+  return [`${behind}${expectedStallMs === null ? '' : `; writes waited ${millis(expectedStallMs)} ms last time`}.`]
 }
 
 function problemText({ title, detail, reason, passedOver = [] }: Problem): string {

@@ -16,7 +16,7 @@ import type { MetricStore } from '../metrics/store.js'
 import type { Credentials } from '../net/client.js'
 import type { Dial } from '../observer/line.js'
 import type { Observer } from '../observer/observer.js'
-import { type CandidateRules, refuse, selectCandidate } from '../topology/candidate.js'
+import { type CandidateRules, refuse, type Selection, selectCandidate } from '../topology/candidate.js'
 import type { Diagnosis } from '../topology/diagnose.js'
 import type { InstanceFacts } from '../topology/facts.js'
 import { type FailoverOptions, failoverDefaults } from '../topology/failover.js'
@@ -206,7 +206,7 @@ export class Agent {
       const why = selection.refused.map(({ id, reason }) => `${id}: ${reason}`).join(', ')
       return this.#refused('switchover', { refused: 'no-candidate', detail: why === '' ? 'there is no replica' : why })
     }
-    if (request.dryRun === true) return this.#dryRun(from, to)
+    if (request.dryRun === true) return this.#dryRun(from, to, selection)
     return this.#runSwitchover(from, to, request)
   }
 
@@ -253,7 +253,7 @@ export class Agent {
   }
 
   /** What would happen. Nothing is sent to anybody. */
-  #dryRun(from: InstanceFacts, to: InstanceFacts): SwitchReport {
+  #dryRun(from: InstanceFacts, to: InstanceFacts, selection: Selection): SwitchReport {
     const record = this.#newRecord('switchover', 'operator', undefined, from.id)
     record.to = to.id
     record.lagBytes = this.observer.lagOf(to)?.bytes
@@ -268,7 +268,15 @@ export class Agent {
       'reconf_slaves',
     ])
     const outcome = { result: 'dry-run', reason: undefined, finalOffset: undefined, promotion: undefined } as const
-    return record.report(outcome, this.observer.group.masterEpoch, undefined)
+    const report = record.report(outcome, this.observer.group.masterEpoch, undefined)
+    const last = this.#last
+    const forecast = {
+      because: selection.because,
+      passedOver: [...selection.outranked, ...selection.refused.filter(({ id }) => id !== from.id)],
+      lagMs: this.observer.lagOf(to)?.ms,
+      expectedStallMs: last?.kind === 'switchover' && last.result === 'ok' ? last.stallMs : undefined,
+    }
+    return { ...report, forecast }
   }
 
   #runSwitchover(from: InstanceFacts, to: InstanceFacts, request: SwitchoverRequest): Promise<SwitchReport> {

@@ -44,12 +44,22 @@ export interface Selection {
   readonly candidate: string | undefined
   readonly because: 'requested' | 'only-one' | 'most-data' | 'priority' | 'run-id' | 'no-candidate'
   readonly refused: readonly { readonly id: string; readonly reason: CandidateRefusal }[]
+  /** Those that would do as well, and why they are not the one. */
+  readonly outranked: readonly { readonly id: string; readonly reason: Outranked }[]
 }
+
+/** What the chosen one has over another that is fit. */
+export type Outranked = 'less-data' | 'lower-priority' | 'later-run-id'
 
 export function selectCandidate(group: Group, rules: CandidateRules, options: JudgeOptions, now: Millis): Selection {
   const { to } = rules
   if (to !== undefined && !group.instances.some(instance => instance.id === to)) {
-    return { candidate: undefined, because: 'no-candidate', refused: [{ id: to, reason: 'unknown-node' }] }
+    return {
+      candidate: undefined,
+      because: 'no-candidate',
+      refused: [{ id: to, reason: 'unknown-node' }],
+      outranked: [],
+    }
   }
   const refused: { id: string; reason: CandidateRefusal }[] = []
   const fit: InstanceFacts[] = []
@@ -63,8 +73,9 @@ export function selectCandidate(group: Group, rules: CandidateRules, options: Ju
   }
   fit.sort(compareCandidates)
   const [best, second] = fit
-  if (best === undefined) return { candidate: undefined, because: 'no-candidate', refused }
-  return { candidate: best.id, because: to === undefined ? reasonFor(best, second) : 'requested', refused }
+  if (best === undefined) return { candidate: undefined, because: 'no-candidate', refused, outranked: [] }
+  const outranked = fit.slice(1).map(other => ({ id: other.id, reason: outrankedBy(best, other) }))
+  return { candidate: best.id, because: to === undefined ? reasonFor(best, second) : 'requested', refused, outranked }
 }
 
 /** Why this instance cannot become the master; undefined when it can. */
@@ -117,6 +128,11 @@ export function compareCandidates(a: InstanceFacts, b: InstanceFacts): number {
   if (data !== 0) return data
   if (a.priority !== b.priority) return a.priority - b.priority
   return (a.runId ?? '~') < (b.runId ?? '~') ? -1 : 1
+}
+
+function outrankedBy(best: InstanceFacts, other: InstanceFacts): Outranked {
+  if (best.offset !== other.offset) return 'less-data'
+  return best.priority === other.priority ? 'later-run-id' : 'lower-priority'
 }
 
 function reasonFor(best: InstanceFacts, second: InstanceFacts | undefined): Selection['because'] {

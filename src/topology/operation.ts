@@ -2,7 +2,7 @@
  * What planned switches and failovers have in common: why they are refused, and what they report.
  */
 import type { Millis, Offset, UnixMillis } from '../base/units.js'
-import type { CandidateRefusal } from './candidate.js'
+import type { CandidateRefusal, Outranked, Selection } from './candidate.js'
 import type { Diagnosis, DiagnosisName } from './diagnose.js'
 import type { Lineage } from './view.js'
 
@@ -63,6 +63,16 @@ export interface SwitchReport {
   readonly fullResyncs: number | undefined
   readonly partialResyncs: number | undefined
   readonly steps: readonly SwitchStep[]
+  /** Of a dry run: what it is founded on. */
+  readonly forecast?: Forecast | undefined
+}
+
+export interface Forecast {
+  readonly because: Selection['because']
+  readonly passedOver: readonly { readonly id: string; readonly reason: CandidateRefusal | Outranked }[]
+  readonly lagMs: Millis | undefined
+  /** What the last planned switch took; undefined before the first. */
+  readonly expectedStallMs: Millis | undefined
 }
 
 /** What a promoted instance says about itself. */

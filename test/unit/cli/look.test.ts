@@ -151,7 +151,17 @@ test('switchover shows its steps while they are done, and switches to whom the p
     if (request.dryRun)
       return {
         kind: 'planned',
-        plan: { group: 'main', from: 'a:1', to: 'b:2', because: '', passedOver: [], steps: [] },
+        plan: {
+          group: 'main',
+          from: 'a:1',
+          to: 'b:2',
+          because: '',
+          lagBytes: null,
+          lagMs: null,
+          expectedStallMs: null,
+          passedOver: [],
+          steps: [],
+        },
       }
     for (const step of ['hold', 'demote']) backend.bus.event('info', `+switchover-state-${step}`)
     await running.until(({ err }) => err.includes('demote'))

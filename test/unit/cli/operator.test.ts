@@ -85,6 +85,9 @@ describe('switchover', () => {
       from: '127.0.0.1:6401',
       to: '127.0.0.1:6402',
       because: 'most-data',
+      lagBytes: 12,
+      lagMs: 0.4,
+      expectedStallMs: null,
       passedOver: [{ id: '127.0.0.1:6403', reason: 'lagging' }],
       steps: ['hold writes', 'promote 127.0.0.1:6402'],
     },
@@ -118,7 +121,7 @@ describe('switchover', () => {
     const { code, out } = await cli('switchover --dry-run')
     expect(code).toBe(0)
     expect(out).toBe(
-      'Would make 127.0.0.1:6402 the master of main in place of 127.0.0.1:6401 (most-data).\n' +
+      'Would make 127.0.0.1:6402 the master of main in place of 127.0.0.1:6401 (most-data).\nIt is 12 bytes and 0.4 ms behind.\n' +
         '  passed over: 127.0.0.1:6403 (lagging)\n  1. hold writes\n  2. promote 127.0.0.1:6402\n',
     )
     expect(backend.asked).toHaveLength(1)
