@@ -103,6 +103,11 @@ export const memberDescription = z.strictObject({
   offset: offset.nullable().describe('Produced on a master, applied on a replica.'),
   lagBytes: z.number().nullable().describe('Bytes of the master it has not applied; null on a master or when unknown.'),
   lagMs: millis.nullable().describe('Age of the oldest write it has not applied; null on a master or when unknown.'),
+  freshness: z
+    .enum(['tap', 'poll'])
+    .nullable()
+    .describe('How we know what it has applied: pushed by a tap on its stream, or asked for; null on a master.'),
+  untapped: z.string().nullable().describe('Why it is not tapped; null when it is, and on a master.'),
   linkUp: z.boolean().nullable().describe('Whether it is connected to its master; null on a master.'),
   lastIoMs: millis.nullable().describe('How long ago it heard from its master; null on a master.'),
   syncInProgress: z.boolean(),

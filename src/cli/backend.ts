@@ -170,6 +170,8 @@ function memberOf(member: MemberDescription, observer: Observer, clock: Clock): 
     offset: member.offset ?? null,
     lagBytes: member.lagBytes ?? null,
     lagMs: member.lagMs ?? null,
+    freshness: member.freshness ?? null,
+    untapped: member.untapped ?? null,
     // What a dead instance last said of its link is no news.
     linkUp: member.state === 'down' ? null : (link?.up ?? null),
     lastIoMs:

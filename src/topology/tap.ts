@@ -121,7 +121,8 @@ export function stepTap(tap: Tap, event: TapEvent, rules: TapRules, now: Millis)
       if (event.type === 'tick' && now - tap.since > ANSWER_MS) return rest(tap, 'no-answer', now)
       return event.type === 'info' ? attach(tap, event.info, rules, now) : stay(tap)
     case 'attaching':
-      if (event.type === 'tick' && now - tap.since > ANSWER_MS) return rest(tap, 'full-resync', now)
+      // A slow machine, or a snapshot that is about to begin: either way it is left in time.
+      if (event.type === 'tick' && now - tap.since > ANSWER_MS) return rest(tap, 'no-answer', now)
       return event.type === 'answer' ? judgeAnswer(tap, event.line, now) : stay(tap)
     case 'streaming':
       return stepStreaming(tap, event, rules, now)

@@ -138,6 +138,8 @@ export function member(port: number, more: Partial<MemberDescription> = {}): Mem
     offset: 1000,
     lagBytes: 0,
     lagMs: 0,
+    freshness: 'tap',
+    untapped: null,
     linkUp: true,
     lastIoMs: 40,
     syncInProgress: false,

@@ -41,6 +41,8 @@ describe('status', () => {
       offset: null,
       lagBytes: null,
       lagMs: null,
+      freshness: null,
+      untapped: null,
     })
     backend.topology = () => ({
       ...fakeTopology,

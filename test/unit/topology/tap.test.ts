@@ -108,7 +108,7 @@ test('the way to a stream, and what is sent on it', () => {
 
 test('a master that does not go on at once would send a snapshot: it is left in time', () => {
   expect(stepTap(attaching, { type: 'tick' }, rules, 1000).tap.status).toBe('attaching')
-  expect(stepTap(attaching, { type: 'tick' }, rules, 1001).tap).toMatchObject({ because: 'full-resync' })
+  expect(stepTap(attaching, { type: 'tick' }, rules, 1001).tap).toMatchObject({ because: 'no-answer' })
 })
 
 for (const [name, fields, expected] of [
