@@ -282,7 +282,7 @@ export const accessOptions: OptionTree = {
   },
   aclFile: {
     ...path,
-    doc: 'The proxy’s own users: a file in the syntax of aclfile of Redis. Commands, keys and channels are checked by the proxy; instances see only the user of upstreamAuth. ACL LOAD and a reload read it again, and close the connections of users that are not what they were. Empty: there is one user, default, with the password of clientAuth.',
+    doc: 'The proxy’s own users: a file in the syntax of aclfile of Redis. Commands, keys and channels are checked by the proxy; instances see only the user of upstreamAuth; as nobody sees what a script does, scripts are for users who may do all that a script may do (+@all -@admin ~* &* is enough). ACL LOAD and a reload read it again, and close the connections of users that are not what they were. Empty: there is one user, default, with the password of clientAuth.',
     env: 'LAGRANGE_ACL_FILE',
     flag: 'acl-file',
     reload: 'restart',

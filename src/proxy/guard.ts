@@ -5,8 +5,8 @@
 import { readLatin1 } from '../base/latin1.js'
 import type { Pace } from '../base/pace.js'
 import type { Bytes, Millis } from '../base/units.js'
-import { type Denial, denialOf, refusalOfSort, refusalText } from '../command/acl.js'
-import { type CommandSpec, unknownCommandError } from '../command/table.js'
+import { type Denial, denialOf, refusalOfSort, refusalText, type User } from '../command/acl.js'
+import { type CommandSpec, type CommandTable, unknownCommandError } from '../command/table.js'
 import type { Decoder } from '../resp/decoder.js'
 import type { Call } from '../routing/calls.js'
 import type { ReadRules } from '../routing/choose.js'
@@ -39,6 +39,9 @@ const ARGUMENT_BYTES = 1024 * 1024
 
 /** Neither write nor read by their flags, and yet they change something. */
 const MAY_CHANGE = new Set(['eval', 'evalsha', 'fcall', 'publish', 'spublish', 'script|flush', 'script|load', 'debug'])
+const SCRIPTS = new Set(['eval', 'evalsha', 'fcall', 'eval_ro', 'evalsha_ro', 'fcall_ro'])
+const SCRIPT_REFUSED =
+  'NOPERM this proxy cannot see what a script does: it is for users who may themselves do all that a script may do'
 /** Commands of ours that no table has. */
 const OWN = new Set(['lagrange', 'proxy'])
 /** What LAGRANGE says of others, and of their keys: for those who may see the slow log. */
@@ -104,8 +107,24 @@ function refusalOf(
   }
   const denial = user === undefined ? ({ reason: 'command', object: spec.name } as const) : denialOf(user, spec, args)
   if (denial !== undefined) return { refused: denial.reason, text: refusalText(denial, spec), denial }
+  if (user !== undefined && SCRIPTS.has(spec.name) && !mayRunAnyScript(user, spec, users.table)) {
+    return { refused: 'command', text: SCRIPT_REFUSED }
+  }
   const sort = user && refusalOfSort(user, spec, args)
   return sort === undefined ? undefined : { refused: 'key', text: sort }
+}
+
+/**
+ * What a script does we do not see, and the instance takes us for its user: so it is for those who might do all that a
+ * script may do themselves.
+ */
+function mayRunAnyScript({ selectors }: User, { access }: CommandSpec, table: CommandTable): boolean {
+  const mightCall = table.specs.filter(({ flags, categories, access: theirs }) => {
+    return !flags.has('noscript') && !categories.includes('@admin') && (access !== 'read' || theirs === 'read')
+  })
+  return selectors.some(({ allKeys, allChannels, commands }) => {
+    return allKeys && allChannels && mightCall.every(({ id }) => commands[id] === 1)
+  })
 }
 
 function refusalOfOwn(users: Users, name: Bytes, args: readonly Bytes[]): Admitted | undefined {

@@ -18,6 +18,7 @@ user default on nopass resetchannels -@all +ping +acl|whoami +hello +auth +clien
 user admin on >secret ~* &* +@all
 user alice on >wonder ~a:* %R~shared:* &news:* -@all +get +set +mget +del +multi +exec +discard +subscribe +psubscribe +publish +sort +acl|whoami +acl|dryrun +client|id +client|getname +eval (~b:* +get)
 user off off >pw ~* +@all
+user app on >app ~* &* +@all -@admin
 user reader on nopass %R~* &* +@read +acl|whoami +select
 `
 
@@ -65,7 +66,6 @@ a|MULTI
 a|SET a:2 y
 a|EXEC
 a|SORT a:list BY weight_*
-a|EVAL return~1 0
 r|AUTH reader anything
 r|GET a:2
 r|SET a:2 z
@@ -130,9 +130,7 @@ redis.describe('users of the proxy', () => {
         client = await open(port)
         clients.set(who, client)
       }
-      const reply = await client.call(
-        ...line.split(' ').map(word => word.replaceAll('~', line.startsWith('EVAL') ? ' ' : '~')),
-      )
+      const reply = await client.call(...line.split(' '))
       lines.push(`${who}|${line} → ${/^ACL (LIST|CAT|GETUSER)/.test(line) ? sorted(show(reply)) : show(reply)}`)
     }
     return lines
@@ -187,6 +185,19 @@ redis.describe('users of the proxy', () => {
     expect(await reader.call('ACL', 'WHOAMI')).toBe('reader')
     expect(await admin.call('ACL', 'WHOAMI')).toBe('admin')
     expect(await stranger.call('GET', 'public:1')).toBe(null)
+  })
+
+  test('scripts are for those who may do all that a script may do', async () => {
+    const [alice, app, reader] = [await open(), await open(), await open()]
+    await alice.call('AUTH', 'alice', 'wonder')
+    await app.call('AUTH', 'app', 'app')
+    await reader.call('AUTH', 'reader', '')
+    // The instance would run it as the proxy's own user.
+    expect(await alice.call('EVAL', "return redis.call('get', 'other')", '0')).toMatch(/^-NOPERM .* script/)
+    expect(await app.call('EVAL', "return redis.call('set', 'other', 'x')", '0')).toBe('OK')
+    expect(await app.call('CONFIG', 'GET', 'maxmemory')).toMatch(/^-NOPERM/)
+    expect(await reader.call('EVAL_RO', "return redis.call('get', 'other')", '0')).toMatch(/^x$|^-NOPERM/)
+    expect(await reader.call('EVAL', 'return 1', '0')).toMatch(/^-NOPERM/)
   })
 
   test('who guesses too often is not listened to for a while', async () => {
