@@ -13,7 +13,7 @@
 import type { Millis } from '../../base/units.js'
 import type { Council } from './council.js'
 import { DESYNC_MS, URGENT_MS } from './timing.js'
-import { failing, type MasterWatch, type ReplicaWatch, type Watched } from './watched.js'
+import { failing, isSettled, type MasterWatch, type ReplicaWatch, type Watched } from './watched.js'
 
 /** A replica that can be asked but does not answer must not protect a dead master for longer than this. */
 const WITNESS_WAIT_MS: Millis = 4 * URGENT_MS
@@ -33,12 +33,26 @@ function isSilent({ link, downAfterMs }: Watched, now: Millis): boolean {
   return !link.whole && now - link.goodAt > downAfterMs
 }
 
+/**
+ * What we tell other sentinels. Evidence they have themselves if they can use it, and redis-sentinel remembers what we said
+ * for seconds: it would hold the death of the old master against a new one that was promoted meanwhile.
+ */
+export function isDownForOthers(council: Council, master: MasterWatch, now: Millis): boolean {
+  // Once its successor is promoted, the master that we stand for is not down.
+  if (!master.sdown || isSettled(master)) return false
+  return isSilent(master, now) || isDisguised(council, master, now)
+}
+
 /** It answers, or answered a moment ago, and is not to be relied on. */
 function isUnfit(council: Council, master: MasterWatch, now: Millis): boolean {
+  return isDisguised(council, master, now) || isProvenDead(master, now)
+}
+
+/** A master that says it is a replica, or that was started again and does not get ready. */
+function isDisguised(council: Council, master: MasterWatch, now: Millis): boolean {
   const disguisedMs = master.downAfterMs + 2 * council.timing['info-period']
   if (master.role === 'slave' && now - master.roleAt > disguisedMs) return true
-  if (master.rebootSeenAt !== undefined && now - master.rebootSeenAt > master.rebootDownAfterMs) return true
-  return isProvenDead(master, now)
+  return master.rebootSeenAt !== undefined && now - master.rebootSeenAt > master.rebootDownAfterMs
 }
 
 export function isProvenDead(master: MasterWatch, now: Millis): boolean {

@@ -4,7 +4,7 @@
  */
 import type { Millis } from '../../base/units.js'
 import type { Council } from './council.js'
-import { checkObjective, checkSubjective, isUrgent } from './down.js'
+import { checkObjective, checkSubjective, isDownForOthers, isUrgent } from './down.js'
 import type { LineKind } from './effects.js'
 import { vote } from './election.js'
 import { takeHello } from './hello.js'
@@ -13,7 +13,6 @@ import { takeInfo } from './reports.js'
 import { MAX_PENDING, URGENT_MS } from './timing.js'
 import {
   failing,
-  isSettled,
   type LinkFacts,
   type MasterWatch,
   masterOf,
@@ -276,8 +275,7 @@ export class Quorum {
   ): { readonly down: boolean; readonly leader: string | undefined; readonly epoch: number } {
     const { council } = this
     const master = council.masterAt(place.host, place.port)
-    // Once its successor is promoted, the master that we stand for is not down; others remember this answer for seconds.
-    const down = council.tiltSince === undefined && master?.sdown === true && !isSettled(master)
+    const down = council.tiltSince === undefined && master !== undefined && isDownForOthers(council, master, now)
     if (master === undefined || candidate === undefined) return { down, leader: undefined, epoch: 0 }
     return { down, ...vote(council, master, epoch, candidate, now) }
   }
