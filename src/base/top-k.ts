@@ -13,6 +13,9 @@ export interface Heavy {
 export class TopK {
   readonly #counted = new Map<string, { weight: number; error: number }>()
   #total = 0
+  /** Some of those that weigh least, and what that was when they were found; they may have grown since. */
+  readonly #lightest: string[] = []
+  #least = 0
 
   constructor(private readonly capacity: number) {}
 
@@ -38,16 +41,19 @@ export class TopK {
     return all.sort((a, b) => b.weight - a.weight)
   }
 
+  /** The weight of the one that goes. Many weigh as little: who they are is found once for all of them. */
   #dropLightest(): number {
-    let lightest: string | undefined
-    let least = Number.POSITIVE_INFINITY
-    for (const [item, { weight }] of this.#counted) {
-      if (weight >= least) continue
-      lightest = item
-      least = weight
+    for (;;) {
+      for (let item = this.#lightest.pop(); item !== undefined; item = this.#lightest.pop()) {
+        if (this.#counted.get(item)?.weight === this.#least && this.#counted.delete(item)) return this.#least
+      }
+      this.#findLightest()
     }
-    if (lightest === undefined) return 0
-    this.#counted.delete(lightest)
-    return least
+  }
+
+  #findLightest(): void {
+    this.#least = Number.POSITIVE_INFINITY
+    for (const { weight } of this.#counted.values()) if (weight < this.#least) this.#least = weight
+    for (const [item, { weight }] of this.#counted) if (weight === this.#least) this.#lightest.push(item)
   }
 }

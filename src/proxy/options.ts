@@ -135,5 +135,5 @@ export const defaultWorkerOptions: WorkerOptions = {
   maxInFlight: 1024,
   maxAheadBytes: 256 * 1024,
   maxReplayBytes: 1024 * 1024,
-  insight: { slowMs: 10, slowEntries: 128, sampleEvery: 64 },
+  insight: { slowMs: 10, slowEntries: 128, sampleEvery: 256 },
 }
