@@ -99,6 +99,7 @@ redis.describe('the proxy', () => {
     const secured = ['-p', String(port), '--tls', '--cacert', files.caFile, 'GET', 'key']
     expect((await cli('redis-cli', secured)).stdout).toBe('value\n')
     expect((await cli('redis-cli', ['-s', socket, 'GET', 'key'])).stdout).toBe('value\n')
+    ioredis.disconnect()
     await proxy.stop()
     expect(statSync(socket, { throwIfNoEntry: false })).toBeUndefined()
   })
