@@ -12,6 +12,9 @@ import { Client } from '../../src/net/client.js'
 import { textOf } from '../../src/resp/protocol.js'
 import { freePort } from '../support/redis-group.js'
 
+/** Below what the system hands out. */
+const FIRST_NODE_PORT = 26_000
+
 const program = process.env.LAGRANGE_PROGRAM ?? fileURLToPath(new URL('../../dist/main.js', import.meta.url))
 
 export class World {
@@ -27,7 +30,9 @@ export class World {
   ) {}
 
   static async start(servers: 'ours' | 'redis'): Promise<World> {
-    const [port, adminPort, first] = [await freePort(), await freePort(), await freePort()]
+    const [port, adminPort] = [await freePort(), await freePort()]
+    // Three in a row; those that the system hands out lie closer together.
+    const first = FIRST_NODE_PORT + 3 * Math.floor(Math.random() * 300)
     const world = new World(servers, port, adminPort, [first, first + 1, first + 2])
     await (servers === 'ours' ? world.#startUp() : world.#startProxy())
     await world.untilReady()
