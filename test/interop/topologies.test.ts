@@ -186,10 +186,26 @@ class Group {
       seen = await Promise.all(this.nodes.map(look))
       return new Set(seen).size === 1
     }
-    await until(what, agreed, 30_000).catch(error => {
+    await until(what, agreed, 30_000).catch(async error => {
       const held = this.nodes.map(({ name, server }, index) => `${name} on ${server.port}: ${seen[index]}`)
-      throw new Error(`${(error as Error).message}\n${held.join('\n')}`)
+      const differing = await this.#differingKeys(seen)
+      throw new Error([(error as Error).message, ...held, ...differing].join('\n'))
     })
+  }
+
+  /** Keys that the master holds otherwise than the first node that saw something else. */
+  async #differingKeys(seen: readonly string[]): Promise<string[]> {
+    const other = this.nodes.find((_, index) => seen[index] !== seen[this.nodes.indexOf(this.#master)])
+    if (other === undefined) return []
+    const differing: string[] = []
+    for (const db of ['0', '1', '2']) {
+      const [ours, theirs] = [await keysIn(this.#master, db), await keysIn(other, db)]
+      for (const key of new Set([...ours.keys(), ...theirs.keys()])) {
+        if (ours.get(key) === theirs.get(key)) continue
+        differing.push(`db ${db} ${key}: ${ours.get(key)} in ${this.#master.name}, ${theirs.get(key)} in ${other.name}`)
+      }
+    }
+    return differing.slice(0, 20)
   }
 
   async #fullCopies(): Promise<number> {
@@ -219,6 +235,21 @@ class Group {
       .sort((a, b) => a.at - b.at)
       .map(({ item }) => item)
   }
+}
+
+/** What each key holds, and until when. */
+async function keysIn({ client }: Node, db: string): Promise<Map<string, string>> {
+  await client.send(['SELECT', db])
+  const names = plain(await client.send(['KEYS', '*'], PATIENCE_MS)) as string[]
+  const found = new Map<string, string>()
+  for (const name of names) {
+    const [digest, expiry] = await Promise.all([
+      client.send(['DEBUG', 'DIGEST-VALUE', name]),
+      client.send(['PEXPIRETIME', name]),
+    ])
+    found.set(name, `${plain(digest)} until ${plain(expiry)}`)
+  }
+  return found
 }
 
 /** The last lines of a log that say why a replica got a full copy. */
