@@ -3,7 +3,6 @@ import type { AdminBackend, SwitchResult } from '../../src/admin/backend.js'
 import { EventFeed } from '../../src/admin/feed.js'
 import type {
   Condition,
-  ExplainRequest,
   FailoverRequest,
   MemberDescription,
   SwitchoverRequest,
@@ -68,12 +67,12 @@ export class FakeBackend implements AdminBackend {
   drain = (id: string, drained: boolean) =>
     fakeTopology.groups.some(group => group.members.some(one => one.id === id)) &&
     this.#did(drained ? 'drain' : 'undrain', true)
-  sessions = async () => ({ sessions: [], total: 0 })
+  sessions: AdminBackend['sessions'] = async () => ({ sessions: [], total: 0 })
   killSession = async (id: string) => id === '0-7' && this.#did('kill', true)
-  slowlog = async () => ({ entries: [] })
+  slowlog: AdminBackend['slowlog'] = async () => ({ entries: [] })
   resetSlowlog = async () => this.#did('reset', undefined)
-  keys = async () => ({ sampledPer: 64, hot: [], big: [] })
-  traffic = async () => ({
+  keys: AdminBackend['keys'] = async () => ({ sampledPer: 64, hot: [], big: [] })
+  traffic: AdminBackend['traffic'] = async () => ({
     at: 0,
     clients: 0,
     inFlight: 0,
@@ -82,7 +81,7 @@ export class FakeBackend implements AdminBackend {
     errors: 0,
     durations: { bounds: [], read: [], write: [] },
   })
-  explain = async ({ command }: ExplainRequest) => ({
+  explain: AdminBackend['explain'] = async ({ command }) => ({
     command: command[0] ?? '',
     handling: 'read',
     keys: [],

@@ -43,7 +43,13 @@ export async function openPage(program: string): Promise<Page> {
     program,
     [
       ...['--headless=new', '--remote-debugging-pipe', '--no-sandbox', '--disable-gpu', '--hide-scrollbars'],
-      ...['--no-first-run', '--disable-dev-shm-usage', '--disable-extensions', '--disable-background-networking', '--force-color-profile=srgb'],
+      ...[
+        '--no-first-run',
+        '--disable-dev-shm-usage',
+        '--disable-extensions',
+        '--disable-background-networking',
+        '--force-color-profile=srgb',
+      ],
       ...[`--user-data-dir=${folder}`, 'about:blank'],
     ],
     { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] },

@@ -1,6 +1,6 @@
 /** What the proxy remembers of real traffic, and what a supervisor may ask a worker about it. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { inspect } from '../../src/proxy/inspect.js'
+import { type Answers, inspect } from '../../src/proxy/inspect.js'
 import { ProxyUnderTest } from '../support/proxy.js'
 import { RawClient } from '../support/raw-client.js'
 import { requireReal } from '../support/real.js'
@@ -62,10 +62,8 @@ redis.describe('insight', () => {
     const other = await RawClient.open(proxy.port)
     await other.call('CLIENT', 'SETNAME', 'other')
     await other.call('SET', 'k', 'v')
-    const { sessions, total } = inspect(proxy.worker, { ask: 'sessions', limit: 10 }) as {
-      sessions: { id: number; name: string; lastCommand: string; lastBecause: string }[]
-      total: number
-    }
+    const answer = inspect(proxy.worker, { ask: 'sessions', limit: 10 })
+    const { sessions, total } = answer as Answers['sessions']
     expect(total).toBe(2)
     const found = sessions.find(session => session.name === 'other')
     expect(found).toMatchObject({ lastCommand: 'set', lastBecause: 'write', db: 0, level: 'causal' })
