@@ -262,12 +262,23 @@ export function formatDouble(value: number): string {
 /** C's `%.17g`. Redis prints scores so; integers below 1e17 come out without exponent or fraction. */
 function formatSeventeenDigits(value: number): string {
   if (Number.isInteger(value) && Math.abs(value) < 1e17) return String(BigInt(value))
-  const [digits, exponentText] = value.toExponential(16).split('e') as [string, string]
+  const [mantissa, exponentText] = seventeenDigits(value).split('e') as [string, string]
   const exponent = Number(exponentText)
-  const mantissa = digits.replace(/\.?0+$/, '')
   if (exponent < -4 || exponent >= 17) {
     const sign = exponent < 0 ? '-' : '+'
-    return `${mantissa}e${sign}${String(Math.abs(exponent)).padStart(2, '0')}`
+    return `${mantissa.replace(/\.?0+$/, '')}e${sign}${String(Math.abs(exponent)).padStart(2, '0')}`
   }
-  return value.toFixed(Math.max(0, 16 - exponent)).replace(/\.?0+$/, '')
+  const sign = value < 0 ? '-' : ''
+  const digits = mantissa.replace(/[-.]/g, '').padStart(17 - Math.min(0, exponent), '0')
+  const whole = Math.max(0, exponent) + 1
+  return `${sign}${digits.slice(0, whole)}.${digits.slice(whole)}`.replace(/\.?0+$/, '')
+}
+
+/** As `%.16e` rounds: what lies exactly between two goes to the even digit, where `toExponential` takes the larger. */
+function seventeenDigits(value: number): string {
+  const rounded = value.toExponential(16)
+  const [more, exponent] = value.toExponential(17).split('e') as [string, string]
+  if (!more.endsWith('5') || !'02468'.includes(more.at(-2) as string)) return rounded
+  const isTie = /^-?\d\.\d{17}0*e/.test(value.toExponential(100))
+  return isTie ? `${more.slice(0, -1)}e${exponent}` : rounded
 }
