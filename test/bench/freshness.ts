@@ -6,10 +6,11 @@
  * SECONDS (default 4) is how long each line is measured; BUILD names another build than `dist`.
  */
 import { type DelayLink, startDelayLink } from '../support/delay.js'
+import { freePort } from '../support/ports.js'
 import { startProxyProcess } from '../support/proxy-process.js'
 import { seeded } from '../support/random.js'
 import { RawClient } from '../support/raw-client.js'
-import { freePort, RedisNode } from '../support/redis-group.js'
+import { RedisNode } from '../support/redis-group.js'
 
 const SECONDS = Number(process.env.SECONDS ?? 4)
 const CLIENTS = 32

@@ -12,10 +12,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type DelayLink, startDelayLink } from '../support/delay.js'
 import { bounded, causal, linearizable, type Operation, session, type Violation } from '../support/history.js'
+import { freePort } from '../support/ports.js'
 import { type ProxyProcess, startProxyProcess } from '../support/proxy-process.js'
 import { seeded } from '../support/random.js'
 import { type Plain, RawClient } from '../support/raw-client.js'
-import { freePort, RedisNode } from '../support/redis-group.js'
+import { RedisNode } from '../support/redis-group.js'
 
 const READS = Number(process.argv[2] ?? 100_000)
 const SEED = Number(process.argv[3] ?? 1)

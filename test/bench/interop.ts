@@ -14,7 +14,8 @@ import { fileURLToPath } from 'node:url'
 import { Client } from '../../src/net/client.js'
 import { textOf } from '../../src/resp/protocol.js'
 import { startDelayLink } from '../support/delay.js'
-import { freePort, until } from '../support/redis-group.js'
+import { freePort } from '../support/ports.js'
+import { until } from '../support/redis-group.js'
 import { writeMixed } from '../support/writes.js'
 
 const writes = Number(process.argv[2] ?? 100_000)

@@ -13,7 +13,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Client } from '../../src/net/client.js'
-import { freePort, until } from '../support/redis-group.js'
+import { freePort } from '../support/ports.js'
+import { until } from '../support/redis-group.js'
 
 const run = promisify(execFile)
 const requests = Number(process.argv[2] ?? 100_000)

@@ -21,7 +21,7 @@ import { loadConfig } from '../../src/node/config/load.js'
 import { NodeLog } from '../../src/node/log.js'
 import { NodeServer } from '../../src/node/server.js'
 import { textOf } from '../../src/resp/protocol.js'
-import { freePort } from '../support/redis-group.js'
+import { freePort } from '../support/ports.js'
 
 const PAUSE_MS_MAX = 10
 

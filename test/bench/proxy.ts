@@ -13,8 +13,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { freePort } from '../support/ports.js'
 import { findProgram } from '../support/real.js'
-import { freePort, type RedisNode, startGroup } from '../support/redis-group.js'
+import { type RedisNode, startGroup } from '../support/redis-group.js'
 
 interface Target {
   readonly name: string

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Client } from '../../src/net/client.js'
 import { textOf } from '../../src/resp/protocol.js'
-import { freePort } from '../support/redis-group.js'
+import { freePort } from '../support/ports.js'
 
 /** Below what the system hands out. */
 const FIRST_NODE_PORT = 26_000

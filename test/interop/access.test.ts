@@ -15,8 +15,9 @@ import { TlsClient } from '../../src/net/tls.js'
 import { textOf } from '../../src/resp/protocol.js'
 import { type Certificates, makeCertificates } from '../support/certificates.js'
 import { lagrange, startConfigured, startProxy } from '../support/lagrange.js'
+import { freePort } from '../support/ports.js'
 import { requireReal } from '../support/real.js'
-import { freePort, RedisNode, until } from '../support/redis-group.js'
+import { RedisNode, until } from '../support/redis-group.js'
 import { startRedisServer } from '../support/servers.js'
 
 const redis = requireReal('redis-server')

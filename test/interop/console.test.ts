@@ -84,6 +84,7 @@ chromium.test(
     const drained = await page.evaluate<string>('document.activeElement.dataset.id')
     await page.press('Enter')
     await page.until('document.querySelector("#dialog").open')
+    await page.until('[...document.querySelectorAll("#dialog button")].some(b => b.textContent === "Drain")')
     await page.evaluate('[...document.querySelectorAll("#dialog button")].find(b => b.textContent === "Drain").click()')
     await page.until('document.querySelector(".node.drained")')
     const client = clientOf(up.port)

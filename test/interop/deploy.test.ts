@@ -13,8 +13,8 @@ import { loadProxyConfig } from '../../src/config/load.js'
 import { listOptions } from '../../src/config/option.js'
 import { proxySchema } from '../../src/config/schema.js'
 import { FakeBackend } from '../support/admin.js'
+import { freePort } from '../support/ports.js'
 import { requireReal } from '../support/real.js'
-import { freePort } from '../support/redis-group.js'
 
 const top = fileURLToPath(new URL('../../', import.meta.url))
 const deploy = (name: string): string => readFileSync(join(top, 'config/deploy', name), 'utf8')

@@ -6,9 +6,9 @@ import { execFileSync, spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished } from 'vitest'
-import { clientOf, freePorts, startProgram, startProxy, temporaryFolder } from '../support/lagrange.js'
+import { clientOf, startProgram, startProxy, temporaryFolder } from '../support/lagrange.js'
+import { freePort, freePorts } from '../support/ports.js'
 import { requireReal } from '../support/real.js'
-import { freePort } from '../support/redis-group.js'
 
 const exporter = requireReal('prometheus-redis-exporter')
 const promtool = requireReal('promtool')

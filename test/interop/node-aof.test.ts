@@ -20,8 +20,9 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { Client } from '../../src/net/client.js'
 import { plainShutdown } from '../../src/node/shutdown.js'
+import { freePort } from '../support/ports.js'
 import { requireReal } from '../support/real.js'
-import { freePort, until } from '../support/redis-group.js'
+import { until } from '../support/redis-group.js'
 import { infoOf, plain, startNode, startRedisServer, type TestServer } from '../support/servers.js'
 
 const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url))

@@ -1,7 +1,8 @@
 /** MIGRATE: keys leave for another node or a real server, whole or not at all. */
 import { describe, expect, test } from 'vitest'
+import { freePort } from '../support/ports.js'
 import { requireReal } from '../support/real.js'
-import { freePort, until } from '../support/redis-group.js'
+import { until } from '../support/redis-group.js'
 import { infoOf, plain, startNode, startRedisServer, type TestServer } from '../support/servers.js'
 
 const redis = requireReal('redis-server')

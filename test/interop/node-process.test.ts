@@ -9,7 +9,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { Client } from '../../src/net/client.js'
-import { freePort, until } from '../support/redis-group.js'
+import { freePort } from '../support/ports.js'
+import { until } from '../support/redis-group.js'
 import { plain } from '../support/servers.js'
 
 const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
@@ -108,7 +109,7 @@ test('bad configuration is told with its place, and exit code 2', async () => {
   expect(node.err().trim().split('\n')).toEqual([
     "lagrange node: bad.conf:2: 'maxmemroy' is not a directive, or has the wrong number of arguments",
     "lagrange node: bad.conf:3: hz: argument couldn't be parsed into an integer",
-    "lagrange node: option --timeout: timeout: argument couldn't be parsed into an integer",
+    "lagrange node: option 'timeout \"soon\"': timeout: argument couldn't be parsed into an integer",
     'lagrange node: dir: /nowhere is not a folder',
   ])
 })

@@ -7,7 +7,8 @@ import { loadConfig } from '../../src/node/config/load.js'
 import { NodeLog } from '../../src/node/log.js'
 import { NodeServer } from '../../src/node/server.js'
 import { plainShutdown } from '../../src/node/shutdown.js'
-import { freePort, until } from '../support/redis-group.js'
+import { freePort } from '../support/ports.js'
+import { until } from '../support/redis-group.js'
 import { startNode } from '../support/servers.js'
 
 test('a file that is being loaded is not saved over', async () => {

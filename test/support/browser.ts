@@ -59,7 +59,7 @@ export async function openPage(program: string): Promise<Page> {
     const ended = new Promise(resolve => child.once('exit', resolve))
     child.kill('SIGTERM')
     await ended
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+    rmSync(folder, { recursive: true, force: true, maxRetries: 30, retryDelay: 100 })
   })
   const { targetInfos } = (await pipe.ask('Target.getTargets')) as { targetInfos: { type: string; targetId: string }[] }
   const target = targetInfos.find(one => one.type === 'page')

@@ -11,7 +11,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 import { Client, type ClientOptions } from '../../src/net/client.js'
-import { freePort, until } from './redis-group.js'
+import { freePort, freePorts } from './ports.js'
+import { until } from './redis-group.js'
 
 /** Another build may be tested: LAGRANGE_PROGRAM is the path of its main.js. */
 export const main = process.env.LAGRANGE_PROGRAM ?? fileURLToPath(new URL('../../dist/main.js', import.meta.url))
@@ -207,25 +208,6 @@ export function clientOf(port: number, options: Partial<ClientOptions> = {}): Cl
   const client = new Client({ host: '127.0.0.1', port }, { connectTimeoutMs: 2000, replyTimeoutMs: 10_000, ...options })
   onTestFinished(() => client.close())
   return client
-}
-
-/** The first of `count` ports in a row that are free. */
-export async function freePorts(count: number): Promise<number> {
-  for (;;) {
-    const first = await freePort()
-    if (first + count > 65_000) continue
-    const free = await Promise.all(Array.from({ length: count - 1 }, (_, index) => isFree(first + 1 + index)))
-    if (free.every(Boolean)) return first
-  }
-}
-
-async function isFree(port: number): Promise<boolean> {
-  const { createServer } = await import('node:net')
-  return new Promise(resolve => {
-    const server = createServer()
-    server.once('error', () => resolve(false))
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-  })
 }
 
 export function temporaryFolder(): string {

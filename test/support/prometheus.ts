@@ -1,11 +1,11 @@
 /** A real Prometheus that scrapes what a test runs, on a free port and with a folder of its own. */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { dashboards } from '../../dashboards/src/index.js'
 import { queriesOf, substitute } from '../../dashboards/src/queries.js'
+import { freePort } from './ports.js'
 
 export interface Sample {
   readonly metric: Readonly<Record<string, string>>
@@ -94,15 +94,4 @@ export async function untilCounted(prometheus: Prometheus, counter: string): Pro
 
 function pause(ms: number): Promise<void> {
   return new Promise(resolve => setTimeout(resolve, ms))
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
 }

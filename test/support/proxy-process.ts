@@ -3,7 +3,8 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { freePort, until } from './redis-group.js'
+import { freePort } from './ports.js'
+import { until } from './redis-group.js'
 
 export interface ProxyProcess {
   readonly port: number

@@ -4,7 +4,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,6 +14,7 @@ import type { WriteGate } from '../../src/sentinel/agent.js'
 import { type InfoReply, parseInfo } from '../../src/topology/facts.js'
 import type { HoldReport, HoldRequest, ReleaseReport } from '../../src/topology/planes.js'
 import type { TopologyView } from '../../src/topology/view.js'
+import { freePort } from './ports.js'
 
 export class RedisNode {
   #child: ChildProcess | undefined
@@ -111,16 +111,6 @@ export async function until(
     if (Date.now() > deadline) throw new Error(`waited in vain: ${what}`)
     await sleep(2)
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** The data plane in thirty lines: writers that hold, and say when nothing of theirs is in flight. */

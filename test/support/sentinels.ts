@@ -9,7 +9,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Client } from '../../src/net/client.js'
 import { type Frame, itemsOf, textOf } from '../../src/resp/protocol.js'
-import { freePort, until } from './redis-group.js'
+import { freePort } from './ports.js'
+import { until } from './redis-group.js'
 
 const main = process.env.LAGRANGE_PROGRAM ?? fileURLToPath(new URL('../../dist/main.js', import.meta.url))
 

@@ -14,7 +14,7 @@ import { loadConfig } from '../../src/node/config/load.js'
 import { NodeLog } from '../../src/node/log.js'
 import { NodeServer } from '../../src/node/server.js'
 import { type Frame, itemsOf, textOf } from '../../src/resp/protocol.js'
-import { freePort } from './redis-group.js'
+import { freePort } from './ports.js'
 
 export interface TestServer {
   readonly kind: 'ours' | 'redis'

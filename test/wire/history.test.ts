@@ -13,11 +13,12 @@ import { Standing } from '../../src/proxy/standing.js'
 import { type Flight, Marks } from '../../src/routing/marks.js'
 import { type DelayLink, startDelayLink } from '../support/delay.js'
 import { bounded, causal, linearizable, type Operation, session, type Violation } from '../support/history.js'
+import { freePort } from '../support/ports.js'
 import { ProxyUnderTest } from '../support/proxy.js'
 import { seeded } from '../support/random.js'
 import { RawClient } from '../support/raw-client.js'
 import { requireReal } from '../support/real.js'
-import { freePort, RedisNode, startGroup, until } from '../support/redis-group.js'
+import { RedisNode, startGroup, until } from '../support/redis-group.js'
 
 const redis = requireReal('redis-server')
 

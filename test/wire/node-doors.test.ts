@@ -6,8 +6,9 @@ import { Client } from '../../src/net/client.js'
 import { TlsClient, type TlsClientOptions } from '../../src/net/tls.js'
 import { textOf } from '../../src/resp/protocol.js'
 import { type Certificates, makeCertificates } from '../support/certificates.js'
+import { freePort } from '../support/ports.js'
 import { requireReal } from '../support/real.js'
-import { freePort, until } from '../support/redis-group.js'
+import { until } from '../support/redis-group.js'
 import { infoOf, startNode, startRedisServer, type TestServer } from '../support/servers.js'
 
 let files: Certificates

@@ -16,10 +16,11 @@ import { StandIn } from '../../src/observer/stand-in.js'
 import { itemsOf, textOf } from '../../src/resp/protocol.js'
 import { parseInfo } from '../../src/topology/facts.js'
 import { type DelayLink, startDelayLink } from '../support/delay.js'
+import { freePort } from '../support/ports.js'
 import { ProxyUnderTest } from '../support/proxy.js'
 import { type Plain, RawClient } from '../support/raw-client.js'
 import { requireReal } from '../support/real.js'
-import { freePort, RedisNode, startGroup, until } from '../support/redis-group.js'
+import { RedisNode, startGroup, until } from '../support/redis-group.js'
 
 const redis = requireReal('redis-server')
 const sentinel = requireReal('redis-sentinel')

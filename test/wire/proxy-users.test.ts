@@ -6,10 +6,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { freePort } from '../support/ports.js'
 import { ProxyUnderTest } from '../support/proxy.js'
 import { type Plain, RawClient } from '../support/raw-client.js'
 import { requireReal } from '../support/real.js'
-import { freePort, RedisNode, until } from '../support/redis-group.js'
+import { RedisNode, until } from '../support/redis-group.js'
 
 const redis = requireReal('redis-server')
 

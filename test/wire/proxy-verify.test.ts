@@ -4,10 +4,11 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import type { WorkerOptions } from '../../src/proxy/worker.js'
 import { type DelayLink, startDelayLink } from '../support/delay.js'
+import { freePort } from '../support/ports.js'
 import { ProxyUnderTest } from '../support/proxy.js'
 import { RawClient } from '../support/raw-client.js'
 import { requireReal } from '../support/real.js'
-import { freePort, RedisNode, startGroup, until } from '../support/redis-group.js'
+import { RedisNode, startGroup, until } from '../support/redis-group.js'
 
 const redis = requireReal('redis-server')
 

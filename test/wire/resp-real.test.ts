@@ -4,8 +4,9 @@ import { expect, onTestFinished } from 'vitest'
 import { Decoder } from '../../src/resp/decoder.js'
 import { encodeCommand } from '../../src/resp/encoder.js'
 import { type Frame, replyLimits } from '../../src/resp/protocol.js'
+import { freePort } from '../support/ports.js'
 import { requireReal } from '../support/real.js'
-import { freePort, RedisNode } from '../support/redis-group.js'
+import { RedisNode } from '../support/redis-group.js'
 
 const redis = requireReal('redis-server')
 
