@@ -61,6 +61,8 @@ interface Watched {
   readonly probe: Probe
   cancelRole: () => void
   roleAskedAt: Millis
+  /** When it last answered an order: what was asked before that may have been said before it. */
+  orderedAt: Millis
   infoAskedAt: Millis
   /** The same for the whole of it, with run id, counters and keyspace. */
   wholeAskedAt: Millis
@@ -249,9 +251,11 @@ export class Observer implements Flushable {
     this.#headSeen(sample.offset, this.clock.now(), undefined)
   }
 
-  /** Facts from a reply that the agent got on a connection of its own. */
+  /** Facts from an instance's own words after an order, which the agent got on a connection of its own. */
   observe(id: string, observation: Observation): void {
     const now = this.clock.now()
+    const watched = this.#watched.get(id)
+    if (watched !== undefined) watched.orderedAt = now
     this.#apply(id, observation, now)
   }
 
@@ -342,13 +346,14 @@ export class Observer implements Flushable {
       name: 'lagrange-observer',
     }
     const probe = new Probe(this.clock, this.options.dial ?? dialClient, address, options, (observation, askedAt) =>
-      this.#apply(id, observation, askedAt),
+      this.#hear(id, observation, askedAt),
     )
     const now = this.clock.now()
     this.#watched.set(id, {
       probe,
       cancelRole: () => undefined,
       roleAskedAt: 0,
+      orderedAt: 0,
       infoAskedAt: now,
       wholeAskedAt: now,
       namedAt: now,
@@ -368,6 +373,16 @@ export class Observer implements Flushable {
   #replace(facts: InstanceFacts): void {
     const instances = this.#group.instances.map(instance => (instance.id === facts.id ? facts : instance))
     this.#group = { ...this.#group, instances }
+  }
+
+  /** What the answer to an order has overtaken is a sign of life and nothing more: it is asked again. */
+  #hear(id: string, observation: Observation, askedAt: Millis): void {
+    const { type } = observation
+    const orderedAt = this.#watched.get(id)?.orderedAt ?? 0
+    if (askedAt > orderedAt || (type !== 'info' && type !== 'role')) return this.#apply(id, observation, askedAt)
+    this.#apply(id, { type: 'ping', reply: 'pong' }, askedAt)
+    if (type === 'role') this.#askRole(id)
+    else this.#askInfo(id)
   }
 
   /** Every answer, and every lack of one, ends up here. */

@@ -138,7 +138,7 @@ redis.describe('the control plane with redis-server', () => {
         writers.acked.every((list, index) => list.length > (acked[index] as number) + 5),
       )
       await until('all is well again', () => observer.diagnosis.name === 'ok')
-      expect(observer.view.groups[0]?.master?.id).toBe(master.id)
+      expect(observer.view.groups[0]?.master?.id, told(world.events)).toBe(master.id)
       // One that was ordered to be master and went on to be one has a history of its own for a moment.
       const named = step === 'send-slaveof-noone' ? 1 : 0
       expect(((await master.info()).resyncs?.full ?? 0) - (fullBefore ?? 0)).toBeLessThanOrEqual(named)
@@ -346,4 +346,9 @@ async function startWorld(options: WorldOptions = {}): Promise<World> {
 async function fullResyncs(nodes: readonly RedisNode[]): Promise<number> {
   const infos = await Promise.all(nodes.map(node => node.info()))
   return infos.reduce((sum, info) => sum + (info.resyncs?.full ?? 0), 0)
+}
+
+/** What happened, for whoever reads a failure. */
+function told(events: readonly LagrangeEvent[]): string {
+  return events.map(event => JSON.stringify(event)).join('\n')
 }
