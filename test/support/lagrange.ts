@@ -83,9 +83,13 @@ export async function startUp(options: UpOptions = {}): Promise<Lagrange> {
   return started
 }
 
-/** Runs a node or a sentinel until the test is over; resolves when it answers at `port`. */
-export async function startProgram(args: readonly string[], port: number): Promise<void> {
-  const started = start(args, { port, adminPort: 0, dataDir: '', nodePorts: [] })
+/** Runs a node or a sentinel until it is stopped or the test is over; resolves when it answers at `port`. */
+export async function startProgram(
+  args: readonly string[],
+  port: number,
+  env: Record<string, string> = {},
+): Promise<Lagrange> {
+  const started = start(args, { port, adminPort: 0, dataDir: '', nodePorts: [] }, env)
   await until(`an answer at ${port}`, async () => {
     if (started.process.exitCode !== null) throw new Error(`ended: ${started.output()}`)
     const client = new Client({ host: '127.0.0.1', port }, { connectTimeoutMs: 500, replyTimeoutMs: 500 })
@@ -93,6 +97,7 @@ export async function startProgram(args: readonly string[], port: number): Promi
     client.close()
     return answer !== undefined
   })
+  return started
 }
 
 /** Starts a proxy in front of `upstreams` and waits until `/readyz` says 200. */
@@ -138,9 +143,13 @@ export async function launchProxy(upstreams: readonly string[], ...args: string[
 function start(
   args: readonly string[],
   facts: Pick<Lagrange, 'port' | 'adminPort' | 'nodePorts' | 'dataDir'>,
+  env: Record<string, string> = {},
 ): Lagrange {
   if (!existsSync(main)) throw new Error('dist/ is missing: npm run build')
-  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [main, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => (output += chunk))
   const stop = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> => {

@@ -37,9 +37,10 @@ export class AofWriter {
   #lastFsyncAt: Millis
   #fsyncRunning = false
   #fsyncError: string | undefined
-  #postponedSince: Millis | undefined
   #closed = false
-  /** Writes that had to wait for an fsync for longer than was tolerable. */
+  /** The fsync that is running has been counted as one that keeps the next one waiting. */
+  #lateTold = false
+  /** Fsyncs that were due while the one before was still running. */
   delayedFsyncs = 0
 
   /** Opens the file, which may be there already. Throws what the system says. */
@@ -67,30 +68,26 @@ export class AofWriter {
         unsyncedBytes: this.bytes - this.#synced,
         fsyncRunning: this.#fsyncRunning,
         lastFsyncAt: this.#lastFsyncAt,
-        postponedSince: this.#postponedSince,
         sparingDisk,
       },
       now,
     )
-    if (decision.write === 'postponed') {
-      this.#postponedSince ??= now
-      return fine
-    }
-    this.#postponedSince = undefined
-    if (decision.write === 'late') this.delayedFsyncs++
-    if (decision.write !== 'nothing') {
+    if (decision.write === 'now') {
       const failed = this.#write(policy)
       if (failed !== undefined) return failed
     }
     if (decision.fsync === 'wait') return this.#syncNow(now)
     if (decision.fsync === 'background') this.#syncBeside(now)
+    if (decision.fsync === 'late' && !this.#lateTold) {
+      this.#lateTold = true
+      this.delayedFsyncs++
+    }
     if (this.#fsyncError !== undefined) return { ok: false, error: this.#fsyncError, fatal: false }
     return fine
   }
 
   /** Everything on the disk, at once: before the process ends, or the file is read. */
   flushAll(now: Millis): FlushOutcome {
-    this.#postponedSince = undefined
     const failed = this.bufferedBytes > 0 ? this.#write('everysec') : undefined
     return failed ?? this.#syncNow(now)
   }
@@ -160,7 +157,7 @@ export class AofWriter {
     this.#fsyncRunning = true
     this.#lastFsyncAt = now
     fdatasync(this.#file, error => {
-      this.#fsyncRunning = false
+      this.#fsyncRunning = this.#lateTold = false
       this.#fsyncError = error === null ? undefined : textOf(error)
       if (error === null) this.#synced = Math.max(this.#synced, covered)
     })

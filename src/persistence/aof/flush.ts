@@ -2,8 +2,11 @@
  * When what was appended goes to the disk, and what a write that failed means.
  *
  *     always     before the replies of the same turn leave: a reply means that it is on the disk
- *     everysec   once a second, beside everything else: at most a second is lost, two when the disk is slow
+ *     everysec   once a second, beside everything else: when the machine dies about a second is lost, more when the disk is slow
  *     no         when the system likes
+ *
+ * Whatever the policy, it is written at once, even while a slow disk is still busy with an fsync (Redis puts that off for up to two
+ * seconds): what the system has outlives the process, what only our memory has does not.
  *
  * A failed write is taken back to the last whole unit (the file is cut there), and until one succeeds writes are
  * refused with -MISCONF; what was refused was not acknowledged. With `always` there is nothing to take back to: what
@@ -22,38 +25,25 @@ export interface FlushFacts {
   readonly unsyncedBytes: number
   readonly fsyncRunning: boolean
   readonly lastFsyncAt: Millis
-  /** Since when a write has been put off because an fsync is running; undefined: none is. */
-  readonly postponedSince: Millis | undefined
   /** `no-appendfsync-on-rewrite` is on, and a rewrite or a save is under way. */
   readonly sparingDisk: boolean
 }
 
 export interface FlushDecision {
-  /** `postponed`: a write would wait for the fsync that is running, and everybody with it. `late`: it was put off long enough. */
-  readonly write: 'nothing' | 'now' | 'postponed' | 'late'
-  /** `wait`: replies of this turn leave after it. `background`: beside everything else. */
-  readonly fsync: 'none' | 'wait' | 'background'
+  readonly write: 'nothing' | 'now'
+  /** `wait`: replies of this turn leave after it. `background`: beside everything else. `late`: due, but the one before still runs. */
+  readonly fsync: 'none' | 'wait' | 'background' | 'late'
 }
 
 const EVERY_MS = 1000
-/** An fsync that takes longer than this delays writes no further. */
-const POSTPONED_MS_MAX = 2000
 
 export function decideFlush(facts: FlushFacts, now: Millis): FlushDecision {
-  const write = decideWrite(facts, now)
-  if (write === 'postponed') return { write, fsync: 'none' }
+  const write = facts.bufferedBytes === 0 ? 'nothing' : 'now'
   const dirty = facts.unsyncedBytes > 0 || facts.bufferedBytes > 0
   if (!dirty || facts.policy === 'no' || facts.sparingDisk) return { write, fsync: 'none' }
   if (facts.policy === 'always') return { write, fsync: 'wait' }
-  const due = now - facts.lastFsyncAt >= EVERY_MS
-  return { write, fsync: due && !facts.fsyncRunning ? 'background' : 'none' }
-}
-
-function decideWrite(facts: FlushFacts, now: Millis): FlushDecision['write'] {
-  if (facts.bufferedBytes === 0) return 'nothing'
-  if (facts.policy !== 'everysec' || !facts.fsyncRunning) return 'now'
-  if (facts.postponedSince === undefined || now - facts.postponedSince < POSTPONED_MS_MAX) return 'postponed'
-  return 'late'
+  if (now - facts.lastFsyncAt < EVERY_MS) return { write, fsync: 'none' }
+  return { write, fsync: facts.fsyncRunning ? 'late' : 'background' }
 }
 
 /** What to do about a write that failed. */

@@ -215,7 +215,6 @@ describe('when it goes to the disk', () => {
     unsyncedBytes: 0,
     fsyncRunning: false,
     lastFsyncAt: 0,
-    postponedSince: undefined,
     sparingDisk: false,
   }
 
@@ -225,14 +224,8 @@ describe('when it goes to the disk', () => {
     ['everysec: written at once, synced later', { bufferedBytes: 5 }, 999, 'now', 'none'],
     ['everysec: the second is over', { bufferedBytes: 5 }, 1000, 'now', 'background'],
     ['everysec: what was written before', { unsyncedBytes: 5 }, 1000, 'nothing', 'background'],
-    ['everysec: an fsync is running', { bufferedBytes: 5, fsyncRunning: true }, 1000, 'postponed', 'none'],
-    [
-      'everysec: it has been running for long',
-      { bufferedBytes: 5, fsyncRunning: true, postponedSince: 100 },
-      2100,
-      'late',
-      'none',
-    ],
+    ['everysec: an fsync is running', { bufferedBytes: 5, fsyncRunning: true, lastFsyncAt: 100 }, 1000, 'now', 'none'],
+    ['everysec: it has been running for long', { bufferedBytes: 5, fsyncRunning: true }, 2100, 'now', 'late'],
     ['no: the system knows best', { policy: 'no', bufferedBytes: 5 }, 9000, 'now', 'none'],
     [
       'the disk is needed for a rewrite',
