@@ -4,6 +4,9 @@
  * The last master is the natural choice, but not when others hold more: its snapshot may be gone or older than theirs,
  * or it died while they live on. Whoever is started as master empties the others into its own state, so this is
  * decided before anything is started.
+ *
+ * When a file was written says little of what is in it: a node that has just started notes where it stands, be it empty
+ * or behind. So what is empty holds nothing, and of two histories the one that came out of the other is the later one.
  */
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs'
 import { join } from 'node:path'
@@ -23,6 +26,8 @@ export interface Holding {
   /** The history it belongs to, if it says so. */
   readonly replid: Bytes | undefined
   readonly offset: number
+  /** Those it came through before, as far as it still says so. */
+  readonly past: readonly Bytes[]
   /** When it was so, as the machine's clock says. */
   readonly at: Millis
 }
@@ -37,41 +42,65 @@ export function chooseMaster(holdings: readonly Holding[], lastMaster: number): 
   return others.reduce((best, other) => (holdsMore(other, best) ? other : best), first)
 }
 
-/** Of one history, more of it, or as much in a process that lives already; of two, the later. On a tie nothing is gained by a change. */
+/**
+ * Of one history, more of it, or as much in a process that lives already; of two, the one that came out of the other, else
+ * the later. On a tie nothing is gained by a change.
+ */
 function holdsMore(a: Holding, b: Holding): boolean {
   if (a.replid !== undefined && a.replid === b.replid) {
     return a.offset === b.offset ? a.alive && !b.alive : a.offset > b.offset
   }
+  const follows = cameOutOf(a, b)
+  if (follows !== cameOutOf(b, a)) return follows
   if (a.alive !== b.alive) return a.alive
   return a.at > b.at
+}
+
+function cameOutOf(a: Holding, b: Holding): boolean {
+  return b.replid !== undefined && a.past.includes(b.replid)
 }
 
 const HEAD_BYTES = 4096
 /** So much of an AOF's end is looked through for its last notes; it repeats them more often, but for very large values. */
 const TAIL_BYTES = 256 * 1024
 
-/** What the files in a node's folder say of themselves: the AOF, else the snapshot; undefined when there are none. */
+/**
+ * What the files in a node's folder say of themselves: the AOF, else the snapshot. undefined when there are none, or only those
+ * of a node that started empty and has not been given anything yet.
+ */
 export function readHolding(folder: string, port: number): Holding | undefined {
-  return readAof(join(folder, 'appendonlydir'), port) ?? readSnapshot(join(folder, 'dump.rdb'), port)
+  return readAof(join(folder, 'appendonlydir'), port) ?? readSnapshot(join(folder, 'dump.rdb'), port)?.holding
 }
 
 /** The last place in the stream that the AOF notes, else that of its base. Only ends and beginnings are read. */
 function readAof(folder: string, port: number): Holding | undefined {
   const manifest = readManifest(join(folder, 'appendonly.aof.manifest'))
-  const base = manifest?.base && readSnapshot(join(folder, manifest.base.name), port)
-  const last = manifest && currentIncrement(manifest)
+  if (manifest === undefined) return undefined
+  const snapshot = manifest.base && readSnapshot(join(folder, manifest.base.name), port)
+  const base = snapshot?.holding
+  const last = currentIncrement(manifest)
   const tail = last && readPart(join(folder, last.name), 'tail', TAIL_BYTES)
   if (tail === undefined) return base
-  const place = lastPlace(tail.bytes.toString('latin1'))
+  const text = tail.bytes.toString('latin1')
+  const places = placesOf(text)
+  const replid = places.replids.at(-1) ?? base?.replid
+  const hasNothing = snapshot?.isEmpty !== false && manifest.increments.length === 1 && !COMMAND.test(text)
+  if (hasNothing && replid === undefined) return undefined
   return {
     port,
     alive: false,
     isMaster: false,
-    replid: place?.replid ?? base?.replid,
-    offset: place?.offset ?? base?.offset ?? 0,
+    replid,
+    offset: places.replids.length === 0 ? (base?.offset ?? 0) : places.offset,
+    past: [...new Set([...(base?.replid === undefined ? [] : [base.replid]), ...places.replids])].filter(
+      earlier => earlier !== replid,
+    ),
     at: tail.modifiedAt,
   }
 }
+
+/** Where a command begins; everything else between commands is a note. */
+const COMMAND = /(^|\n)\*\d+\r\n/
 
 function readManifest(path: string): Manifest | undefined {
   try {
@@ -82,30 +111,35 @@ function readManifest(path: string): Manifest | undefined {
   }
 }
 
-/** `#REPL:<offset>[:<database>:<replid>]`, see encoder.ts. */
-function lastPlace(text: string): { readonly replid: Bytes; readonly offset: number } | undefined {
-  let replid: Bytes | undefined
+/** `#REPL:<offset>[:<database>:<replid>]`, see encoder.ts: the histories that are named, the last one last, and the last offset. */
+function placesOf(text: string): { readonly replids: readonly Bytes[]; readonly offset: number } {
+  const replids: Bytes[] = []
   let offset = 0
   for (const match of text.matchAll(/\r\n#REPL:(\d+)(?::\d+:([0-9a-f]{40}))?(?=\r\n)/g)) {
-    replid = match[2] ?? replid
+    if (match[2] !== undefined) replids.push(match[2])
     offset = Number(match[1])
   }
-  return replid === undefined ? undefined : { replid, offset }
+  return { replids, offset }
 }
 
 /** Only its beginning is read. */
-function readSnapshot(path: string, port: number): Holding | undefined {
+function readSnapshot(
+  path: string,
+  port: number,
+): { readonly holding: Holding; readonly isEmpty: boolean } | undefined {
   const head = readPart(path, 'head', HEAD_BYTES)
   if (head === undefined) return undefined
-  const aux = readAux(head.bytes)
-  return {
+  const { aux, isEmpty } = readAux(head.bytes)
+  const holding = {
     port,
     alive: false,
     isMaster: false,
     replid: aux.get('repl-id'),
     offset: Number(aux.get('repl-offset') ?? 0),
+    past: [],
     at: Number(aux.get('ctime') ?? 0) * 1000,
   }
+  return { holding, isEmpty }
 }
 
 interface FilePart {
@@ -133,18 +167,20 @@ function readPart(path: string, which: 'head' | 'tail', bytes: number): FilePart
 }
 
 /** Nothing of a file that is no snapshot: its node refuses it by itself. */
-function readAux(head: Buffer): ReadonlyMap<Bytes, Bytes> {
+function readAux(head: Buffer): { readonly aux: ReadonlyMap<Bytes, Bytes>; readonly isEmpty: boolean } {
   const aux = new Map<Bytes, Bytes>()
   const reader = new RdbReader(defaultSettings())
   reader.feed(head)
   try {
     for (;;) {
       const item = reader.next()
-      if (item === undefined || (item.kind !== 'version' && item.kind !== 'aux')) return aux
+      if (item === undefined || (item.kind !== 'version' && item.kind !== 'aux')) {
+        return { aux, isEmpty: item?.kind === 'end' }
+      }
       if (item.kind === 'aux') aux.set(item.name, item.value)
     }
   } catch (error) {
-    if (error instanceof CorruptError) return aux
+    if (error instanceof CorruptError) return { aux, isEmpty: false }
     throw error
   } finally {
     reader.release()
@@ -158,5 +194,7 @@ export function holdingOf(info: string, port: number, now: Millis): Holding | un
   const offset = Number(told.exec(info)?.[1] ?? 0)
   if (offset === 0 && !/^db\d+:keys=/m.test(info)) return undefined
   const replid = /^master_replid:([0-9a-f]{40})/m.exec(info)?.[1]
-  return { port, alive: true, isMaster: !isReplica, replid, offset, at: now }
+  const before = /^master_replid2:([0-9a-f]{40})/m.exec(info)?.[1]
+  const past = before === undefined || /^0+$/.test(before) ? [] : [before]
+  return { port, alive: true, isMaster: !isReplica, replid, offset, past, at: now }
 }

@@ -8,7 +8,7 @@ import { DataDir, DataDirError } from '../../src/cli/data-dir.js'
 import { chooseMaster, type Holding, holdingOf, readHolding } from '../../src/cli/holdings.js'
 import { CommandEncoder } from '../../src/persistence/aof/encoder.js'
 import { textOf } from '../../src/resp/protocol.js'
-import { clientOf, lagrange, startUp, temporaryFolder } from '../support/lagrange.js'
+import { clientOf, lagrange, startProgram, startUp, temporaryFolder } from '../support/lagrange.js'
 import { freePorts } from '../support/ports.js'
 import { until } from '../support/redis-group.js'
 import { snapshotBytes } from '../support/snapshot.js'
@@ -20,6 +20,7 @@ const file = (port: number, offset: number, changes: Partial<Holding> = {}): Hol
   isMaster: false,
   replid: history,
   offset,
+  past: [],
   at: 0,
   ...changes,
 })
@@ -44,6 +45,13 @@ describe('who is to be master', () => {
     expect(chooseMaster([file(1, 5, { ...other, at: 2000 }), file(2, 900, { at: 1000 })], 2)?.port).toBe(1)
     expect(chooseMaster([file(1, 5, { ...other, at: 1000 }), file(2, 900, { at: 1000 })], 2)?.port).toBe(2)
     expect(chooseMaster([file(1, 5, { ...other, ...alive }), file(2, 900, { at: 9000 })], 2)?.port).toBe(1)
+  })
+
+  test('of two histories the one that came out of the other, however late the other was noted, and wherever', () => {
+    const promoted = file(2, 1100, { replid: 'b'.repeat(40), past: [history], at: 1000 })
+    expect(chooseMaster([file(1, 1105, { at: 2000 }), promoted], 2)?.port).toBe(2)
+    expect(chooseMaster([file(1, 1105, { at: 2000 }), promoted], 1)?.port).toBe(2)
+    expect(chooseMaster([file(1, 1105, alive), promoted], 2)?.port).toBe(2)
   })
 
   test('who acts as a master already', () => {
@@ -89,7 +97,23 @@ describe('who is to be master', () => {
     encoder.write([{ db: 0, args: ['SET', 'c', '1'] }])
     encoder.place({ ...place, offset: 50_140 })
     writeFileSync(join(aof, 'incr.aof'), encoder.take())
-    expect(readHolding(folder, 1)).toMatchObject({ replid: place.replid, offset: 50_140 })
+    expect(readHolding(folder, 1)).toMatchObject({ replid: place.replid, offset: 50_140, past: [history] })
+  })
+
+  test('an AOF without a command and without a history holds nothing, whatever else it notes', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'holdings-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    const aof = join(folder, 'appendonlydir')
+    mkdirSync(aof)
+    writeFileSync(join(aof, 'appendonly.aof.manifest'), 'file base.rdb seq 1 type b\nfile incr.aof seq 1 type i\n')
+    writeFileSync(join(aof, 'base.rdb'), snapshotBytes([]))
+    const encoder = new CommandEncoder()
+    encoder.seal()
+    writeFileSync(join(aof, 'incr.aof'), encoder.take())
+    expect(readHolding(folder, 1)).toBeUndefined()
+    encoder.write([{ db: 0, args: ['SET', 'a', '1'] }])
+    writeFileSync(join(aof, 'incr.aof'), encoder.take())
+    expect(readHolding(folder, 1)).toMatchObject({ offset: 0, replid: undefined })
   })
 
   test('a node that lives tells it by INFO; one that never had anything holds nothing', () => {
@@ -97,6 +121,9 @@ describe('who is to be master', () => {
     expect(holdingOf(info(0), 1, 1)).toBeUndefined()
     expect(holdingOf(info(9), 1, 1)).toEqual(file(1, 9, alive))
     expect(holdingOf(`${info(0)}db0:keys=1,expires=0\r\n`, 1, 1)).toEqual(file(1, 0, alive))
+    const before = 'b'.repeat(40)
+    expect(holdingOf(`${info(9)}master_replid2:${before}\r\n`, 1, 1)?.past).toEqual([before])
+    expect(holdingOf(`${info(9)}master_replid2:${'0'.repeat(40)}\r\n`, 1, 1)?.past).toEqual([])
   })
 })
 
@@ -111,6 +138,22 @@ describe('lagrange up, started again', () => {
     expect(textOf(await clientOf(again.port).call('GET', 'k'))).toBe('v')
     for (const port of up.nodePorts) expect(textOf(await clientOf(port).call('GET', 'k'))).toBe('v')
     expect(again.output()).toContain('"because":"holds-more"')
+  })
+
+  test('with a node that began anew and was killed before it was given a copy: nothing is lost', {
+    timeout: 60_000,
+  }, async () => {
+    const up = await startUp({ replicas: 1 })
+    await clientOf(up.port).call('SET', 'k', 'v')
+    expect(await up.stop()).toBe(0)
+    const port = up.nodePorts[1] as number
+    const folder = join(up.dataDir, `node-${port}`)
+    rmSync(join(folder, 'appendonlydir'), { recursive: true })
+    const node = await startProgram(['node', '--port', `${port}`, '--dir', folder, '--appendonly', 'yes'], port)
+    await node.stop('SIGKILL')
+
+    const again = await startUp({ replicas: 1, dataDir: up.dataDir, ports: up })
+    expect(textOf(await clientOf(again.port).call('GET', 'k'))).toBe('v')
   })
 
   test('while a replica lives and the master is dead: the replica is the master', { timeout: 60_000 }, async () => {
