@@ -196,11 +196,12 @@ export class Peer implements Flushable {
     this.handler.onData(chunk)
   }
 
-  /** Takes what has arrived while the event loop is kept waiting; to be called only by who keeps it. */
+  /** Takes what has arrived, the end included, while the event loop is kept waiting; to be called only by who keeps it. */
   poll(): void {
-    if (this.#closed || this.#ending || this.secure) return
-    const chunk = readNow(this.#socket as net.Socket)
-    if (chunk !== undefined) this.receive(chunk)
+    if (this.#closed || this.#ending || this.secure || this.#socket.isPaused()) return
+    const arrived = readNow(this.#socket as net.Socket)
+    if (typeof arrived === 'string') this.#finish(arrived)
+    else if (arrived !== undefined) this.receive(arrived)
   }
 
   #checkDrained(): void {

@@ -8,16 +8,19 @@ import type net from 'node:net'
 
 let buffer: Buffer | undefined
 
-/** What has arrived, as a view that is valid until the next call; undefined when nothing has, or the socket has ended. */
-export function readNow(socket: net.Socket): Buffer | undefined {
+/**
+ * What has arrived, as a view that is valid until the next call; or why the connection is over, such as `eof`; undefined
+ * when there is nothing new.
+ */
+export function readNow(socket: net.Socket): Buffer | string | undefined {
   const fd = (socket as unknown as { _handle?: { readonly fd?: number } | null })._handle?.fd
   if (fd === undefined || fd < 0) return undefined
   buffer ??= Buffer.allocUnsafeSlow(64 * 1024)
   try {
     const count = readSync(fd, buffer, 0, buffer.length, null)
-    return count > 0 ? buffer.subarray(0, count) : undefined
-  } catch {
-    // Nothing there (EAGAIN), or broken: the event loop will meet that again and act.
-    return undefined
+    return count > 0 ? buffer.subarray(0, count) : 'eof'
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    return code === 'EAGAIN' || code === 'EINTR' ? undefined : (code ?? 'closed')
   }
 }

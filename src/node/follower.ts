@@ -33,7 +33,10 @@ import type { IncomingSnapshot } from './loading.js'
 import type { NodeServer } from './server.js'
 
 const NOTHING = Buffer.alloc(0)
-/** While CLIENT PAUSE lasts, so much of the stream is kept here; the rest stays with the master, as with any slow replica. */
+/**
+ * While CLIENT PAUSE or a busy script lasts, so much of the stream is kept here; the rest stays with the master, as with
+ * any slow replica.
+ */
 const HELD_BYTES = 64 * 1024 * 1024
 
 interface StreamedCommand {
@@ -306,18 +309,23 @@ export class Follower {
     return this.#hasFollowed && start?.replid !== this.server.repl.log.history.replid
   }
 
-  /** CLIENT PAUSE is over: what has come meanwhile is applied. */
+  /** CLIENT PAUSE or a busy script is over: what has come meanwhile is applied. */
   resume(): void {
     if (!this.connected || this.#peer === undefined) return
     this.#peer.resume()
     this.#receive(NOTHING)
   }
 
+  /** From within a busy script of a client: the master is heard, or found gone. */
+  poll(): void {
+    if (this.connected) this.#peer?.poll()
+  }
+
   #consumeStream(decoder: Decoder): void {
     const { server } = this
     let applied = false
     let from = decoder.consumed
-    if (server.pause.active) return this.#hold(decoder)
+    if (server.pause.active || server.scripting.running) return this.#hold(decoder)
     while (decoder === this.#decoder && !server.pause.active && decoder.nextRequest()) {
       const raw = decoder.buffer.subarray(decoder.start, decoder.end)
       if (decoder.consumed - from !== raw.length) throw new ProtocolError('bytes between commands')
@@ -330,7 +338,7 @@ export class Follower {
     server.dispatcher.settle()
   }
 
-  /** Paused: the master is alive, but nothing of it is applied, and beyond a bound nothing more is read. */
+  /** Paused, or within a script: the master is alive, but nothing of it is applied, and beyond a bound nothing is read. */
   #hold(decoder: Decoder): void {
     this.handle({ type: 'bytes' })
     if (decoder.pending > HELD_BYTES) this.#peer?.pause()

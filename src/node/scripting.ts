@@ -7,10 +7,12 @@
  * All effects of one script are one unit of the stream. Nobody else is served meanwhile, with one exception: after
  * `busy-reply-threshold` the connections that exist are read and answered from within the script, with BUSY to everything
  * but SCRIPT KILL, FUNCTION KILL, FUNCTION STATS, SHUTDOWN NOSAVE and what a connection says about itself.
+ * Whoever leaves is gone at once, and replicas are heard: a script may be waiting for just that. What follows for others
+ * (a WAIT, a FAILOVER, a shutdown that goes on), the master's stream and all timers wait for the end.
  *
- * Limits, and what happens there: connections that are new while a script is busy wait until it ends. Lua's own C code (a
- * pathological pattern, a sort) is not interrupted before it returns. Memory: see Machine; beyond it the script fails.
- * A script that neither ends nor is killed runs for ever, as with Redis.
+ * Limits, and what happens there: connections that are new while a script is busy, or encrypted, wait until it ends.
+ * Lua's own C code (a pathological pattern, a sort) is not interrupted before it returns. Memory: see Machine; beyond it
+ * the script fails. A script that neither ends nor is killed runs for ever, as with Redis.
  */
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -364,17 +366,24 @@ export class Scripting implements ScriptHost {
   }
 
   #pollConnections(): void {
+    const { clients, repl } = this.server
     const caller = this.#current?.caller
-    for (const session of [...this.server.clients]) {
-      if (session === caller || session.replica !== undefined) continue
+    // As at the end of a turn: no client sees an answer before its write is on the way to the replicas.
+    repl.flush()
+    for (const session of [...clients]) {
+      if (session === caller) continue
       session.peer.poll()
       session.peer.flush()
     }
+    // A script that our master sent stands in the bytes of this very link.
+    if (caller?.origin !== 'master') this.server.follower?.poll()
   }
 
   #endBusy(): void {
     this.busy = false
     this.server.recalm()
+    // Not before what the script did is in the stream.
+    setImmediate(() => this.server.afterBusy())
   }
 
   /** The error that everybody hears meanwhile. */

@@ -298,7 +298,7 @@ export class NodeServer {
     this.pubsub.forget(session)
     this.monitors.delete(session)
     this.repl.gone(session)
-    this.shutdown.acknowledged()
+    if (!this.scripting.running) this.shutdown.acknowledged()
     this.recalm()
   }
 
@@ -458,11 +458,19 @@ export class NodeServer {
     return createHash('sha256').update(Buffer.from(text, 'latin1')).digest('hex')
   }
 
-  /** A replica has said how far it is. */
+  /** A replica has said how far it is. Within a script nothing follows from that yet: its unit is not complete. */
   acknowledged(): void {
+    if (this.scripting.running) return
     this.acks.serve()
     this.failover.acknowledged()
     this.shutdown.acknowledged()
+  }
+
+  /** A busy script is over: now follows what had to wait for it. */
+  afterBusy(): void {
+    this.acknowledged()
+    if (!this.pause.active) this.follower?.resume()
+    this.dispatcher.settle()
   }
 
   get shutdownUntil(): Millis | undefined {
