@@ -222,19 +222,43 @@ export class Writers implements WriteGate {
 
   /** Acknowledged writes that the node does not have exactly once. */
   async lost(node: RedisNode): Promise<{ lost: number; twice: number; acked: number }> {
-    let lost = 0
-    let twice = 0
-    let acked = 0
-    for (let index = 0; index < this.count; index++) {
-      const list = itemsOf(await node.call('LRANGE', `list:${index}`, '0', '-1')).map(item => Number(textOf(item)))
-      const counts = new Map<number, number>()
-      for (const value of list) counts.set(value, (counts.get(value) ?? 0) + 1)
-      for (const value of this.acked[index] ?? []) {
-        acked++
-        if (!counts.has(value)) lost++
-      }
-      for (const times of counts.values()) if (times > 1) twice++
+    const lists = await this.lists(node)
+    const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0)
+    return {
+      lost: sum(this.#missingIn(lists).map(values => values.length)),
+      twice: sum(lists.map(list => repeated(list))),
+      acked: sum(this.acked.map(values => values.length)),
     }
-    return { lost, twice, acked }
   }
+
+  /** By writer: acknowledged writes that the node does not have. */
+  async missing(node: RedisNode): Promise<number[][]> {
+    // What is acknowledged while we ask is not asked for.
+    const acked = this.acked.map(values => [...values])
+    return this.#missingIn(await this.lists(node), acked)
+  }
+
+  #missingIn(lists: readonly number[][], acked: readonly number[][] = this.acked): number[][] {
+    return acked.map((values, index) => {
+      const had = new Set(lists[index])
+      return values.filter(value => !had.has(value))
+    })
+  }
+
+  /** By writer: what the node has, acknowledged or not. */
+  lists(node: RedisNode): Promise<number[][]> {
+    return Promise.all(
+      this.acked.map(async (_, index) =>
+        itemsOf(await node.call('LRANGE', `list:${index}`, '0', '-1')).map(item => Number(textOf(item))),
+      ),
+    )
+  }
+}
+
+/** How many values are there more than once. */
+function repeated(values: readonly number[]): number {
+  const seen = new Set<number>()
+  const again = new Set<number>()
+  for (const value of values) (seen.has(value) ? again : seen).add(value)
+  return again.size
 }
