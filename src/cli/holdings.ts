@@ -21,7 +21,7 @@ export interface Holding {
   readonly port: number
   /** The process lives: what it has in memory is newer than any file. */
   readonly alive: boolean
-  /** It lives, and acts as a master. */
+  /** It lives, and acts as a master: one that is fenced does not. */
   readonly isMaster: boolean
   /** The history it belongs to, if it says so. */
   readonly replid: Bytes | undefined
@@ -32,26 +32,31 @@ export interface Holding {
   readonly at: Millis
 }
 
-/** The one to be master: who is, or the last master unless another holds more. undefined: nobody holds anything. */
+/**
+ * The one to be master: who is, unless the last master has come out of its history, or the last master unless another holds more.
+ * undefined: nobody holds anything.
+ */
 export function chooseMaster(holdings: readonly Holding[], lastMaster: number): Holding | undefined {
-  const masters = holdings.filter(holding => holding.isMaster)
+  const last = holdings.find(({ port }) => port === lastMaster)
+  const masters = holdings.filter(holding => holding.isMaster && !(last !== undefined && cameOutOf(last, holding)))
   const [first, ...others] = (masters.length > 0 ? masters : holdings).toSorted(
     (a, b) => Number(b.port === lastMaster) - Number(a.port === lastMaster) || a.port - b.port,
   )
-  if (first === undefined || first.isMaster) return first
-  return others.reduce((best, other) => (holdsMore(other, best) ? other : best), first)
+  if (first === undefined || masters.length > 0) return first
+  return others.reduce((best, other) => (holdsMore(other, best, lastMaster) ? other : best), first)
 }
 
 /**
- * Of one history, more of it, or as much in a process that lives already; of two, the one that came out of the other, else
- * the later. On a tie nothing is gained by a change.
+ * Of one history, more of it, or as much in a process that lives already. Of two, the one that came out of the other, but for
+ * somebody who left that of the last master and was never made it; else the living, else the later. On a tie nothing is
+ * gained by a change.
  */
-function holdsMore(a: Holding, b: Holding): boolean {
+function holdsMore(a: Holding, b: Holding, lastMaster: number): boolean {
   if (a.replid !== undefined && a.replid === b.replid) {
     return a.offset === b.offset ? a.alive && !b.alive : a.offset > b.offset
   }
-  const follows = cameOutOf(a, b)
-  if (follows !== cameOutOf(b, a)) return follows
+  if (cameOutOf(b, a)) return false
+  if (cameOutOf(a, b) && b.port !== lastMaster) return true
   if (a.alive !== b.alive) return a.alive
   return a.at > b.at
 }
@@ -196,5 +201,5 @@ export function holdingOf(info: string, port: number, now: Millis): Holding | un
   const replid = /^master_replid:([0-9a-f]{40})/m.exec(info)?.[1]
   const before = /^master_replid2:([0-9a-f]{40})/m.exec(info)?.[1]
   const past = before === undefined || /^0+$/.test(before) ? [] : [before]
-  return { port, alive: true, isMaster: !isReplica, replid, offset, past, at: now }
+  return { port, alive: true, isMaster: !isReplica && !/^fenced:1/m.test(info), replid, offset, past, at: now }
 }

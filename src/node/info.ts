@@ -276,6 +276,7 @@ function replicationSection(server: NodeServer): Line[] {
   const { repl, follower } = server
   const { history, backlog } = repl.log
   const lines: Line[] = [`role:${server.role === 'master' ? 'master' : 'slave'}`]
+  if (server.fenced) lines.push('fenced:1')
   if (follower !== undefined) {
     const now = server.clock.now()
     const connected = follower.connected

@@ -50,8 +50,17 @@ describe('who is to be master', () => {
   test('of two histories the one that came out of the other, however late the other was noted, and wherever', () => {
     const promoted = file(2, 1100, { replid: 'b'.repeat(40), past: [history], at: 1000 })
     expect(chooseMaster([file(1, 1105, { at: 2000 }), promoted], 2)?.port).toBe(2)
-    expect(chooseMaster([file(1, 1105, { at: 2000 }), promoted], 1)?.port).toBe(2)
     expect(chooseMaster([file(1, 1105, alive), promoted], 2)?.port).toBe(2)
+    expect(chooseMaster([file(1, 1105, { at: 2000 }), promoted], 3)?.port).toBe(2)
+    // What nobody has made the master has no such right over the one that was.
+    expect(chooseMaster([file(1, 1105, { at: 2000 }), promoted], 1)?.port).toBe(1)
+  })
+
+  test('who follows the last master, not an older one that lives on', () => {
+    const later = { replid: 'b'.repeat(40), past: [history] }
+    const group = [file(2, 1100, { ...later, at: 2000 }), file(3, 1100, { ...later, ...alive })]
+    expect(chooseMaster([file(1, 1105, { ...alive, isMaster: true }), ...group], 2)?.port).toBe(3)
+    expect(chooseMaster([file(1, 1105, alive), ...group], 2)?.port).toBe(3)
   })
 
   test('who acts as a master already', () => {
@@ -121,6 +130,10 @@ describe('who is to be master', () => {
     expect(holdingOf(info(0), 1, 1)).toBeUndefined()
     expect(holdingOf(info(9), 1, 1)).toEqual(file(1, 9, alive))
     expect(holdingOf(`${info(0)}db0:keys=1,expires=0\r\n`, 1, 1)).toEqual(file(1, 0, alive))
+    expect(holdingOf(`${info(0)}`.replace('slave', 'master') + 'db0:keys=1\r\n', 1, 1)?.isMaster).toBe(true)
+    expect(holdingOf(`${info(0)}`.replace('slave', 'master') + 'fenced:1\r\ndb0:keys=1\r\n', 1, 1)?.isMaster).toBe(
+      false,
+    )
     const before = 'b'.repeat(40)
     expect(holdingOf(`${info(9)}master_replid2:${before}\r\n`, 1, 1)?.past).toEqual([before])
     expect(holdingOf(`${info(9)}master_replid2:${'0'.repeat(40)}\r\n`, 1, 1)?.past).toEqual([])

@@ -28,7 +28,7 @@ test('a fenced master reads, refuses writes, and follows without a full resync w
     const reply = await node.call(...write)
     expect(reply.type === 'error' && reply.value).toContain('READONLY')
   }
-  expect(await infoOf(node, 'replication')).toMatchObject({ role: 'master', master_replid: replid })
+  expect(await infoOf(node, 'replication')).toMatchObject({ role: 'master', fenced: '1', master_replid: replid })
 
   await replica.call('SET', 'b', '2')
   await node.call('REPLICAOF', '127.0.0.1', String(replica.port))
@@ -41,7 +41,9 @@ test('REPLICAOF NO ONE takes the fence down, with a history of its own', async (
   const node = await startNode({ dir, args: [...files, '--start-fenced', 'yes'] })
   await node.call('REPLICAOF', 'NO', 'ONE')
   expect(await node.call('SET', 'a', '2')).toMatchObject({ value: 'OK' })
-  expect(await infoOf(node, 'replication')).toMatchObject({ role: 'master', master_replid2: replid })
+  const info = await infoOf(node, 'replication')
+  expect(info).toMatchObject({ role: 'master', master_replid2: replid })
+  expect(info).not.toHaveProperty('fenced')
 })
 
 test('a master that comes back empty does not empty its replicas; one that was emptied does', async () => {
