@@ -32,15 +32,16 @@ export async function runNode(argv: readonly string[]): Promise<number> {
   if (write === undefined) return 2
   const log = new NodeLog(write, systemClock.wall)
   const server = new NodeServer(systemClock, log, loaded, process.cwd())
+  const forgetSignals = listenToSignals(server)
   try {
-    await server.start()
+    // A signal may end it while it loads.
+    await Promise.race([server.start(), server.stopped])
   } catch (error) {
     process.stderr.write(`lagrange node: cannot start: ${(error as Error).message}\n`)
     await server.stop(1)
     return 1
   }
   const forgetPid = writePid(server)
-  const forgetSignals = listenToSignals(server)
   const code = await server.stopped
   forgetSignals()
   forgetPid()
