@@ -433,6 +433,8 @@ export class Simulation implements WriteGate {
       const asked = node.alive && !node.stopped && !this.#group.isCut(0, node.port) && node.role === 'slave'
       // One that lost its own master a moment ago by another fault may have been down when it was asked.
       if (!asked || node.replid !== promoted.replid2) continue
+      // What it has beyond the point where the dead master's history began is of a master that had been replaced.
+      if (node.replid === from.replid2 && node.offset >= from.second) continue
       if (this.weather === 'storm' && !this.#isSteady(node)) continue
       this.#must(node.offset <= promoted.offset, `${id} has ${promoted.offset}, ${node.id} has ${node.offset}`)
     }
