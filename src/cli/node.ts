@@ -33,15 +33,17 @@ export async function runNode(argv: readonly string[]): Promise<number> {
   const log = new NodeLog(write, systemClock.wall)
   const server = new NodeServer(systemClock, log, loaded, process.cwd())
   const forgetSignals = listenToSignals(server)
+  let forgetPid = (): void => undefined
   try {
     // A signal may end it while it loads.
-    await Promise.race([server.start(), server.stopped])
+    // Whoever gets an answer finds the pid in its file; a start that finds its port taken leaves that of another alone.
+    await Promise.race([server.start(() => (forgetPid = writePid(server))), server.stopped])
   } catch (error) {
+    forgetPid()
     process.stderr.write(`lagrange node: cannot start: ${(error as Error).message}\n`)
     await server.stop(1)
     return 1
   }
-  const forgetPid = writePid(server)
   const code = await server.stopped
   forgetSignals()
   forgetPid()

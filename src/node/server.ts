@@ -184,8 +184,8 @@ export class NodeServer {
 
   // ── Starting and stopping ─────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Listens and loads; throws what `listen` throws. Answers when the data set is there. */
-  async start(): Promise<void> {
+  /** Listens and loads; throws what `listen` throws. Answers when the data set is there; `onListening` comes before any client. */
+  async start(onListening: () => void = () => undefined): Promise<void> {
     const { config, log } = this
     this.loading = true
     this.recalm()
@@ -197,6 +197,7 @@ export class NodeServer {
       this.#roleChanged()
     }
     await this.doors.open(this.#accept)
+    onListening()
     // Only now: who starts us and reads our log must not take a taken port for a start.
     log.notice(`Lagrange node ${this.lagrangeVersion} is starting. PID: ${process.pid}`)
     const metricsPort = config.number('metrics-port')

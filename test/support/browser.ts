@@ -52,12 +52,13 @@ export async function openPage(program: string): Promise<Page> {
       ],
       ...[`--user-data-dir=${folder}`, 'about:blank'],
     ],
-    { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] },
+    { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'], detached: true },
   )
   const pipe = new Pipe(child)
   onTestFinished(async () => {
     const ended = new Promise(resolve => child.once('exit', resolve))
-    child.kill('SIGTERM')
+    // Its helpers go with it: what is still written would keep the folder from being removed.
+    process.kill(-(child.pid as number), 'SIGKILL')
     await ended
     rmSync(folder, { recursive: true, force: true, maxRetries: 30, retryDelay: 100 })
   })
