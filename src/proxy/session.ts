@@ -451,6 +451,12 @@ export class Session implements Asker, PeerHandler {
   }
 
   #takeTracked(request: Request, call: Call, decoder: Decoder): boolean {
+    if (this.tracking?.unused) {
+      // There was no master to turn it on.
+      this.tracking.abandon()
+      this.tracking = undefined
+      return false
+    }
     // Our own section is put into the answer to INFO, which reads no key.
     if ((call.handling !== 'read' && call.handling !== 'master') || call.name === 'info') {
       if (call.name !== 'client') this.tracking?.uncache()

@@ -44,6 +44,11 @@ export class Tracking {
 
   constructor(private readonly session: Session) {}
 
+  /** The instance has accepted nothing yet. */
+  get unused(): boolean {
+    return this.#commands.length === 0
+  }
+
   get flags(): string {
     return `t${this.#modes.has('BCAST') ? 'B' : ''}${this.#broken ? 'R' : ''}`
   }
@@ -100,8 +105,9 @@ export class Tracking {
         session.deliver(request, answer.buffer, answer.start, answer.end)
       },
       () => {
-        if (session.closed) session.hub.tools.requests.give(request)
-        else session.fail(request, NOT_NOW)
+        if (session.closed) return session.hub.tools.requests.give(request)
+        tracking.#giveUpUnused()
+        session.fail(request, NOT_NOW)
       },
     )
   }
@@ -150,7 +156,7 @@ export class Tracking {
   }
 
   #giveUpUnused(): void {
-    if (this.#commands.length > 0) return
+    if (!this.unused) return
     this.session.tracking = undefined
     this.abandon()
   }
@@ -189,7 +195,7 @@ export class Tracking {
     const { lent } = session.group
     if (this.upstream !== undefined && !lent.isOfMaster(this.upstream)) {
       this.abandon()
-      if (this.#commands.length > 0) this.#flush()
+      if (!this.unused) this.#flush()
     }
     if (this.upstream !== undefined) return this.upstream
     const target = this.#redirect < 0 ? undefined : session.hub.sessions.get(this.#redirect)
@@ -259,7 +265,7 @@ export class Tracking {
   /** The connection is gone: another one is asked for at once, as what is cached must not outlive it unnoticed. */
   onLost(): void {
     this.upstream = undefined
-    if (this.session.closed || this.#commands.length === 0) return
+    if (this.session.closed || this.unused) return
     this.#flush()
     this.resume()
   }
@@ -274,7 +280,7 @@ export class Tracking {
   /** Gives the connection up, for a new one; what is in flight on it is sent again or refused, as when it is lost. */
   restart(): void {
     this.abandon()
-    if (this.#commands.length === 0) return
+    if (this.unused) return
     this.#flush()
     this.resume()
   }

@@ -2,6 +2,7 @@
  * Client-side caching through the proxy: the same as without it, and nothing cached outlives a switch.
  */
 import { expect, onTestFinished, test } from 'vitest'
+import type { WorkerOptions } from '../../src/proxy/worker.js'
 import { ProxyUnderTest } from '../support/proxy.js'
 import { plain, RawClient } from '../support/raw-client.js'
 import { requireReal } from '../support/real.js'
@@ -11,9 +12,11 @@ import { play, scenes } from '../support/tracking-scenes.js'
 
 const redis = requireReal('redis-server')
 
-async function start(): Promise<{ readonly proxy: ProxyUnderTest; readonly nodes: readonly RedisNode[] }> {
+async function start(
+  options: Partial<WorkerOptions> = {},
+): Promise<{ readonly proxy: ProxyUnderTest; readonly nodes: readonly RedisNode[] }> {
   const nodes = await startGroup(redis.path, 1)
-  const proxy = new ProxyUnderTest()
+  const proxy = new ProxyUnderTest(options)
   onTestFinished(async () => {
     await proxy.stop()
     await Promise.all(nodes.map(node => node.stop()))
@@ -81,5 +84,17 @@ redis.describe('client-side caching through the proxy', () => {
     clearInterval(again)
     reader.send(['GET', 'k'])
     await untilHeard(reader, '2')
+  })
+
+  test('without a master it is refused, and stays off', async () => {
+    const { proxy, nodes } = await start({ holdTimeoutMs: 100 })
+    const client = await open(proxy)
+    await proxy.setMembers(undefined, [])
+    expect(await client.call('CLIENT', 'TRACKING', 'ON')).toMatch(/^-MASTERDOWN /)
+    expect(await client.call('CLIENT', 'TRACKINGINFO')).toEqual(['flags', ['off'], 'redirect', -1, 'prefixes', []])
+    expect(await client.call('CLIENT', 'INFO')).toContain(' flags=N ')
+    await proxy.setMembers((nodes[0] as RedisNode).port, [(nodes[1] as RedisNode).port])
+    expect(await client.call('CLIENT', 'TRACKING', 'ON', 'OPTOUT')).toBe('OK')
+    expect(await client.call('CLIENT', 'TRACKINGINFO')).toContainEqual(['on', 'optout'])
   })
 })
