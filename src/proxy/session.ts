@@ -447,25 +447,7 @@ export class Session implements Asker, PeerHandler {
       return true
     }
     if (this.transaction?.take(request, call, decoder)) return true
-    return this.tracking !== undefined && this.#takeTracked(request, call, decoder)
-  }
-
-  #takeTracked(request: Request, call: Call, decoder: Decoder): boolean {
-    if (this.tracking?.unused) {
-      // There was no master to turn it on.
-      this.tracking.abandon()
-      this.tracking = undefined
-      return false
-    }
-    // Our own section is put into the answer to INFO, which reads no key.
-    if ((call.handling !== 'read' && call.handling !== 'master') || call.name === 'info') {
-      if (call.name !== 'client') this.tracking?.uncache()
-      return false
-    }
-    notice(this, request, call, decoder)
-    request.effect = 'tracked'
-    this.dispatchPinned(request, decoder)
-    return true
+    return this.tracking?.take(request, call, decoder) ?? false
   }
 
   /** Malformed input: what came before is answered, then the error, then the end. */

@@ -18,6 +18,7 @@ import { Encoder, encodeCommand } from '../resp/encoder.js'
 import type { Call } from '../routing/calls.js'
 import type { Request } from './request.js'
 import type { Session } from './session.js'
+import { notice } from './taking.js'
 import type { Upstream } from './upstream.js'
 
 const CHANNEL = '__redis__:invalidate'
@@ -71,11 +72,6 @@ export class Tracking {
   }
 
   // ── The client's wishes ───────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Something else than a command for the instance came after CLIENT CACHING. */
-  uncache(): void {
-    this.#caching = undefined
-  }
 
   /** CLIENT TRACKING ON …; the session has nothing in flight. `options` is what follows. */
   static turnOn(session: Session, request: Request, options: readonly Bytes[], decoder: Decoder): void {
@@ -162,6 +158,25 @@ export class Tracking {
   }
 
   // ── Commands ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** False when the command has nothing to do with it and is handled as ever. */
+  take(request: Request, call: Call, decoder: Decoder): boolean {
+    const { session } = this
+    if (this.unused) {
+      // There was no master to turn it on.
+      this.#giveUpUnused()
+      return false
+    }
+    // Our own section is put into the answer to INFO, which reads no key.
+    if ((call.handling !== 'read' && call.handling !== 'master') || call.name === 'info') {
+      if (call.name !== 'client') this.#caching = undefined
+      return false
+    }
+    notice(session, request, call, decoder)
+    request.effect = 'tracked'
+    session.dispatchPinned(request, decoder)
+    return true
+  }
 
   /** Sends a command of the session, or keeps it until there is a master to send it to. */
   send(request: Request, call: Call, decoder: Decoder): void {
