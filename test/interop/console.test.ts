@@ -88,7 +88,9 @@ chromium.test(
     await page.evaluate('[...document.querySelectorAll("#dialog button")].find(b => b.textContent === "Drain").click()')
     await page.until('document.querySelector(".node.drained")')
     const client = clientOf(up.port)
-    await expect.poll(async () => JSON.stringify(await client.call('LAGRANGE', 'NODES'))).toContain('drain')
+    await expect
+      .poll(async () => JSON.stringify(await client.call('LAGRANGE', 'NODES')), { timeout: 20_000 })
+      .toContain('drain')
     await page.until('[...document.querySelectorAll("#panel button")].some(b => b.textContent === "Ready")')
     await page.evaluate('[...document.querySelectorAll("#panel button")].find(b => b.textContent === "Ready").click()')
     await page.until('!document.querySelector(".node.drained")')
