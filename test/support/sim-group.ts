@@ -27,6 +27,8 @@ const PROMISE_TURNS = 12
 export class VirtualClock implements Clock {
   #now: Millis = 1000
   #sequence = 0
+  /** A promise was settled in a task of which that is not expected. */
+  #settles = false
   #heap: Due[] = []
 
   now(): Millis {
@@ -44,9 +46,14 @@ export class VirtualClock implements Clock {
     }
   }
 
-  /** For what goes on inside the instances: cheaper, as nobody awaits it. */
+  /** For what goes on inside the instances and on lines: cheaper, as nobody awaits it. Who settles a promise says so. */
   quietly(delay: Millis, task: () => void): void {
     this.#add(delay, task, true)
+  }
+
+  /** Somebody awaits what has just been done. */
+  settles(): void {
+    this.#settles = true
   }
 
   /** Our process was away for so long: everything that was due comes late, and all at once. */
@@ -62,7 +69,8 @@ export class VirtualClock implements Clock {
       this.#now = Math.max(this.#now, next.at)
       next.task()
       // Turns are counted, not awaited to the end (setImmediate): that is a third of the time, and just as repeatable.
-      if (!next.quiet) for (let turn = 0; turn < PROMISE_TURNS; turn++) await undefined
+      if (!next.quiet || this.#settles) for (let turn = 0; turn < PROMISE_TURNS; turn++) await undefined
+      this.#settles = false
     }
     this.#now = Math.max(this.#now, until)
   }
@@ -466,8 +474,8 @@ class SimLine implements Line {
   ) {
     this.#generation = node.generation
     const { clock } = group
-    if (group.isCut(0, node.port)) clock.after(options.connectTimeoutMs, () => this.#breakUnlessReached())
-    else if (!node.alive) clock.after(group.delayMs(), () => this.close('ECONNREFUSED'))
+    if (group.isCut(0, node.port)) clock.quietly(options.connectTimeoutMs, () => this.#breakUnlessReached())
+    else if (!node.alive) clock.quietly(group.delayMs(), () => this.close('ECONNREFUSED'))
   }
 
   send(args: readonly string[], timeoutMs: Millis = this.options.replyTimeoutMs): Promise<Frame> {
@@ -476,19 +484,20 @@ class SimLine implements Line {
       this.#pending.add(fail)
       const { group, node } = this
       const { clock, chance } = group
-      if (timeoutMs > 0) clock.after(timeoutMs, () => this.#pending.has(fail) && this.close('timeout'))
+      if (timeoutMs > 0) clock.quietly(timeoutMs, () => this.#pending.has(fail) && this.close('timeout'))
       this.#arrivesAt = Math.max(this.#arrivesAt, clock.now() + group.delayMs())
       const breaks = chance.is(group.breaks)
       const executedFirst = chance.is(0.5)
-      clock.after(this.#arrivesAt - clock.now(), () => {
+      clock.quietly(this.#arrivesAt - clock.now(), () => {
         if (breaks && !executedFirst) return this.close('ECONNRESET')
         const arrive = (): void => {
           if (node.generation !== this.#generation || !node.alive) return
           const reply = node.execute(args, clock.now())
           if (breaks) return this.close('ECONNRESET')
           this.#repliesAt = Math.max(this.#repliesAt, clock.now() + group.delayMs())
-          clock.after(this.#repliesAt - clock.now(), () => {
+          clock.quietly(this.#repliesAt - clock.now(), () => {
             if (this.closed || group.isCut(0, node.port)) return
+            clock.settles()
             this.#pending.delete(fail)
             settle(reply)
           })
@@ -505,6 +514,7 @@ class SimLine implements Line {
     if (this.closed) return
     this.closed = true
     this.onForget()
+    this.group.clock.settles()
     for (const fail of this.#pending) fail(new ConnectionError(reason))
     this.#pending.clear()
     this.options.onClose?.(reason)
