@@ -347,6 +347,10 @@ export const ruleList = z.strictObject({
         level: z.string().nullable(),
         boundMs: millis.nullable(),
         readFrom: z.string().nullable().describe('master: reads are asked of it only.'),
+        acks: z
+          .string()
+          .nullable()
+          .describe('So many replicas, or the witness, must have a write before it is acknowledged.'),
         denied: z.boolean(),
       }),
     )

@@ -9,6 +9,7 @@ import type { WorkerOptions } from '../proxy/options.js'
 import type { ListenerSetup } from '../proxy/supervision/messages.js'
 import { Users } from '../proxy/users.js'
 import type { LiveOptions } from '../proxy/worker.js'
+import { type Acks, ackDefaults } from '../routing/acks.js'
 import type { Rule } from '../routing/rules.js'
 
 export interface Access {
@@ -54,10 +55,20 @@ export function liveOf({ rules, rates }: ProxyConfig): LiveOptions {
   return { rules: rules.map(ruleOf), rates }
 }
 
+/** What holds for every write. */
+export function acksOf({ acks, acksTimeoutMs, acksOtherwise }: ProxyConfig['consistency']): Acks | undefined {
+  return acks === 0 ? undefined : { of: acks, timeoutMs: acksTimeoutMs, otherwise: acksOtherwise }
+}
+
 /** Keys and names are bytes. */
-function ruleOf({ user, clientName, keyPrefix, commands, ...rest }: RuleConfig): Rule {
+function ruleOf(config: RuleConfig): Rule {
+  const { user, clientName, keyPrefix, commands, acks, acksTimeoutMs, acksOtherwise, ...rest } = config
+  const { timeoutMs, otherwise } = ackDefaults
   return {
     ...rest,
+    ...(acks === undefined
+      ? {}
+      : { acks: { of: acks, timeoutMs: acksTimeoutMs ?? timeoutMs, otherwise: acksOtherwise ?? otherwise } }),
     ...(user === undefined ? {} : { user: bytes(user) }),
     ...(clientName === undefined ? {} : { clientName: bytes(clientName) }),
     ...(keyPrefix === undefined ? {} : { keyPrefix: bytes(keyPrefix) }),

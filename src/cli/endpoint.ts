@@ -31,6 +31,7 @@ import { type Bound, bind } from '../proxy/supervision/bound.js'
 import { controlPath, isSupervised } from '../proxy/supervision/control-path.js'
 import { Workers } from '../proxy/supervision/workers.js'
 import type { LiveOptions } from '../proxy/worker.js'
+import { promisesOf } from '../routing/acks.js'
 import { Agent } from '../sentinel/agent.js'
 import { type FollowOptions, SentinelFollower } from '../sentinel/follow.js'
 import { ForeignSentinels } from '../sentinel/foreign-sentinels.js'
@@ -38,7 +39,8 @@ import { QuorumSwitch } from '../sentinel/quorum-switch.js'
 import { Rescuer } from '../sentinel/rescue.js'
 import { RescueFiles } from '../sentinel/rescue-files.js'
 import { Witness } from '../sentinel/witness.js'
-import type { Access } from './access.js'
+import type { Promises } from '../topology/promises.js'
+import { type Access, acksOf } from './access.js'
 import { makeBackend } from './backend.js'
 import { type Log, logEvents, standardOutput } from './log.js'
 import { makeRescueBackend } from './rescue.js'
@@ -105,6 +107,7 @@ export class Endpoint {
   readonly #backend: AdminBackend
   readonly #rescuer: Rescuer
   readonly #witness: Witness | undefined
+  #promises: Promises
   readonly #follower: SentinelFollower | undefined
   readonly #foreign: ForeignSentinels | undefined
   readonly #switches: QuorumSwitch | undefined
@@ -167,6 +170,7 @@ export class Endpoint {
             masterShareMax: config.consistency.masterSharePercent / 100,
           },
           verifyEvery: config.consistency.verifyEvery,
+          acks: acksOf(config.consistency),
           sessionBy: config.consistency.sessionBy,
           lostWrites: config.consistency.lostWrites,
           tapMaster: config.consistency.taps === 'all',
@@ -177,6 +181,7 @@ export class Endpoint {
         },
       },
     })
+    this.#promises = this.#promisesOf(access?.worker.rules ?? [])
     const files = new RescueFiles(options.rescueFolder)
     this.#rescuer = new Rescuer(clock, events, metrics, this.observer, credentials, files)
     if (options.failover && config.witness.bytes > 0) {
@@ -194,6 +199,7 @@ export class Endpoint {
       // What a proxy is pointed at by mistake may be another group's; what it has is not ours to replace.
       demoteRestartedSeeds: options.members !== undefined,
       witness: this.#witness,
+      promises: () => this.#promises,
       beforeDemote: id => this.#rescuer.rescue(id),
     })
     const { sentinels } = options
@@ -217,6 +223,9 @@ export class Endpoint {
   async start(): Promise<void> {
     this.observer.onView(view => this.workers.setView(view))
     this.observer.onFreshness(update => this.workers.setFreshness(update))
+    this.#witness?.onAdvance(witness => {
+      if (this.#promises.witness) this.workers.setFreshness({ samples: [], lagMs: [], witness })
+    })
     this.observer.start()
     this.agent.start()
     this.#follower?.start()
@@ -244,7 +253,12 @@ export class Endpoint {
     } catch (error) {
       fail(`upstreamTls: ${(error as Error).message}`)
     }
+    this.#promises = this.#promisesOf(live.rules)
     void this.workers.reload(live).then(errors => errors.forEach(fail))
+  }
+
+  #promisesOf(rules: LiveOptions['rules']): Promises {
+    return promisesOf([...rules, { acks: acksOf(this.#options.config.consistency) }])
   }
 
   setLogLevel(level: LogLevel): void {

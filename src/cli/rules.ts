@@ -5,14 +5,14 @@ import type { ListenerConfig, RuleConfig } from '../config/formats.js'
 import type { ConsistencyConfig } from '../config/schema.js'
 
 export function describeRules(
-  { level, boundMs, waitMs }: ConsistencyConfig,
+  { level, boundMs, waitMs, acks }: ConsistencyConfig,
   listeners: readonly ListenerConfig[],
   rules: readonly RuleConfig[],
 ): RuleList {
-  const nothing = { level: null, boundMs: null, readFrom: null, denied: false }
+  const nothing = { level: null, boundMs: null, readFrom: null, acks: null, denied: false }
   return {
     rules: [
-      { ...nothing, appliesTo: 'default', level, boundMs },
+      { ...nothing, appliesTo: 'default', level, boundMs, acks: acks === 0 ? null : String(acks) },
       ...listeners.flatMap(listener =>
         listener.consistency === undefined
           ? []
@@ -23,6 +23,7 @@ export function describeRules(
         level: rule.level ?? null,
         boundMs: rule.boundMs ?? null,
         readFrom: rule.readFrom ?? null,
+        acks: rule.acks === undefined ? null : String(rule.acks),
         denied: rule.deny === true,
       })),
     ],

@@ -288,7 +288,7 @@ export const accessOptions: OptionTree = {
     reload: 'restart',
   },
   rules: {
-    doc: 'What holds for some clients, commands or keys. Conditions, all of which must be met: user and clientName (globs), commands (a list of names and @categories), keyPrefix. What then holds: level (and boundMs), readFrom: master, or deny: on. The first rule that says something about a matter decides it. Rules without commands and keyPrefix say what a connection begins with; the others cost a look at each command of the connections they are about.',
+    doc: 'What holds for some clients, commands or keys. Conditions, all of which must be met: user and clientName (globs), commands (a list of names and @categories), keyPrefix. What then holds: level (and boundMs), readFrom: master, acks (and acksTimeoutMs, acksOtherwise), or deny: on. acks: 1 keeps the reply of a write back until one replica has it, acks: witness until the witness has it; what is not confirmed in acksTimeoutMs (1000) is answered with UNKNOWNRESULT, or with acksOtherwise: degrade as if nothing had been asked for. After a crash nobody is promoted who may lack a write that was confirmed, until enough replicas can be asked. The first rule that says something about a matter decides it. Rules without commands and keyPrefix say what a connection begins with; the others cost a look at each command of the connections they are about.',
     default: [],
     format: 'rules',
     allowed: 'a list of rules, such as {user: reports, level: eventual} or {commands: [keys], deny: on}',
@@ -301,10 +301,19 @@ export function checkAccess(
   config: AccessConfig & {
     readonly listeners: readonly { readonly tls?: string; readonly proxyProtocol?: string }[]
     readonly clientAuth: { readonly password: string }
+    readonly consistency: { readonly acks: number | 'witness' }
+    readonly failover: boolean
+    readonly witness: { readonly bytes: number }
   },
 ): readonly string[] {
   const { tls, upstreamTls, listeners } = config
   const wrong: string[] = []
+  const hasWitness = config.failover && config.witness.bytes > 0
+  if (config.consistency.acks === 'witness' && !config.failover)
+    wrong.push('consistency.acks: witness needs failover: on')
+  if (!hasWitness && config.rules.some(rule => rule.acks === 'witness')) {
+    wrong.push('rules: acks: witness needs failover: on and witness.bytes')
+  }
   const secured = listeners.some(listener => listener.tls === 'on')
   if (secured && (tls.certFile === '' || tls.keyFile === '')) {
     wrong.push('listeners: tls is on, so tls.certFile and tls.keyFile must be set')

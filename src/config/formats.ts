@@ -37,6 +37,10 @@ export interface RuleConfig {
   readonly level?: ConsistencyLevel
   readonly boundMs?: number
   readonly readFrom?: 'any' | 'master'
+  /** So many replicas, or the witness, must have a write before it is acknowledged. */
+  readonly acks?: number | 'witness'
+  readonly acksTimeoutMs?: number
+  readonly acksOtherwise?: 'refuse' | 'degrade'
   readonly deny?: boolean
 }
 
@@ -98,6 +102,10 @@ convict.addFormats({
   },
   'sample-every': {
     validate: (value: unknown) => must(isWhole(value, 0, 1_000_000)),
+    coerce: readNumber,
+  },
+  acks: {
+    validate: (value: unknown) => must(value === 'witness' || isWhole(value, 0, 63)),
     coerce: readNumber,
   },
   workers: {
@@ -200,6 +208,9 @@ const ruleFields: Readonly<Record<string, readonly [allowed: string, check: (val
   level: [`one of ${consistencyLevels.join(', ')}`, value => consistencyLevels.some(level => level === value)],
   boundMs: ['a whole number of milliseconds from 1 to 86400000', value => isWhole(value, 1, 86_400_000)],
   readFrom: ['any or master', value => value === 'any' || value === 'master'],
+  acks: ['a number of replicas from 1 to 63, or witness', value => value === 'witness' || isWhole(value, 1, 63)],
+  acksTimeoutMs: ['a whole number of milliseconds from 1 to 3600000', value => isWhole(value, 1, 3_600_000)],
+  acksOtherwise: ['refuse or degrade', value => value === 'refuse' || value === 'degrade'],
   deny: ['on or off', value => typeof value === 'boolean'],
 }
 
@@ -219,8 +230,11 @@ function ruleMistakes(rule: unknown): readonly string[] {
     const [allowed, check] = known
     return check(field) ? [] : [`.${name}: must be ${allowed}, not ${JSON.stringify(field)}`]
   })
-  const says = rule.level !== undefined || rule.readFrom !== undefined || rule.deny !== undefined
-  if (mistakes.length === 0 && !says) mistakes.push(': says nothing: level, readFrom or deny is missing')
+  const says = ['level', 'readFrom', 'acks', 'deny'].some(name => rule[name] !== undefined)
+  if (mistakes.length === 0 && !says) mistakes.push(': says nothing: level, readFrom, acks or deny is missing')
+  for (const name of ['acksTimeoutMs', 'acksOtherwise']) {
+    if (rule[name] !== undefined && rule.acks === undefined) mistakes.push(`.${name}: means nothing without acks`)
+  }
   return mistakes
 }
 

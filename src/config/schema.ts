@@ -29,6 +29,10 @@ export interface ConsistencyConfig {
   readonly minServing: number
   readonly masterSharePercent: number
   readonly verifyEvery: number
+  /** Who must have any write before it is acknowledged; 0: nobody but the master. */
+  readonly acks: number | 'witness'
+  readonly acksTimeoutMs: Millis
+  readonly acksOtherwise: 'refuse' | 'degrade'
 }
 
 /** What `proxy` and `up` have in common. */
@@ -229,6 +233,35 @@ const consistency = {
     env: 'LAGRANGE_VERIFY_EVERY',
     flag: 'verify-every',
     placeholder: 'n',
+    reload: 'restart',
+  },
+  acks: {
+    doc: 'Durability: so many replicas, or the witness, must have a write before it is acknowledged; 0 waits for nobody. Costs each write the way to a replica and back, and leaves pipelines and order as they are. After a crash nobody is promoted who may lack a write that was confirmed, until enough replicas can be asked or an operator accepts the loss. Rules can ask for it by user, client, command or key instead.',
+    default: 0,
+    format: 'acks',
+    allowed: 'a number of replicas from 0 to 63, or witness',
+    env: 'LAGRANGE_ACKS',
+    flag: 'acks',
+    placeholder: 'n|witness',
+    reload: 'restart',
+  },
+  acksTimeoutMs: {
+    doc: 'How long a write waits to be confirmed. When there has been nobody to confirm it for so long, it is refused with NOREPLICAS and not executed.',
+    default: 1000,
+    format: 'positive-millis',
+    allowed: 'a whole number of milliseconds from 1 to 86400000',
+    env: 'LAGRANGE_ACKS_TIMEOUT_MS',
+    flag: 'acks-timeout-ms',
+    placeholder: 'ms',
+    reload: 'restart',
+  },
+  acksOtherwise: {
+    doc: 'What a write gets that is not confirmed in time. refuse: UNKNOWNRESULT, as it was applied and may be lost. degrade: its reply, as if nothing had been asked for; lagrange_acks_total counts it.',
+    default: 'refuse',
+    format: ['refuse', 'degrade'],
+    env: 'LAGRANGE_ACKS_OTHERWISE',
+    flag: 'acks-otherwise',
+    placeholder: 'refuse|degrade',
     reload: 'restart',
   },
   taps: {
@@ -592,6 +625,9 @@ export function isLoopback(host: string): boolean {
 
 function checkShared(config: SharedConfig): readonly string[] {
   const { downAfterMs, pingPeriodMs } = config.detection
+  if (config.consistency.acks === 'witness' && config.witness.bytes === 0) {
+    return ['consistency.acks: witness needs witness.bytes']
+  }
   if (pingPeriodMs < downAfterMs) return []
   return [`detection.pingPeriodMs: ${pingPeriodMs} must be less than downAfterMs, which is ${downAfterMs}`]
 }

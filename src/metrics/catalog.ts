@@ -240,6 +240,19 @@ export const catalog = {
     labels: group,
     help: 'Connections that were acknowledged, or shown, what the master after a failover may not have; each is told LOSTWRITE.',
   },
+  lagrange_acks_total: {
+    type: 'counter',
+    labels: [...group, 'result'],
+    values: { result: ['confirmed', 'unconfirmed', 'degraded', 'refused'] },
+    help: 'Writes that a rule has confirmed by replicas or the witness: confirmed, unconfirmed in time (answered with UNKNOWNRESULT), degraded (answered without), refused (NOREPLICAS: not executed).',
+  },
+  lagrange_acks_wait_seconds: {
+    type: 'histogram',
+    labels: group,
+    help: 'From the sending of a write to its confirmation, where a rule asks for one.',
+    buckets: latencyBuckets,
+  },
+  lagrange_acks_waiting: { type: 'gauge', labels: group, help: 'Writes that are executed and not confirmed yet.' },
   lagrange_stream_marks_total: {
     type: 'counter',
     labels: [...group, 'kind'],

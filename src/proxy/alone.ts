@@ -38,6 +38,8 @@ export class Alone {
   send(request: Request, call: Call, decoder: Decoder): void {
     const { session } = this
     const { group } = session
+    const refusal = group.confirming.refusalOf(session, call)
+    if (refusal !== undefined) return session.fail(request, refusal)
     request.effect = 'pinned'
     // SCRIPT KILL comes when the instance answers nothing else, not even who it is; elsewhere it does no harm.
     const urgent = call.handling === 'alone' && call.name.includes('|')

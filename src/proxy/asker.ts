@@ -57,6 +57,8 @@ export interface Asker extends Recipient {
   onPinnedRefused(upstream: Upstream, request: Request, meaning: 'not-master' | 'not-serving' | 'unblocked'): boolean
   /** The request will not be executed, or nobody knows: the client gets this error. */
   fail(request: Request, text: Bytes): void
+  /** The reply that was kept back may leave now. */
+  confirmed(request: Request): void
   /** The request waits until everything that the session asked before has been answered. */
   stall(request: Request, decoder: Decoder): void
   /** Something it waited for is there. */

@@ -2,6 +2,7 @@
  * The data plane's numbers, as handles that were looked up once. Per command that is an array access and an increment.
  */
 import type { Counter, Histogram, MetricStore } from '../metrics/store.js'
+import type { AckResult } from '../routing/acks.js'
 import type { Call } from '../routing/calls.js'
 import { decisionOf, type ReadBecause } from '../routing/choose.js'
 import { errorCode } from '../routing/errors.js'
@@ -17,6 +18,13 @@ export interface StreamCounters {
   readonly barriers: Counter
   /** From an acknowledgement to the stream's word of the same write. */
   readonly window: Histogram
+}
+
+/** Of writes that wait to be confirmed. */
+export interface AckCounters {
+  readonly results: Readonly<Record<AckResult, Counter>>
+  readonly wait: Histogram
+  readonly waiting: Counter
 }
 
 /** Why we end a connection to an instance. */
@@ -72,6 +80,21 @@ export class GroupCounters {
       keys: store.counter('lagrange_stream_marks_total', { group, kind: 'key' }),
       barriers: store.counter('lagrange_stream_marks_total', { group, kind: 'barrier' }),
       window: store.histogram('lagrange_stream_window_seconds', { group }),
+    }
+  }
+
+  acks(): AckCounters {
+    const { group, store } = this
+    const counted = (result: AckResult): Counter => store.counter('lagrange_acks_total', { group, result })
+    return {
+      results: {
+        confirmed: counted('confirmed'),
+        unconfirmed: counted('unconfirmed'),
+        degraded: counted('degraded'),
+        refused: counted('refused'),
+      },
+      wait: store.histogram('lagrange_acks_wait_seconds', { group }),
+      waiting: store.gauge('lagrange_acks_waiting', { group }),
     }
   }
 

@@ -29,6 +29,7 @@ import { type Flight, Marks } from '../routing/marks.js'
 import type { ControlPlane, HoldReport, HoldRequest, ReleaseReport } from '../topology/planes.js'
 import type { FreshnessUpdate, GroupView, Lineage } from '../topology/view.js'
 import type { Asker } from './asker.js'
+import { Confirming } from './confirming.js'
 import type { GroupCounters } from './counters.js'
 import { Gate } from './gate.js'
 import { Instance } from './instance.js'
@@ -78,6 +79,7 @@ export class Group implements UpstreamOwner, Lender {
   readonly #reads: Reads
   readonly #stream: StreamMarks | undefined
   readonly #retired = new Retired()
+  readonly confirming: Confirming
   /** Connections that sessions have for themselves. */
   readonly lent: Lending
   readonly #gate: Gate
@@ -135,6 +137,7 @@ export class Group implements UpstreamOwner, Lender {
       const { marks } = this
       this.#stream = new StreamMarks(this, clock, events, marks, this.#keys, calls, this.#login, counters.stream())
     }
+    this.confirming = new Confirming(this, tools.requests, counters.acks(), tools.time)
     this.lent = new Lending(this, tools, options.maxPinned)
     this.#stopTicking = every(clock, TICK_MS, () => this.#tick())
     this.setView(view)
@@ -224,6 +227,7 @@ export class Group implements UpstreamOwner, Lender {
       instance.lagAt = at
     }
     this.#reads.retry()
+    this.confirming.freshened(update.witness)
   }
 
   #instanceFor(member: { readonly id: string } & GroupView['replicas'][number]): Instance {
@@ -300,6 +304,7 @@ export class Group implements UpstreamOwner, Lender {
     if (this.replid !== undefined && this.#tellsLost) this.onLineage(lineage, this.anchor)
     this.replid = replid
     this.lineage = lineage
+    this.confirming.lineageBegins(lineage)
     this.#head = -1
     this.marks.restart()
     this.#stream?.begun()
@@ -336,6 +341,8 @@ export class Group implements UpstreamOwner, Lender {
     if (master === undefined || lane === undefined || !lane.confirmed || (call.writes && this.#gate.held)) {
       return this.keep(session, request, decoder)
     }
+    const refusal = this.confirming.refusalOf(session, call)
+    if (refusal !== undefined) return session.fail(request, refusal)
     if (call.writes && session.replicaReads > 0 && this.#overtakes(session, call, decoder)) {
       return session.stall(request, decoder)
     }
@@ -368,7 +375,11 @@ export class Group implements UpstreamOwner, Lender {
 
   #noteSent(upstream: Upstream, session: Asker, request: Request, call: Call, decoder: Decoder): void {
     if (call.writes) {
-      if (call.marking !== 'none') this.#keys.raise(upstream.flight(this.marks), this.#keys.find(call, decoder))
+      if (call.marking !== 'none') {
+        const flight = upstream.flight(this.marks)
+        this.#keys.raise(flight, this.#keys.find(call, decoder))
+        if (session.rules.acks !== undefined) this.confirming.expect(flight, request, session.rules.acks)
+      }
       if (call.handling !== 'blocking') {
         request.counted = true
         this.#inFlight++
@@ -402,6 +413,14 @@ export class Group implements UpstreamOwner, Lender {
   #followWrite(upstream: Upstream, session: Asker): void {
     session.trail ??= new Trail(() => this)
     session.trail.follow(upstream.flight(this.marks))
+  }
+
+  /** A write to be confirmed counts until its sample is there: so a switch costs no write its confirmation. */
+  settled(request: Request): void {
+    if (!request.counted) return
+    request.counted = false
+    this.#inFlight--
+    if (this.#inFlight === 0) this.#gate.noteDrained()
   }
 
   /** A command that is not executed now, or that changes nothing: no marks, not counted. */
@@ -504,11 +523,7 @@ export class Group implements UpstreamOwner, Lender {
       const labels = { command: request.call?.name ?? 'other', node: upstream.instanceId }
       histogram.name(seconds, labels, this.clock.wall())
     }
-    if (request.counted) {
-      request.counted = false
-      this.#inFlight--
-      if (this.#inFlight === 0) this.#gate.noteDrained()
-    }
+    if (request.confirmation === undefined || (request.session as Asker).closed) this.settled(request)
     if (request.toReplica) {
       const session = request.session as Asker
       if (--session.replicaReads === 0) session.readFilter = 0
@@ -652,10 +667,8 @@ export class Group implements UpstreamOwner, Lender {
     if (request.readsMaster) noLongerAtMaster(request)
     request.toReplica = false
     request.state = 'kept'
-    if (!request.counted) return
-    request.counted = false
-    this.#inFlight--
-    if (this.#inFlight === 0) this.#gate.noteDrained()
+    request.confirmation?.abandon()
+    this.settled(request)
   }
 
   /** Its instance says that it is no master, or does not serve. */
@@ -706,6 +719,7 @@ export class Group implements UpstreamOwner, Lender {
     const now = this.tools.time.update()
     this.#refresh()
     if (this.#kept.length > 0) this.#kept.expire(now)
+    this.confirming.tick()
     if (this.#drainDue) {
       this.#drainDue = false
       this.#kept.drain()

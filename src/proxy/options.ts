@@ -3,6 +3,7 @@
  */
 import type { Millis } from '../base/units.js'
 import type { TlsClientOptions } from '../net/tls.js'
+import type { Acks } from '../routing/acks.js'
 import type { Level } from '../routing/choose.js'
 import type { LostWrites } from '../routing/floors.js'
 import type { RailOptions } from '../routing/guard-rails.js'
@@ -65,6 +66,8 @@ export interface WorkerOptions extends AdmissionOptions {
   readonly slots: number
   /** Whether the stream of the master is read, for writes that do not come through this worker. */
   readonly tapMaster: boolean
+  /** Who must have any write before it is acknowledged; undefined: nobody but the master. */
+  readonly acks: Acks | undefined
   /** For `bounded`: what keeps reads at replicas when lag rises everywhere. */
   readonly rails: RailOptions
   /** One of so many reads at replicas is asked of the master as well, and compared; 0: none. */
@@ -118,6 +121,7 @@ export const defaultWorkerOptions: WorkerOptions = {
   tapMaster: false,
   rails: { minServing: 0, masterShareMax: 1 },
   verifyEvery: 10_000,
+  acks: undefined,
   holdTimeoutMs: 3000,
   holdBytes: 64 * 1024 * 1024,
   connectTimeoutMs: 1000,

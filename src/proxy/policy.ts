@@ -83,7 +83,9 @@ export class Policy {
     const given = client.chosenRules ?? entrance.rules
     if (this.#plain && entrance.access === 'all') return { guard: undefined, rules: given }
     const regime = regimeOf(this.#rules, { user, name }, entrance.rules)
-    const base = client.chosenRules ?? regime.base
+    const { chosenRules } = client
+    // It may choose what it reads, not what its writes wait for.
+    const base = chosenRules === undefined ? regime.base : { ...chosenRules, acks: regime.base.acks }
     const restricted = this.users !== undefined && !this.users.unrestricted(user)
     const paces = this.#pacesOf(client)
     const readOnly = entrance.access === 'read-only'

@@ -17,6 +17,7 @@ import type { Decoder } from '../resp/decoder.js'
 import type { Call } from '../routing/calls.js'
 import type { ReadRules } from '../routing/choose.js'
 import { type Flight, IN_FLIGHT } from '../routing/marks.js'
+import type { Confirmation } from './confirming.js'
 import type { Block, BlockPool } from './log.js'
 import type { StreamSink, StreamSource } from './reply-stream.js'
 import type { Standing } from './standing.js'
@@ -43,9 +44,10 @@ export type RequestKind = 'client' | 'role' | 'ask' | 'quiet'
  * `new`      read from the client
  * `kept`     waits for its turn, a writable master or a fresh replica, with its bytes
  * `sent`     in the queue of a connection
+ * `confirming` its reply is kept until others than the master have what it wrote
  * `answered` its reply is kept until the ones before it are there
  */
-export type RequestState = 'new' | 'kept' | 'sent' | 'answered'
+export type RequestState = 'new' | 'kept' | 'sent' | 'confirming' | 'answered'
 
 /** What the session does with the reply besides passing it on. */
 export type Effect =
@@ -104,7 +106,9 @@ export class Request {
   healed = false
 
   reply: Buffer | undefined = undefined
-  /** What it is promised as a read, where that differs from command to command. */
+  /** Of a write that others must have before it is answered. */
+  confirmation: Confirmation | undefined = undefined
+  /** What it is promised, where that differs from command to command. */
   rules: ReadRules | undefined = undefined
   flight: Flight | undefined = undefined
   answer: Answer | undefined = undefined
@@ -149,6 +153,7 @@ export class RequestPool {
     request.losses = 0
     request.healed = false
     request.reply = undefined
+    request.confirmation?.abandon()
     request.rules = undefined
     request.flight = undefined
     request.answer = undefined

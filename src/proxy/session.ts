@@ -634,7 +634,7 @@ export class Session implements Asker, PeerHandler {
   /** Only the next reply to leave may leave in parts, and only one that nothing else is done with. */
   beginStream(request: Request, source: StreamSource): StreamSink | undefined {
     const isNext = request === this.#head && this.#stream === undefined && !this.closed
-    if (!isNext || request.muted || request.effect !== 'none' || this.kept > 0) return undefined
+    if (!isNext || request.muted || request.effect !== 'none' || request.confirmation || this.kept > 0) return undefined
     this.#stream = new ReplyStream(this, request, source)
     return this.#stream
   }
@@ -690,6 +690,7 @@ export class Session implements Asker, PeerHandler {
   }
 
   #pass(request: Request, buffer: Buffer, start: number, end: number): void {
+    if (request.confirmation !== undefined && this.group.confirming.keepsBack(request, buffer, start, end)) return
     const size = end - start
     if (size > LARGE_REPLY_BYTES) {
       this.#window = Math.max(1, Math.floor(this.hub.options.softQueuedBytes / size))
@@ -705,6 +706,11 @@ export class Session implements Asker, PeerHandler {
     if (this.#head !== undefined && this.#head.state === 'answered') this.#passReady()
     this.peer.flushSoon()
     this.#afterReply()
+  }
+
+  confirmed(request: Request): void {
+    const reply = request.reply as Buffer
+    this.#pass(request, reply, 0, reply.length)
   }
 
   /** Replies that came early and are next now. */

@@ -11,6 +11,7 @@
 import type { Bytes } from '../base/units.js'
 import type { Decoder } from '../resp/decoder.js'
 import { encodeCommand } from '../resp/encoder.js'
+import { type Acks, strictest } from '../routing/acks.js'
 import type { Call } from '../routing/calls.js'
 import { UNKNOWN_RESULT } from '../routing/errors.js'
 import type { Effect, Request } from './request.js'
@@ -46,6 +47,8 @@ export class Transaction {
   /** Slots of what was queued; undefined: any key. */
   #slots: number[] | undefined = []
   #selected: number | undefined
+  /** Who must have what it writes before EXEC is answered. */
+  #acks: Acks | undefined
 
   private constructor(private readonly session: Session) {}
 
@@ -129,6 +132,11 @@ export class Transaction {
   /** Sends a command of the transaction, or keeps it until there is a master to send it to. */
   dispatch(request: Request, call: Call, decoder: Decoder): void {
     const { session } = this
+    const refusal = session.group.confirming.refusalOf(session, call)
+    if (refusal !== undefined) {
+      this.spoil()
+      return session.fail(request, refusal)
+    }
     if (request.effect === 'exec' && (this.#refused || this.#watchLost)) return this.#answerExec(request, decoder)
     if (this.poisoned && request.effect === 'exec') {
       if (!session.isFirst(request)) return session.stall(request, decoder)
@@ -172,6 +180,7 @@ export class Transaction {
   #exec(upstream: Upstream, request: Request, call: Call, decoder: Decoder): void {
     const { group } = this.session
     if (this.#slots === undefined || this.#slots.length > 0) group.raiseSlots(upstream, this.#slots)
+    if (this.#acks !== undefined) group.confirming.expect(upstream.flight(group.marks), request, this.#acks)
     group.sendToMaster(upstream, this.session, request, call, decoder)
     upstream.inMulti = false
     this.session.awaitAnswers()
@@ -217,7 +226,9 @@ export class Transaction {
 
   #noteQueued(call: Call, decoder: Decoder): void {
     if (call.name === 'select' && decoder.argc === 2) this.#selected = Number(decoder.arg(1))
-    if (!call.writes || this.#slots === undefined) return
+    if (!call.writes) return
+    if (call.marking !== 'none') this.#acks = strictest(this.#acks, this.session.rules.acks)
+    if (this.#slots === undefined) return
     const slots = this.session.group.writtenSlots(call, decoder)
     if (slots === undefined) this.#slots = undefined
     else this.#slots.push(...slots)

@@ -164,7 +164,8 @@ export class Worker implements DataPlane, Hub {
       | { readonly server: net.Server },
     { name, level, access = 'all', ...door }: ListenerOptions = { name: this.options.listener, level: undefined },
   ): Promise<{ readonly host: string; readonly port: number }> {
-    const rules = { level: level ?? this.options.level, boundMs: this.options.boundMs, waitMs: this.options.waitMs }
+    const { boundMs, waitMs, acks } = this.options
+    const rules = { level: level ?? this.options.level, boundMs, waitMs, acks }
     const entrance: Entrance = { name, rules, access, ...entranceCounters(this.store, name) }
     const tls = door.tls && new TlsServer(door.tls)
     if (tls !== undefined) this.#secured.push(tls)

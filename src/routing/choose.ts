@@ -5,6 +5,7 @@
  * least to do. Nothing is allocated: the answer is written into a Choice that its owner uses again.
  */
 import type { Millis, Offset } from '../base/units.js'
+import type { Acks } from './acks.js'
 import { IN_FLIGHT } from './marks.js'
 
 /**
@@ -89,6 +90,8 @@ export interface ReadRules {
   readonly boundMs: Millis
   /** A replica whose lag is known to be below this is worth waiting for; 0: never wait. */
   readonly waitMs: Millis
+  /** Of writes: who must have them before they are acknowledged. */
+  readonly acks?: Acks | undefined
 }
 
 /** The answer, to be used before the next question. */

@@ -1,5 +1,5 @@
 /**
- * Rules: what reads of some clients, commands or keys are promised, and what is denied to them.
+ * Rules: what reads of some clients, commands or keys are promised, what their writes wait for, and what is denied to them.
  *
  *     user, client name ──▶ known when the client has said who it is: what its connection begins with
  *     command, key      ──▶ known with each command: looked at only on connections that such a rule is about
@@ -9,6 +9,7 @@
 import type { Bytes, Millis } from '../base/units.js'
 import { matchesGlob } from '../command/glob.js'
 import { keysOf } from '../command/table.js'
+import type { Acks } from './acks.js'
 import type { Call } from './calls.js'
 import type { Level, ReadRules } from './choose.js'
 
@@ -26,6 +27,8 @@ export interface Rule {
   readonly boundMs?: Millis
   /** Reads are asked of the master only. */
   readonly readFrom?: 'any' | 'master'
+  /** Who must have a write before it is acknowledged. */
+  readonly acks?: Acks
   readonly deny?: boolean
 }
 
@@ -73,6 +76,8 @@ function isAbout({ user, clientName }: Rule, who: Who): boolean {
 }
 
 function withRules(base: ReadRules, rules: readonly Rule[]): ReadRules {
+  const acks = rules.find(rule => rule.acks !== undefined)?.acks
+  if (acks !== undefined && acks !== base.acks) return withRules({ ...base, acks }, rules)
   const source = rules.find(rule => rule.readFrom !== undefined)
   if (source?.readFrom === 'master') return fromMaster(base)
   const levelled = rules.find(rule => rule.level !== undefined)

@@ -33,6 +33,7 @@ import {
   type SwitchKind,
   type SwitchReport,
 } from '../topology/operation.js'
+import { type Absent, noPromises, noteAbsent, type Promises } from '../topology/promises.js'
 import { kinOf, planRepairs, type Repair } from '../topology/repair.js'
 import { siblingsOf } from '../topology/siblings.js'
 import { type SwitchoverOptions, switchoverDefaults } from '../topology/switchover.js'
@@ -66,6 +67,8 @@ export interface AgentOptions {
   readonly rewriteConfig?: boolean
   /** Runs before an old master is demoted: what it alone has is rescued here. A failure postpones the demotion. */
   readonly beforeDemote?: (id: string) => Promise<void>
+  /** What writes were acknowledged on: nobody is promoted who may break it, unless an operator wants it so. */
+  readonly promises?: () => Promises
   /** Has read what the master sent, and feeds those who missed it. */
   readonly witness?: Witness | undefined
   readonly dial?: Dial
@@ -130,6 +133,7 @@ export class Agent {
   #heldBack = false
   #stopped = false
   #paused = false
+  #absent: Absent = new Map()
 
   constructor(
     private readonly clock: Clock,
@@ -353,10 +357,12 @@ export class Agent {
     // Writes have been waiting since the first sign, not since we were sure.
     record.heldAt = diagnosis?.since ?? now
     this.events.event('warn', '+try-failover', { group: group.name, from, cause, epoch })
-    const plan = { from, replicas: replicas.map(replica => replica.id), epoch }
     const { witness } = this.options
-    const steps = this.#failoverOptions
-    const run = new FailoverRun(clock, this.events, observer, this.#orders, record, plan, steps, witness, request)
+    const promises = this.options.promises?.() ?? noPromises
+    const mustFeed = promises.witness && request.acceptDataLoss !== true
+    const plan = { from, replicas: replicas.map(replica => replica.id), epoch, mustFeed }
+    const options = { steps: this.#failoverOptions, promises, absent: this.#absent, witness }
+    const run = new FailoverRun(clock, this.events, observer, this.#orders, record, plan, options, request)
     return this.#operate(run)
   }
 
@@ -427,6 +433,10 @@ export class Agent {
     if (this.#running !== undefined) this.#running.tick()
     else this.#consider()
     const now = this.clock.now()
+    if (this.#running === undefined) {
+      const { group, judgeOptions } = this.observer
+      this.#absent = noteAbsent(this.#absent, group, judgeOptions, now)
+    }
     const up = this.observer.facts.filter(
       instance => healthOf(instance, this.observer.judgeOptions, now).health === 'up',
     )

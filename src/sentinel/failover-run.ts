@@ -18,6 +18,7 @@ import {
   stepFailover,
 } from '../topology/failover.js'
 import { healthOf } from '../topology/group.js'
+import { type Absent, honours, type Promises, unreadOf } from '../topology/promises.js'
 import { siblingsOf } from '../topology/siblings.js'
 import { feed, hungryOf } from './feed.js'
 import { explain, type Orders } from './orders.js'
@@ -27,8 +28,17 @@ import type { Witness } from './witness.js'
 /** While it waits for a replica that is late. */
 const AGAIN_MS: Millis = 20
 
+export interface FailoverRunOptions {
+  readonly steps: FailoverOptions
+  readonly promises: Promises
+  /** As it was when the master was last seen. */
+  readonly absent: Absent
+  readonly witness: Witness | undefined
+}
+
 export class FailoverRun {
   #machine: Failover
+  readonly #steps: FailoverOptions
   #settle: (outcome: Outcome) => void = () => undefined
 
   constructor(
@@ -38,18 +48,18 @@ export class FailoverRun {
     private readonly orders: Orders,
     readonly record: SwitchRecord,
     private readonly plan: FailoverPlan,
-    private readonly options: FailoverOptions,
-    private readonly witness: Witness | undefined,
+    private readonly options: FailoverRunOptions,
     /** What an operator wants: only this candidate, or to go on whatever becomes of the master. */
     private readonly wish: { readonly to?: string | undefined; readonly acceptDataLoss?: boolean | undefined },
   ) {
-    this.#machine = beginFailover(plan, options, clock.now()).failover
+    this.#steps = options.steps
+    this.#machine = beginFailover(plan, this.#steps, clock.now()).failover
   }
 
   run(): Promise<Outcome> {
     return new Promise(settle => {
       this.#settle = settle
-      const { failover, effects } = beginFailover(this.plan, this.options, this.clock.now())
+      const { failover, effects } = beginFailover(this.plan, this.#steps, this.clock.now())
       this.#machine = failover
       this.record.transition(failover.state.step)
       for (const effect of effects) this.#perform(effect)
@@ -64,7 +74,7 @@ export class FailoverRun {
   /** Every reply, failure and tick ends up here. */
   handle(event: FailoverEvent): void {
     if (isOver(this.#machine)) return
-    const { failover, effects } = stepFailover(this.#machine, event, this.options, this.clock.now())
+    const { failover, effects } = stepFailover(this.#machine, event, this.#steps, this.clock.now())
     this.#machine = failover
     this.record.transition(failover.state.step)
     for (const effect of effects) this.#perform(effect)
@@ -86,7 +96,7 @@ export class FailoverRun {
         return
       case 'ask': {
         const answered = (): void => this.handle({ type: 'answered', id: effect.id })
-        orders.ask(effect.id, this.options.askTimeoutMs).then(answered, answered)
+        orders.ask(effect.id, this.#steps.askTimeoutMs).then(answered, answered)
         return
       }
       case 'select':
@@ -96,7 +106,7 @@ export class FailoverRun {
         this.#feed(effect.ids, effect.timeoutMs)
         return
       case 'promote':
-        this.witness?.dismiss()
+        this.options.witness?.dismiss()
         orders.promote(effect.id).then(
           promotion => this.handle({ type: 'promoted', id: effect.id, promotion }),
           error => this.handle({ type: 'promote-failed', id: effect.id, ...explain(error) }),
@@ -131,12 +141,34 @@ export class FailoverRun {
     const late = worthWaitingFor(selection, observer.group).filter(
       id => plan.replicas.includes(id) && !this.#isDown(id),
     )
-    if (late.length > 0 && now < since + this.options.askTimeoutMs + this.options.patienceMs) {
-      observer.look(late)
+    const missing = this.#missing(selection, since)
+    if (late.length + missing.length > 0 && now < since + this.#steps.askTimeoutMs + this.#steps.patienceMs) {
+      observer.look([...late, ...missing])
       this.clock.after(AGAIN_MS, () => this.#select(since))
       return
     }
+    if (missing.length > 0) {
+      if (this.wish.acceptDataLoss !== true) {
+        return this.#soon({ type: 'abort', reason: `promised-writes: ${missing.join(' ')} may have more` })
+      }
+      this.record.unread = missing
+      const fields = { group: observer.name, node: selection.candidate, unread: missing.join(' ') }
+      this.events.event('error', '+failover-lossy', fields)
+    }
     this.#soon(this.#selected(selection, now))
+  }
+
+  /** Who may have confirmed writes that this candidate lacks; nobody when enough of them were read. */
+  #missing({ candidate }: Selection, since: Millis): readonly string[] {
+    const { group } = this.observer
+    const chosen = candidate === undefined ? undefined : this.observer.instance(candidate)
+    if (chosen === undefined) return []
+    const { promises, absent, witness } = this.options
+    const unread = unreadOf(group, chosen, absent, since)
+    if (!honours(promises, unread)) return unread
+    // What only the witness has is fed to the candidate; one that was started after them has not read them.
+    const isWitnessed = witness?.testimony !== undefined && witness.testimony.replid === chosen.replid
+    return promises.witness && !isWitnessed && unread.length > 0 ? unread : []
   }
 
   #selected({ candidate, because, refused }: Selection, now: Millis): FailoverEvent {
@@ -148,12 +180,15 @@ export class FailoverRun {
     record.resyncsBefore = observer.instance(candidate)?.resyncs
     const siblings = siblingsOf(observer.group, candidate, plan.from, observer.judgeOptions, now)
     const hungry =
-      this.witness === undefined ? [] : hungryOf(this.witness.testimony, observer, [candidate, ...siblings])
+      this.options.witness === undefined
+        ? []
+        : hungryOf(this.options.witness.testimony, observer, [candidate, ...siblings])
     return { type: 'selected', candidate, siblings, hungry }
   }
 
   #feed(ids: readonly string[], timeoutMs: Millis): void {
-    const { witness, record } = this
+    const { record } = this
+    const { witness } = this.options
     if (witness === undefined) return this.#soon({ type: 'fed' })
     void feed(this.clock, this.observer, this.orders, witness, ids, timeoutMs).then(fed => {
       record.witnessBytes = fed.bytes
@@ -164,7 +199,7 @@ export class FailoverRun {
         bytes: fed.bytes,
         durationMs: Math.round(fed.durationMs),
       })
-      this.handle({ type: 'fed' })
+      this.handle({ type: 'fed', hungry: fed.hungry })
     })
   }
 

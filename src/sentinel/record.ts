@@ -26,6 +26,8 @@ export class SwitchRecord {
   heldCommands = 0
   /** Bytes that the candidate had from the witness alone. */
   witnessBytes: number | undefined
+  /** Replicas that may have had promised writes which the new master lacks: an operator wanted no more waiting. */
+  unread: readonly string[] | undefined
   /** Since when writes have been waiting. */
   heldAt: Millis | undefined
   stallMs: Millis = 0
@@ -89,6 +91,7 @@ export class SwitchRecord {
       promotedOffset: outcome.promotion?.lineage.secondOffset,
       lagBytes: this.lagBytes,
       witnessBytes: this.witnessBytes,
+      unread: this.unread,
       fullResyncs: resyncs?.full,
       partialResyncs: resyncs?.partial,
       steps: this.#steps,

@@ -13,11 +13,12 @@
  */
 import { type Address, formatAddress } from '../base/address.js'
 import type { EventSink } from '../base/bus.js'
-import type { Clock } from '../base/clock.js'
+import { type Clock, every } from '../base/clock.js'
 import type { Millis, Offset } from '../base/units.js'
 import type { MetricStore } from '../metrics/store.js'
 import type { Credentials } from '../net/client.js'
 import { type Listener, listen, type Peer } from '../net/peer.js'
+import { type Flushable, turn } from '../net/turn.js'
 import type { Observer } from '../observer/observer.js'
 import { StandIn } from '../observer/stand-in.js'
 import { StreamTap } from '../observer/tap.js'
@@ -25,6 +26,7 @@ import { Backlog } from '../replication/backlog.js'
 import { Decoder } from '../resp/decoder.js'
 import { ProtocolError, unauthenticatedLimits } from '../resp/protocol.js'
 import type { StreamStart } from '../topology/tap.js'
+import type { FreshnessUpdate } from '../topology/view.js'
 
 /** What it has of a history: the bytes from `firstOffset` up to, not including, `nextOffset`. */
 export interface Testimony {
@@ -46,7 +48,15 @@ const READERS_MAX = 64
 /** Between two looks whether a reader has room again. */
 const PUMP_MS: Millis = 1
 
-export class Witness {
+/** Listeners may have come later, or be others by now. */
+const REMIND_MS: Millis = 100
+
+export type Position = NonNullable<FreshnessUpdate['witness']>
+
+export class Witness implements Flushable {
+  readonly early = true
+  readonly #listeners = new Set<(position: Position) => void>()
+  #tellsSoon = false
   #tap: StreamTap | undefined
   #tapped: string | undefined
   #backlog: Backlog | undefined
@@ -80,6 +90,26 @@ export class Witness {
     metrics.counter('lagrange_witness_fed_bytes_total', { group })
     this.#cancel = observer.onView(() => this.#follow())
     this.#follow()
+  }
+
+  /** Hears how far it is: at most once a turn while it reads, and now and then while it does not. */
+  onAdvance(listener: (position: Position) => void): () => void {
+    this.#listeners.add(listener)
+    const cancel = every(this.clock, REMIND_MS, () => this.flush())
+    return () => {
+      cancel()
+      this.#listeners.delete(listener)
+    }
+  }
+
+  /** The end of a turn in which something was read. */
+  flush(): void {
+    this.#tellsSoon = false
+    const { testimony } = this
+    if (testimony === undefined) return
+    const reading = this.#tap?.streaming === true
+    const position = { replid: testimony.replid, offset: testimony.nextOffset - 1, reading }
+    for (const listener of this.#listeners) listener(position)
   }
 
   /** undefined while nothing was read. */
@@ -144,7 +174,12 @@ export class Witness {
     } as const
     this.#tap = new StreamTap(this.clock, master.address, options, {
       onStart: start => this.#start(start),
-      onBytes: chunk => this.#backlog?.append(chunk),
+      onBytes: chunk => {
+        this.#backlog?.append(chunk)
+        if (this.#listeners.size === 0 || this.#tellsSoon) return
+        this.#tellsSoon = true
+        turn.add(this)
+      },
       onRest: because => this.events.event('info', '-witness', { group: this.observer.name, node: declared, because }),
     })
   }

@@ -22,6 +22,8 @@ export interface FailoverPlan {
   /** Everybody who may have the data. */
   readonly replicas: readonly string[]
   readonly epoch: number
+  /** Writes were acknowledged because the witness had them: nobody is promoted without what it has. */
+  readonly mustFeed?: boolean
 }
 
 export interface FailoverOptions {
@@ -89,7 +91,7 @@ export type FailoverEvent =
       readonly hungry?: readonly string[]
     }
   /** They have everything that the witness has, or cannot get it. */
-  | { readonly type: 'fed' }
+  | { readonly type: 'fed'; readonly hungry?: readonly string[] }
   | { readonly type: 'promoted'; readonly id: string; readonly promotion: Promotion }
   | { readonly type: 'promote-failed'; readonly id: string; readonly certain: boolean; readonly reason: string }
   | { readonly type: 'pointed'; readonly id: string }
@@ -204,13 +206,13 @@ function stepSelect(
   if (candidate === undefined) return abort(f, 'no-candidate')
   const next = { ...f, siblings: event.siblings }
   if (hungry.length === 0) return promote(next, candidate, options, now)
-  // From here on there is no way back to the old master: those who are fed follow it no more.
+  // Those who are fed follow the old master no more.
   return go(next, { step: 'feed_slaves', until: now + options.feedTimeoutMs, candidate }, [
     { do: 'feed', ids: hungry, timeoutMs: options.feedTimeoutMs },
   ])
 }
 
-// feed_slaves => send_slaveof_noone
+// feed_slaves => (send_slaveof_noone | aborted)
 function stepFeed(
   f: Failover,
   state: FailoverState & { step: 'feed_slaves' },
@@ -218,8 +220,11 @@ function stepFeed(
   options: FailoverOptions,
   now: Millis,
 ): FailoverStep {
-  const isOver = event.type === 'fed' || (event.type === 'tick' && now >= state.until)
-  return isOver ? promote(f, state.candidate, options, now) : stay(f)
+  const isLate = event.type === 'tick' && now >= state.until
+  if (event.type !== 'fed' && !isLate) return stay(f)
+  const isHungry = isLate || (event.type === 'fed' && event.hungry?.includes(state.candidate) === true)
+  if (isHungry && f.plan.mustFeed === true) return abort(f, 'promised-writes: the candidate could not be fed')
+  return promote(f, state.candidate, options, now)
 }
 
 function promote(f: Failover, candidate: string, options: FailoverOptions, now: Millis): FailoverStep {

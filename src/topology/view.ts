@@ -73,6 +73,8 @@ export interface FreshnessUpdate {
   readonly lagMs: readonly (readonly [id: string, lagMs: Millis])[]
   /** How long ago this was true, when it was on its way for a while: bounds grow by it. */
   readonly ageMs?: Millis
+  /** What the witness has of which history, and whether it reads on. Only where writes wait for it. */
+  readonly witness?: { readonly replid: string; readonly offset: Offset; readonly reading: boolean }
 }
 
 export const emptyView: TopologyView = { epoch: 0, groups: [] }

@@ -109,7 +109,7 @@ const panels = {
     show({ rules, waitMs }) {
       return [el('p', { class: 'muted' }, 'The first that says something decides it. A read waits up to ' + millis(waitMs) + ' for a replica that is about to be fresh.'), table([
         column('For', one => one.appliesTo, 'wrap'), column('Level', one => one.level || ''), column('Bound', one => (one.boundMs === null ? '' : millis(one.boundMs)), 'num'),
-        column('Reads from', one => one.readFrom || ''), column('Denied', one => (one.denied ? el('b', { class: 'bad' }, 'denied') : '')),
+        column('Reads from', one => one.readFrom || ''), column('Writes wait for', one => one.acks || ''), column('Denied', one => (one.denied ? el('b', { class: 'bad' }, 'denied') : '')),
       ], rules.filter(matches), '')]
     },
   },

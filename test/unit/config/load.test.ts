@@ -176,7 +176,7 @@ describe('mistakes', () => {
     [
       'a rule that says nothing',
       { yaml: 'rules:\n  - {user: u, level: causal}\n  - {user: u}' },
-      'proxy.yaml:1: rules[1]: says nothing: level, readFrom or deny is missing',
+      'proxy.yaml:1: rules[1]: says nothing: level, readFrom, acks or deny is missing',
     ],
     [
       'a rule that says something strange',

@@ -1,0 +1,75 @@
+/**
+ * What was promised to writes that waited to be confirmed, and who may be promoted without breaking it.
+ *
+ * Of N replicas, W have each such write. Who has been read and has no more than the candidate cannot have one that the
+ * candidate lacks; so when fewer than W could not be read, one of those who have the write was: R + W > N.
+ *
+ *     acks: 1 of 3    candidate read, one more read, one silent      1 < 1 is false: the silent one may be the only one
+ *     acks: 2 of 3    the same                                       1 < 2: one of the two others has it as well
+ *
+ * Whoever died is no danger once the master's stream that the candidate has is longer than it was when that happened.
+ */
+import type { Millis, Offset } from '../base/units.js'
+import type { InstanceFacts } from './facts.js'
+import { declaredMaster, type Group, healthOf, type JudgeOptions } from './group.js'
+import { kinship } from './lineage.js'
+
+export interface Promises {
+  /** The fewest replicas that any write waits for; undefined: none waits for replicas. */
+  readonly replicas: number | undefined
+  /** Some wait for the witness. */
+  readonly witness: boolean
+}
+
+export const noPromises: Promises = { replicas: undefined, witness: false }
+
+/** Replicas that are dead: where the master's stream was, at some time after; undefined until it was seen. */
+export type Absent = ReadonlyMap<string, Offset | undefined>
+
+/** To be asked now and then while the master lives. Silence is no death: who is silent to us may confirm to others. */
+export function noteAbsent(absent: Absent, group: Group, options: JudgeOptions, now: Millis): Absent {
+  const master = declaredMaster(group)
+  const next = new Map<string, Offset | undefined>()
+  for (const { id, liveness } of replicasOf(group)) {
+    const health = healthOf({ liveness } as InstanceFacts, options, now)
+    if (health.health !== 'down' || health.because !== 'dead') continue
+    const seenLater = master?.role === 'master' && master.offsetAt > health.since ? master.offset : undefined
+    next.set(id, absent.get(id) ?? seenLater)
+  }
+  return next
+}
+
+/** Who may have confirmed writes that the candidate lacks, and cannot be asked. */
+export function unreadOf(group: Group, candidate: InstanceFacts, absent: Absent, since: Millis): readonly string[] {
+  const has = candidate.offset ?? -1
+  return replicasOf(group)
+    .filter(replica => {
+      if (replica.id === candidate.id) return false
+      const gone = absent.get(replica.id)
+      if (gone !== undefined && gone <= has) return false
+      const isRead = replica.infoAt !== undefined && replica.infoAt >= since
+      return !isRead || (isComparable(replica, group) && (replica.offset ?? 0) > has)
+    })
+    .map(({ id }) => id)
+}
+
+/** R + W > N. */
+export function honours({ replicas }: Promises, unread: readonly string[]): boolean {
+  return replicas === undefined || unread.length < replicas
+}
+
+/** Everybody who may have been one of those W: kin of the group, the old master excepted. */
+function replicasOf(group: Group): readonly InstanceFacts[] {
+  const { lineage } = group
+  if (lineage === undefined) return []
+  return group.instances.filter(instance => {
+    if (instance.id === group.declared) return false
+    const kin = kinship(instance, lineage, group.past)
+    return kin !== 'foreign' && kin !== 'unsynced'
+  })
+}
+
+function isComparable(instance: InstanceFacts, { lineage, past }: Group): boolean {
+  const kin = lineage && kinship(instance, lineage, past)
+  return kin === 'same' || kin === 'ancestor'
+}

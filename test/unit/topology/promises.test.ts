@@ -1,0 +1,59 @@
+/** Who may be promoted without breaking what was promised to confirmed writes: R + W > N. */
+import { expect, test } from 'vitest'
+import { honours, noteAbsent, unreadOf } from '../../../src/topology/promises.js'
+import { B, C, group, instance, link, master, NOW, options, replica, seen } from './fixtures.js'
+
+const SINCE = NOW - 20
+const read = { infoAt: NOW - 5 }
+const unread = { infoAt: NOW - 500 }
+const gone = { master: link(false) }
+
+for (const [name, acks, given, absent, expected] of [
+  ['everybody was read', 1, [replica(2, read), replica(3, read)], [], true],
+  ['the only other one was not', 1, [replica(2, read), replica(3, unread)], [], false],
+  ['two confirm, one was not read', 2, [replica(2, read), replica(3, unread)], [], true],
+  ['two confirm, two were not read', 2, [replica(2, read), replica(3, unread), replica(4, unread)], [], false],
+  ['nothing was promised', undefined, [replica(2, read), replica(3, unread)], [], true],
+  ['one that was read has more', 1, [replica(2, read), replica(3, { ...read, offset: 1001 })], [], false],
+  ['one that was read has less', 1, [replica(2, read), replica(3, { ...read, offset: 10 })], [], true],
+  ['it died when the stream was shorter', 1, [replica(2, read), replica(3, unread)], [['h:3', 900]], true],
+  ['it died when the stream was longer', 1, [replica(2, read), replica(3, unread)], [['h:3', 1100]], false],
+  ['it died, and nobody saw the stream since', 1, [replica(2, read), replica(3, unread)], [['h:3', undefined]], false],
+  ['a stranger confirms nothing', 1, [replica(2, read), replica(3, { ...unread, replid: C })], [], true],
+  ['one that never had data neither', 1, [replica(2, read), instance(3, { ...unread, offset: undefined })], [], true],
+  [
+    'one of the history before might have followed since',
+    1,
+    [replica(2, read), replica(3, { ...unread, replid: B })],
+    [],
+    false,
+  ],
+  [
+    'one of the history before, read',
+    1,
+    [replica(2, read), replica(3, { ...read, replid: B, offset: 2000 })],
+    [],
+    true,
+  ],
+] as const) {
+  test(`${name}: ${expected ? 'promoted' : 'waits'}`, () => {
+    const [candidate] = given
+    const facts = group(master(1, { ...seen.dead, ...gone }), ...given)
+    const missing = unreadOf(facts, candidate, new Map(absent), SINCE)
+    expect(honours({ replicas: acks, witness: false }, missing)).toBe(expected)
+  })
+}
+
+test('a dead replica is no danger once the stream was seen longer than when it died; a silent one stays one', () => {
+  const dead = replica(3, seen.dead)
+  const before = group(master(1, { offset: 1000, offsetAt: NOW - 10 }), replica(2), dead, replica(4, seen.silent))
+  const found = noteAbsent(new Map(), before, options, NOW)
+  expect([...found]).toEqual([['h:3', undefined]])
+  const later = group(master(1, { offset: 1200, offsetAt: NOW - 1 }), replica(2), dead)
+  const known = noteAbsent(found, later, options, NOW)
+  expect([...known]).toEqual([['h:3', 1200]])
+  // The first sight after its death is the one that counts, also when the master is gone.
+  const over = group(master(1, { ...seen.dead, offset: 1500, offsetAt: NOW }), replica(2), dead)
+  expect([...noteAbsent(known, over, options, NOW)]).toEqual([['h:3', 1200]])
+  expect([...noteAbsent(known, group(master(1), replica(2), replica(3)), options, NOW)]).toEqual([])
+})
