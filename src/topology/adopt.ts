@@ -92,7 +92,14 @@ function followed(group: Group, master: InstanceFacts, options: AdoptOptions, no
   const at = instanceAt(group, master.master.address)
   if (at === undefined || !isMaster(at, options, now)) return none('none')
   const kin = kinship(at, group.lineage, group.past)
-  return kin === 'foreign' || kin === 'unsynced' ? none('none') : { adopt: at.id, because: 'follows-it' }
+  const isOurs = (kin !== 'foreign' && kin !== 'unsynced') || isAllThereIs(group, at, options, now)
+  return isOurs ? { adopt: at.id, because: 'follows-it' } : none('none')
+}
+
+/** A member that came back empty, and everybody who lives has taken over what it has: of our history nothing is left. */
+function isAllThereIs(group: Group, at: InstanceFacts, options: AdoptOptions, now: Millis): boolean {
+  const living = group.instances.filter(instance => instance.id !== at.id && isUp(instance, options, now))
+  return at.seed && living.every(({ replid, master }) => replid === at.replid && master?.up === true)
 }
 
 /** It answers, says master, and we have read its INFO, so that run id and history are known. */

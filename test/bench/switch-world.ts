@@ -27,13 +27,15 @@ export class World {
     readonly port: number,
     readonly adminPort: number,
     readonly nodePorts: readonly number[],
+    /** What writes wait for. */
+    private readonly acks: string,
   ) {}
 
-  static async start(servers: 'ours' | 'redis'): Promise<World> {
+  static async start(servers: 'ours' | 'redis', acks = '0'): Promise<World> {
     const [port, adminPort] = [await freePort(), await freePort()]
     // Three in a row; those that the system hands out lie closer together.
     const first = FIRST_NODE_PORT + 3 * Math.floor(Math.random() * 300)
-    const world = new World(servers, port, adminPort, [first, first + 1, first + 2])
+    const world = new World(servers, port, adminPort, [first, first + 1, first + 2], acks)
     await (servers === 'ours' ? world.#startUp() : world.#startProxy())
     await world.untilReady()
     return world
@@ -54,7 +56,7 @@ export class World {
 
   #lagrange(...args: readonly (string | number)[]): void {
     const log = process.env.BENCH_LOG === undefined ? 'ignore' : openSync(process.env.BENCH_LOG, 'a')
-    const all = [program, ...args.map(String), '--data-dir', this.folder]
+    const all = [program, ...args.map(String), '--data-dir', this.folder, '--acks', this.acks]
     this.#children.push(spawn(process.execPath, all, { stdio: ['ignore', log, 'inherit'] }))
   }
 

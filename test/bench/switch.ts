@@ -1,25 +1,29 @@
 /**
  * How long writes wait when the master changes, and what becomes of them:
  *
- *     npm run bench:switch -- [switches] [kills] [stops] [returns] [ours|redis]      (default 50 10 0 0 ours)
+ *     npm run bench:switch -- [switches] [kills] [stops] [returns] [ours|redis] [acks]      (default 50 10 0 0 ours 0)
  *
  *     switches   planned, over the admin API
  *     kills      kill -9 of the master
  *     stops      SIGSTOP of the master, SIGCONT after the failover: until it is demoted, and whether it still answers us
  *     returns    the master is replaced without its help while somebody writes to it directly: what it accepted is with
  *                the new master, or in a rescue
+ *     acks       every write waits for so many replicas, or for the `witness`
  *
- * A whole group runs on free ports; eight clients count up a key each, as fast as they are answered. The gap of a change
- * is the longest time in which none of them was answered. At the end every key must hold what was acknowledged, or one
- * more for a write whose answer was lost.
+ * A whole group runs on free ports; eight clients count up a key each, PIPELINE (4) commands at a time, as fast as they
+ * are answered. The gap of a change is the longest time in which none of them was answered. At the end every key must
+ * hold what was acknowledged, or more by what its client was told is in doubt.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { numberOf, textOf } from '../../src/resp/protocol.js'
 import { World } from './switch-world.js'
 
 const CLIENTS = 8
+/** Planned switches that take longer are told step by step. */
+const SLOW_MS = 60
+const PIPELINE = Number(process.env.PIPELINE ?? 4)
 const [switches, kills, stops, returns] = [50, 10, 0, 0].map((count, index) => Number(process.argv[2 + index] ?? count))
-const world = await World.start(process.argv[6] === 'redis' ? 'redis' : 'ours')
+const world = await World.start(process.argv[6] === 'redis' ? 'redis' : 'ours', process.argv[7] ?? '0')
 try {
   await run()
 } finally {
@@ -34,28 +38,67 @@ async function run(): Promise<void> {
   let lastAnswerAt = performance.now()
   let gapMs = 0
   let stopped = false
+  let goOn = Promise.resolve()
   const clients = acked.map(() => world.connect())
+  const busy = acked.map(() => true)
   const writers = clients.map(async (client, index) => {
-    while (!stopped) {
-      const reply = await client.send(['INCR', `counter:${index}`])
-      const now = performance.now()
-      gapMs = Math.max(gapMs, now - lastAnswerAt)
-      lastAnswerAt = now
-      if (reply.type !== 'error') acked[index] = (acked[index] as number) + 1
-      else if (reply.value.startsWith('UNKNOWNRESULT ')) doubtful[index] = (doubtful[index] as number) + 1
-      else otherErrors.push(reply.value)
+    for (;;) {
+      busy[index] = false
+      await goOn
+      if (stopped) return
+      busy[index] = true
+      const replies = Array.from({ length: PIPELINE }, () => client.send(['INCR', `counter:${index}`]))
+      for (const replied of replies) {
+        const reply = await replied
+        const now = performance.now()
+        gapMs = Math.max(gapMs, now - lastAnswerAt)
+        lastAnswerAt = now
+        if (reply.type !== 'error') acked[index] = (acked[index] as number) + 1
+        else if (reply.value.startsWith('UNKNOWNRESULT ')) doubtful[index] = (doubtful[index] as number) + 1
+        else otherErrors.push(reply.value)
+      }
     }
   })
   const failures = (): number => sum(doubtful) + otherErrors.length
+  const reader = world.connect()
+  let [lost, twice, counted, doubted] = [0, 0, 0, 0]
+  /** Everybody stops for a moment: what is lost since the last time, and what was executed twice. */
+  const check = async (what: string): Promise<void> => {
+    let resume: () => void = () => undefined
+    goOn = new Promise(resolve => (resume = resolve))
+    while (busy.some(Boolean)) await sleep(5)
+    await world.untilReady()
+    const [lostBefore, twiceBefore] = [lost, twice]
+    lost = twice = 0
+    for (const [index, count] of acked.entries()) {
+      const value = numberOf(await reader.call('GET', `counter:${index}`)) ?? 0
+      lost += Math.max(0, count - value)
+      twice += Math.max(0, value - count - (doubtful[index] as number))
+    }
+    const [writes, doubts] = [sum(acked) - counted, sum(doubtful) - doubted]
+    counted += writes
+    doubted += doubts
+    say(
+      `${what}: acknowledged writes ${writes}, in doubt ${doubts}, lost ${lost - lostBefore}, ` +
+        `executed twice ${Math.max(0, twice - twiceBefore)}; other errors so far ${otherErrors.length} ` +
+        `${[...new Set(otherErrors)].slice(0, 3).join(' | ')}`,
+    )
+    lastAnswerAt = performance.now()
+    resume()
+  }
 
   await sleep(500)
   const planned = await measure(switches, async () => {
     for (;;) {
       gapMs = 0
       const reply = await world.post('/api/v1/switchover', {})
-      const answer = (await reply.json()) as { report?: { stallMs: number }; detail?: string }
+      const answer = (await reply.json()) as { report?: Report; detail?: string }
       await sleep(50)
-      if (answer.report !== undefined) return [answer.report.stallMs, gapMs]
+      const { report } = answer
+      if (report !== undefined) {
+        if (report.stallMs > SLOW_MS) say(`${report.stallMs} ms: ${describe(report)}`)
+        return [report.stallMs, gapMs]
+      }
       // On a busy machine the agent may have been stalled a moment ago, or take too long and roll back; it says so.
       if (reply.status !== 409 && reply.status !== 503) throw new Error(`switchover: ${answer.detail}`)
       refusals++
@@ -65,6 +108,7 @@ async function run(): Promise<void> {
   print('planned switch: stall reported', column(planned, 0))
   print('planned switch: longest gap of all clients', column(planned, 1))
   say(`errors in planned switches: ${failures()}; asked again after a refusal: ${refusals}`)
+  await check('planned switches')
 
   const deaths = await measure(kills, async () => {
     gapMs = 0
@@ -75,6 +119,7 @@ async function run(): Promise<void> {
     return [gapMs]
   })
   print('kill -9 of the master: longest gap of all clients', column(deaths, 0))
+  if (kills) await check('kills')
 
   const frozen = await measure(stops, async () => {
     const port = await world.masterPort()
@@ -91,30 +136,27 @@ async function run(): Promise<void> {
   })
   print('SIGSTOP of the master: longest gap of all clients', column(frozen, 0))
   print('SIGCONT of the old master: until it is a replica', column(frozen, 1))
+  if (stops) await check('stops')
 
   const returned = await measure(returns, () => replaceUnderItsWriters())
   const [diverged, missing] = [0, 1].map(index => sum(column(returned, index)))
   if (returns)
     say(`returns (n=${returned.length}): writes accepted by the old master alone: ${diverged}, missing: ${missing}`)
 
+  await check(returns ? 'returns (what a replaced master accepted last is among the lost)' : 'in the end')
   stopped = true
   await Promise.all(writers)
-  await world.untilReady()
-  const reader = world.connect()
-  let lost = 0
-  let twice = 0
-  for (const [index, count] of acked.entries()) {
-    const value = numberOf(await reader.call('GET', `counter:${index}`)) ?? 0
-    lost += Math.max(0, count - value)
-    twice += Math.max(0, value - count - (doubtful[index] as number))
-  }
-  reader.close()
-  for (const client of clients) client.close()
-  say(
-    `acknowledged writes: ${sum(acked)}, in doubt: ${sum(doubtful)}, ` +
-      `other errors: ${otherErrors.length} ${[...new Set(otherErrors)].slice(0, 3).join(' | ')}, lost: ${lost}` +
-      `${returns || stops ? ' (what a replaced master accepted last is among them)' : ''}, executed twice: ${twice}`,
-  )
+  for (const client of [reader, ...clients]) client.close()
+}
+
+interface Report {
+  readonly stallMs: number
+  readonly heldCommands: number
+  readonly steps: readonly { readonly step: string; readonly ms: number }[]
+}
+
+function describe({ steps, heldCommands }: Report): string {
+  return `${steps.map(({ step, ms }) => `${step} ${ms}`).join(', ')}; held ${heldCommands}`
 }
 
 async function demotedAfterMs(port: number): Promise<number> {
