@@ -189,11 +189,18 @@ const traffic = {
       ],
     }),
     lines({
+      title: 'Replies not taken',
+      description: 'Bytes of replies that wait for clients which do not read, by listener.',
+      unit: 'bytes',
+      span: 8,
+      queries: [['{{listener}}', sumBy('listener', select('lagrange_client_buffered_bytes'))]],
+    }),
+    lines({
       title: 'Commands denied and clients slowed down',
       description:
         'Commands refused by users, listeners or rules, by reason; reads of clients put off by rates. Per second.',
       unit: 'ops',
-      span: 24,
+      span: 16,
       queries: [
         ['denied: {{reason}}', orZero(sumBy('reason', rate('lagrange_client_denials_total')))],
         ['slowed down', orZero(sumBy('', rate('lagrange_client_throttles_total')))],

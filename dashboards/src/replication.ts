@@ -38,6 +38,19 @@ const offsets = {
       span: 12,
       queries: [['{{node}}', `max by (node) (${select('lagrange_replica_lag_seconds')})`]],
     }),
+    lines({
+      title: 'Not acknowledged',
+      description:
+        'Bytes of the master that each replica has not acknowledged. It acknowledges once a second: compare with the lag.',
+      unit: 'bytes',
+      span: 24,
+      queries: [
+        [
+          '{{node}}',
+          `scalar(max(${select('lagrange_node_repl_offset_bytes')})) - max by (node) (${select('lagrange_replica_acknowledged_offset_bytes')})`,
+        ],
+      ],
+    }),
   ],
 }
 
@@ -59,6 +72,14 @@ const links = {
       span: 12,
       queries: [['{{node}}', `min by (node) (${select('lagrange_node_up')})`]],
       names: { 0: ['down', 'red'], 1: ['up', 'green'] },
+    }),
+    timeline({
+      title: 'Left out of reading',
+      description: 'Why a replica serves no reads at all: down, link-down, loading, drain and so on.',
+      unit: 'none',
+      span: 24,
+      queries: [['{{node}}: {{because}}', `max by (node, because) (${select('lagrange_replica_excluded')})`]],
+      names: { 0: ['no', 'green'], 1: ['yes', 'orange'] },
     }),
     lines({
       title: 'Silence of the master',

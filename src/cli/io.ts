@@ -14,6 +14,13 @@ export interface Io {
 }
 
 export function systemIo(): Io {
+  // Who reads has had enough (`lagrange status | head`): as good as being interrupted, and no reason for a stack trace.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error
+      process.exit(0)
+    })
+  }
   return {
     out: text => void process.stdout.write(text),
     err: text => void process.stderr.write(text),

@@ -101,12 +101,24 @@ type Exit = (code: number) => void
 function addUp(program: Command, roots: Roots, io: Io, exit: Exit): void {
   const command = program.command('up').description('run a whole group: a master, replicas, the proxy, the admin API')
   addConfigFlags(command, upSchema)
+  command.addHelpText(
+    'after',
+    examples('up', 'up --replicas 3 --data-dir /var/lib/lagrange', 'up --port 7400 --node-port 7401 --admin-port 8401'),
+  )
   command.action(async () => exit(await startWith(upSchema, command, io, started => roots.runUp(started))))
 }
 
 function addProxy(program: Command, roots: Roots, io: Io, exit: Exit): void {
   const command = program.command('proxy').description('run the proxy alone, in front of anything that speaks Redis')
   addConfigFlags(command, proxySchema)
+  command.addHelpText(
+    'after',
+    examples(
+      'proxy --upstream 10.0.0.1:6379,10.0.0.2:6379',
+      'proxy -c /etc/lagrange/proxy.yaml --check-config',
+      'proxy --topology-source sentinel --sentinels 10.0.0.1:26379 --group mymaster',
+    ),
+  )
   command.action(async () => exit(await startWith(proxySchema, command, io, started => roots.runProxy(started))))
 }
 
@@ -117,11 +129,21 @@ function addRedisCommands(program: Command): void {
     .usage('[redis.conf] [--directive value …]')
     .description('run one Redis-compatible node; takes what redis-server takes')
     .helpOption('-h, --help', 'display help for command')
+    .addHelpText(
+      'after',
+      examples(
+        'node redis.conf',
+        'node --port 7001 --dir /var/lib/lagrange --appendonly yes',
+        'node --port 7002 --replicaof "10.0.0.1 7001"',
+        'node sentinel.conf --sentinel',
+      ),
+    )
   program
     .command('sentinel')
     .usage('sentinel.conf [--directive value …]')
     .description('run a sentinel; takes what redis-sentinel takes')
     .helpOption('-h, --help', 'display help for command')
+    .addHelpText('after', examples('sentinel sentinel.conf', 'sentinel sentinel.conf --port 26380'))
 }
 
 function addOperatorCommands(program: Command, io: Io, exit: Exit): void {
@@ -151,7 +173,10 @@ function addOperatorCommands(program: Command, io: Io, exit: Exit): void {
   failoverCommand.addHelpText('after', examples('failover', 'failover --to 127.0.0.1:6402 --yes'))
   failoverCommand.action(async () => exit(await operate(failoverCommand, io, options => failover(io, options))))
 
-  const rescueCommand = program.command('rescue').description('writes that only an old master had')
+  const rescueCommand = program
+    .command('rescue')
+    .description('writes that only an old master had')
+    .addHelpText('after', examples('rescue list', 'rescue show ID', 'rescue apply ID --dry-run'))
   const rescueOf = (usage: string, description: string) =>
     addAdminFlags(rescueCommand.command(usage).description(description))
   const listCommand = rescueOf('list', 'show what was rescued')

@@ -57,7 +57,7 @@ export const accessOptions: OptionTree = {
   tls: {
     certFile: {
       ...path,
-      doc: 'The certificate that listeners with tls: on show. A renewed file of the same name is read at a reload; connections that stand stay.',
+      doc: 'The certificate that listeners with TLS (`tls: on`) show. A renewed file of the same name is read at a reload; connections that stand stay.',
       env: 'LAGRANGE_TLS_CERT_FILE',
       flag: 'tls-cert-file',
       reload: 'restart',
@@ -91,7 +91,7 @@ export const accessOptions: OptionTree = {
       reload: 'restart',
     },
     clientCertificates: {
-      doc: 'off: clients are asked for none. optional: one that is shown must be good. required: nobody is served without.',
+      doc: 'Whether clients must show a certificate. off: they are asked for none. optional: one that is shown must be good. required: nobody is served without.',
       default: 'off',
       format: clientCertificates,
       env: 'LAGRANGE_TLS_CLIENT_CERTIFICATES',
@@ -177,7 +177,7 @@ export const accessOptions: OptionTree = {
   },
   proxyProtocol: {
     trusted: {
-      doc: 'Addresses and networks (10.0.0.0/8) of load balancers that may tell listeners with proxyProtocol: on whose connection it is, by version 1 or 2 of the PROXY protocol. They must tell; nobody else is served there.',
+      doc: 'Addresses and networks (10.0.0.0/8) of load balancers that may say whose connection it is, by version 1 or 2 of the PROXY protocol (at listeners with proxyProtocol: on). They must tell; nobody else is served there.',
       default: [],
       format: 'networks',
       allowed: 'a list of addresses and networks such as 10.0.0.0/8 or fd00::/8',

@@ -236,7 +236,7 @@ const consistency = {
     reload: 'restart',
   },
   acks: {
-    doc: 'Durability: so many replicas, or the witness, must have a write before it is acknowledged; 0 waits for nobody. Costs each write the way to a replica and back, and leaves pipelines and order as they are. After a crash nobody is promoted who may lack a write that was confirmed, until enough replicas can be asked or an operator accepts the loss. Rules can ask for it by user, client, command or key instead.',
+    doc: 'How many replicas (or: the witness) must have a write before it is acknowledged, so that it outlives the master; 0 waits for nobody. Costs each write the way to a replica and back, and leaves pipelines and order as they are. After a crash nobody is promoted who may lack a write that was confirmed, until enough replicas can be asked or an operator accepts the loss. Rules can ask for it by user, client, command or key instead.',
     default: 0,
     format: 'acks',
     allowed: 'a number of replicas from 0 to 63, or witness',
@@ -353,7 +353,7 @@ const log = {
     reload: 'live',
   },
   format: {
-    doc: 'json: one JSON object per line. pretty: a line for people. auto: pretty on a terminal, json elsewhere.',
+    doc: 'How events are logged. json: one JSON object per line. pretty: a line for people. auto: pretty on a terminal, json elsewhere.',
     default: 'auto',
     format: ['auto', 'json', 'pretty'],
     env: 'LAGRANGE_LOG_FORMAT',

@@ -43,6 +43,16 @@ export const catalog = {
   lagrange_node_keys: { type: 'gauge', labels: groupNode, help: 'Keys in all databases.' },
   lagrange_node_keys_evicted_total: { type: 'counter', labels: groupNode, help: 'Keys evicted at maxmemory.' },
   lagrange_node_keys_expired_total: { type: 'counter', labels: groupNode, help: 'Keys whose time was over.' },
+  lagrange_replica_acknowledged_offset_bytes: {
+    type: 'gauge',
+    labels: groupNode,
+    help: 'What the replica has acknowledged to its master (REPLCONF ACK, once a second), as the master says.',
+  },
+  lagrange_replica_excluded: {
+    type: 'gauge',
+    labels: [...groupNode, 'because'],
+    help: 'Whether the replica serves no reads at all, and why: one 0/1 series per reason.',
+  },
   lagrange_replica_lag_bytes: {
     type: 'gauge',
     labels: groupNode,
@@ -172,6 +182,11 @@ export const catalog = {
     labels: ['listener', 'reason'],
     values: { reason: ['auth', 'command', 'key', 'channel', 'read-only', 'rule'] },
     help: 'Logins and commands that were refused, by what stood in the way.',
+  },
+  lagrange_client_buffered_bytes: {
+    type: 'gauge',
+    labels: ['listener'],
+    help: 'Bytes of replies that clients have not taken yet.',
   },
   lagrange_client_received_bytes_total: { type: 'counter', labels: ['listener'], help: 'Bytes received from clients.' },
   lagrange_client_sent_bytes_total: { type: 'counter', labels: ['listener'], help: 'Bytes sent to clients.' },

@@ -1,10 +1,15 @@
 /**
  * Facts as gauges, read at each scrape. Families are emptied first, so that an instance that left leaves no series.
  */
+
+import { formatAddress } from '../base/address.js'
 import type { Clock } from '../base/clock.js'
+import type { Offset } from '../base/units.js'
 import type { MetricName } from '../metrics/catalog.js'
 import type { MetricStore } from '../metrics/store.js'
-import { isMember, isUp } from '../topology/group.js'
+import { declaredMaster, type Group, isMember, isUp } from '../topology/group.js'
+import { excludedBecause } from '../topology/make-view.js'
+import { exclusions } from '../topology/view.js'
 import type { Observer } from './observer.js'
 
 const roles = ['master', 'replica', 'unknown'] as const
@@ -13,6 +18,8 @@ const perNode: readonly MetricName[] = [
   'lagrange_node_up',
   'lagrange_node_role',
   'lagrange_node_repl_offset_bytes',
+  'lagrange_replica_acknowledged_offset_bytes',
+  'lagrange_replica_excluded',
   'lagrange_replica_lag_bytes',
   'lagrange_replica_lag_seconds',
   'lagrange_replica_link_up',
@@ -31,6 +38,7 @@ export function exportFacts(observer: Observer, metrics: MetricStore, clock: Clo
     const now = clock.now()
     const group = observer.name
     let masters = 0
+    const acknowledged = acknowledgedOffsets(observer.group)
     for (const instance of observer.facts.filter(isMember)) {
       const labels = { group, node: instance.id }
       const set = (name: MetricName, value: number): void => {
@@ -58,6 +66,12 @@ export function exportFacts(observer: Observer, metrics: MetricStore, clock: Clo
       if (instance.role !== 'replica') continue
       set('lagrange_replica_link_up', up && instance.master?.up === true ? 1 : 0)
       set('lagrange_replica_sync_in_progress', instance.master?.syncing === true ? 1 : 0)
+      const heard = acknowledged.get(instance.id)
+      if (heard !== undefined) set('lagrange_replica_acknowledged_offset_bytes', heard)
+      const excluded = excludedBecause(instance, observer.group, observer.judgeOptions, now)
+      for (const because of exclusions) {
+        metrics.gauge('lagrange_replica_excluded', { ...labels, because }).value = because === excluded ? 1 : 0
+      }
       const { source } = observer.freshnessOf(instance.id)
       for (const one of ['tap', 'poll'] as const) {
         metrics.gauge('lagrange_freshness_source', { ...labels, source: one }).value = one === source ? 1 : 0
@@ -76,4 +90,14 @@ export function exportFacts(observer: Observer, metrics: MetricStore, clock: Clo
     metrics.gauge('lagrange_masters', { group }).value = masters
     metrics.gauge('lagrange_topology_epoch', { group }).value = observer.group.masterEpoch
   }
+}
+
+/** By the id of the replica: what the master we believe in says that it has acknowledged. */
+function acknowledgedOffsets(group: Group): ReadonlyMap<string, Offset> {
+  const offsets = new Map<string, Offset>()
+  for (const { address, acknowledged } of declaredMaster(group)?.replicas ?? []) {
+    const name = formatAddress(address)
+    if (acknowledged !== undefined) offsets.set(group.aliases.get(name) ?? name, acknowledged)
+  }
+  return offsets
 }

@@ -29,6 +29,7 @@ export interface Entrance {
   readonly access: Access
   readonly receivedBytes: Counter
   readonly sentBytes: Counter
+  readonly bufferedBytes: Counter
   readonly connections: Counter
   readonly opened: Counter
   readonly throttled: Counter
@@ -38,6 +39,7 @@ export function entranceCounters(store: MetricStore, listener: string): Omit<Ent
   return {
     receivedBytes: store.counter('lagrange_client_received_bytes_total', { listener }),
     sentBytes: store.counter('lagrange_client_sent_bytes_total', { listener }),
+    bufferedBytes: store.gauge('lagrange_client_buffered_bytes', { listener }),
     connections: store.gauge('lagrange_client_connections', { listener }),
     opened: store.counter('lagrange_client_connections_opened_total', { listener }),
     throttled: store.counter('lagrange_client_throttles_total', { listener }),

@@ -87,6 +87,7 @@ export class Worker implements DataPlane, Hub {
   about = { version: '7.0.15', databases: 16 }
   draining = false
   readonly #listeners: Listener[] = []
+  readonly #entrances: Entrance[] = []
   readonly #secured: TlsServer[] = []
   readonly #stopSweeping: () => void
   #nextId = 1
@@ -167,6 +168,7 @@ export class Worker implements DataPlane, Hub {
     const { boundMs, waitMs, acks } = this.options
     const rules = { level: level ?? this.options.level, boundMs, waitMs, acks }
     const entrance: Entrance = { name, rules, access, ...entranceCounters(this.store, name) }
+    this.#entrances.push(entrance)
     const tls = door.tls && new TlsServer(door.tls)
     if (tls !== undefined) this.#secured.push(tls)
     const onTurnedAway = (reason: string): void => this.#reject(entrance, reason)
@@ -407,7 +409,11 @@ export class Worker implements DataPlane, Hub {
     const { group } = this
     if (group === undefined) return
     let inFlight = 0
-    for (const session of this.sessions.values()) inFlight += session.outstanding
+    for (const entrance of this.#entrances) entrance.bufferedBytes.value = 0
+    for (const session of this.sessions.values()) {
+      inFlight += session.outstanding
+      session.entrance.bufferedBytes.value += session.peer.queuedBytes
+    }
     group.counters.inFlight.value = inFlight
     group.counters.held.value = group.keptCommands
     for (const one of group.master === undefined ? group.replicas : [group.master, ...group.replicas]) {

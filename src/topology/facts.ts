@@ -15,10 +15,12 @@ import type { Role } from './view.js'
 
 // ── Replies ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** One line of the master's table (`slave0:ip=…`). Its offsets are up to a second old and are not kept. */
+/** One line of the master's table (`slave0:ip=…`). */
 export interface AttachedReplica {
   readonly address: Address
   readonly online: boolean
+  /** What it acknowledged last, up to a second ago: to be shown, never to route by. */
+  readonly acknowledged: Offset | undefined
 }
 
 /** A field is undefined when the reply (or the section that was asked for) does not have it. */
@@ -192,7 +194,11 @@ function readReplicas(fields: Map<string, string>): AttachedReplica[] {
     const port = toNumber(row.get('port'))
     // Port 0 is a tap: it listens nowhere.
     if (host === undefined || host === '' || port === undefined || port < 1 || port > 65535) continue
-    replicas.push({ address: { host, port }, online: row.get('state') === 'online' })
+    replicas.push({
+      address: { host, port },
+      online: row.get('state') === 'online',
+      acknowledged: toNumber(row.get('offset')),
+    })
   }
   return replicas
 }

@@ -10,14 +10,17 @@ import type { Millis, Offset } from '../base/units.js'
 export type Role = 'master' | 'replica' | 'unknown'
 
 /** Why an instance serves no reads at all, whatever their level; undefined when it does. */
-export type Exclusion =
-  | 'down' // no valid answer to our probes
-  | 'link-down' // a replica that is not connected to its master: it would answer with old data
-  | 'loading'
-  | 'foreign-history' // its replid does not belong to this group's lineage
-  | 'unknown-role'
-  | 'denied' // it refuses our credentials
-  | 'drain' // an operator asked for it
+export const exclusions = [
+  'down', // no valid answer to our probes
+  'link-down', // a replica that is not connected to its master: it would answer with old data
+  'loading',
+  'foreign-history', // its replid does not belong to this group's lineage
+  'unknown-role',
+  'denied', // it refuses our credentials
+  'drain', // an operator asked for it
+] as const
+
+export type Exclusion = (typeof exclusions)[number]
 
 export interface InstanceView {
   /** `host:port` as we reach it; its name in logs, labels and the admin API. */

@@ -60,6 +60,15 @@ redis.describe('the control plane with redis-server', () => {
     ])
     const links = metrics.snapshot().filter(series => series.name === 'lagrange_replica_link_up')
     expect(links.map(series => series.value)).toEqual([1, 1])
+    const acknowledged = () =>
+      metrics.snapshot().filter(series => series.name === 'lagrange_replica_acknowledged_offset_bytes')
+    await until('the replicas have acknowledged', () => {
+      const offset = observer.facts.find(facts => facts.role === 'master')?.offset
+      return acknowledged().length === 2 && acknowledged().every(series => series.value === offset)
+    })
+    const excluded = metrics.snapshot().filter(series => series.name === 'lagrange_replica_excluded')
+    expect(excluded.map(series => [series.labels.because, series.value])).toContainEqual(['link-down', 0])
+    expect(excluded.every(series => series.value === 0)).toBe(true)
     const masters = metrics.snapshot().find(series => series.name === 'lagrange_masters')
     expect(masters?.value).toBe(1)
   })

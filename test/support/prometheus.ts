@@ -18,15 +18,24 @@ export interface Prometheus {
   stop(): Promise<void>
 }
 
-/** Scrapes `targets` (`host:port`) every 200 ms, and answers queries when this resolves. */
-export async function startPrometheus(program: string, targets: readonly string[]): Promise<Prometheus> {
+/**
+ * Scrapes `targets` (`host:port`) every 200 ms, and answers queries when this resolves. `rules` is the text of a file of
+ * rules, which are evaluated as often.
+ */
+export async function startPrometheus(
+  program: string,
+  targets: readonly string[],
+  rules?: string,
+): Promise<Prometheus> {
   const folder = mkdtempSync(join(tmpdir(), 'lagrange-prometheus-'))
   const port = await freePort()
   const config = {
-    global: { scrape_interval: '200ms', scrape_timeout: '200ms' },
+    global: { scrape_interval: '200ms', scrape_timeout: '200ms', evaluation_interval: '200ms' },
+    rule_files: rules === undefined ? [] : ['rules.yml'],
     scrape_configs: [{ job_name: 'lagrange', static_configs: [{ targets }] }],
   }
   writeFileSync(join(folder, 'prometheus.yml'), JSON.stringify(config))
+  if (rules !== undefined) writeFileSync(join(folder, 'rules.yml'), rules)
   const child = spawn(
     program,
     [
