@@ -5,6 +5,7 @@
  */
 import { systemClock } from '../base/clock.js'
 import { ConfigMistakes, type Loaded, loadConfig } from '../node/config/load.js'
+import { COPY_ENV } from '../node/debugging.js'
 import { NodeLog } from '../node/log.js'
 import { NodeServer } from '../node/server.js'
 import { listenToSignals, openLogOf, writePid } from './server-process.js'
@@ -32,6 +33,8 @@ export async function runNode(argv: readonly string[]): Promise<number> {
   if (write === undefined) return 2
   const log = new NodeLog(write, systemClock.wall)
   const server = new NodeServer(systemClock, log, loaded, process.cwd())
+  server.program = [process.execPath, ...process.execArgv, process.argv[1] as string, 'node']
+  if (process.env[COPY_ENV] !== undefined) process.once('disconnect', () => process.exit(0))
   const forgetSignals = listenToSignals(server)
   let forgetPid = (): void => undefined
   try {

@@ -11,11 +11,12 @@
 import net from 'node:net'
 import type { Duplex } from 'node:stream'
 import tls from 'node:tls'
+import { getSystemErrorName } from 'node:util'
 import type { Address } from '../base/address.js'
 import { Encoder } from '../resp/encoder.js'
 import { writeDirectly } from './direct-write.js'
 import { type Arrival, arrivalOf, Lobby, type LobbyOptions } from './lobby.js'
-import { readNow } from './read-now.js'
+import { readNow, sleepNow, writeNow } from './read-now.js'
 import type { TlsClient } from './tls.js'
 import { type Flushable, turn } from './turn.js'
 
@@ -39,6 +40,8 @@ export interface PeerOptions {
   readonly keepAliveMs?: number | undefined
 }
 
+/** Connections that wait to be accepted. */
+const BACKLOG = 1024
 /** What one read brings at most. */
 const SHARED_READ_BYTES = 64 * 1024
 
@@ -204,6 +207,38 @@ export class Peer implements Flushable {
     else if (arrived !== undefined) this.receive(arrived)
   }
 
+  /**
+   * Past the handler and the event loop, for who keeps everybody waiting: what has arrived, or arrives within so long; valid
+   * until the next call. `gone`: nothing will any more.
+   */
+  takeNow(patienceMs: number): Buffer | 'gone' | undefined {
+    if (this.#closed || this.secure) return 'gone'
+    let arrived = readNow(this.#socket as net.Socket)
+    if (arrived === undefined && patienceMs > 0) {
+      sleepNow(patienceMs)
+      arrived = readNow(this.#socket as net.Socket)
+    }
+    if (arrived === undefined) return undefined
+    if (typeof arrived === 'string') return 'gone'
+    this.receivedBytes += arrived.length
+    return arrived
+  }
+
+  /** The same the other way, before what `out` holds. Answers false when the kernel has not taken it all within so long. */
+  putNow(bytes: Buffer, patienceMs: number): boolean {
+    if (this.#closed || this.secure || this.queuedBytes > this.out.length) return false
+    for (let at = 0, waitedMs = 0; at < bytes.length; ) {
+      const count = writeNow(this.#socket as net.Socket, bytes.subarray(at))
+      if (count === undefined || waitedMs > patienceMs) return false
+      at += count
+      this.sentBytes += count
+      if (count > 0) continue
+      sleepNow(1)
+      waitedMs++
+    }
+    return true
+  }
+
   #checkDrained(): void {
     if (!this.#wantsDrain || this.#queuedDirectly > 0 || this.#socket.writableLength > 0) return
     this.#wantsDrain = false
@@ -229,15 +264,61 @@ export interface Listener {
   close(): Promise<void>
 }
 
+type Accept = (
+  adopt: (handler: PeerHandler, options?: PeerOptions) => Peer,
+  socket: net.Socket,
+  arrival: Arrival,
+) => void
+
 /**
  * Accepts connections; `accept` adopts the new one with a handler of its own, or it is refused and closed.
  * Throws what `listen` throws (EADDRINUSE, EACCES …).
  */
 export function listen(
   where: { readonly host: string; readonly port: number } | { readonly path: string } | { readonly server: net.Server },
-  accept: (adopt: (handler: PeerHandler, options?: PeerOptions) => Peer, socket: net.Socket, arrival: Arrival) => void,
+  accept: Accept,
   options: LobbyOptions = {},
 ): Promise<Listener> {
+  const server = serverOf(accept, options)
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    const listening = (): void => {
+      server.removeListener('error', reject)
+      resolve(listenerOf(server))
+    }
+    if ('server' in where) server.listen(where.server, listening)
+    else if ('path' in where) server.listen(where.path, listening)
+    else server.listen({ host: where.host, port: where.port, backlog: BACKLOG }, listening)
+  })
+}
+
+/**
+ * The same at once, for whoever has to answer in this turn whether it could be had: for addresses only, as a name would have
+ * to be looked up. Throws with what is wrong. (The function that makes a handle is private to Node, though known by that name
+ * since its beginnings; a test pins it.)
+ */
+export function listenNow(
+  where: { readonly host: string; readonly port: number },
+  accept: Accept,
+  options: LobbyOptions = {},
+): Listener {
+  const { _createServerHandle: bind } = net as unknown as {
+    _createServerHandle?: (host: string, port: number, family: number) => object | number
+  }
+  const family = net.isIP(where.host)
+  if (family === 0) throw new Error(`${where.host} is no address`)
+  const handle = bind?.(where.host, where.port, family)
+  if (handle === undefined) throw new Error('this Node.js cannot listen at once')
+  if (typeof handle === 'number') throw new Error(getSystemErrorName(handle))
+  const server = serverOf(accept, options)
+  const listener = listenerOf(server)
+  // Whether the port is taken is known after this call; its reason comes later, as an event.
+  server.listen(handle, BACKLOG)
+  if (!server.listening) throw new Error('address already in use')
+  return { ...listener, ...where }
+}
+
+function serverOf(accept: Accept, options: LobbyOptions): net.Server {
   const server = net.createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: false })
   const arrived = (arrival: Arrival): void => {
     const { socket } = arrival
@@ -255,23 +336,18 @@ export function listen(
     const lobby = new Lobby(options)
     server.on('connection', socket => lobby.enter(socket, arrived))
   }
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    const listening = (): void => {
-      server.removeListener('error', reject)
-      // Running out of descriptors must not end the process; the connection is simply not accepted.
-      server.on('error', () => undefined)
-      const address = server.address()
-      const { host, port } =
-        typeof address === 'object' && address !== null
-          ? { host: address.address, port: address.port }
-          : { host: '', port: 0 }
-      resolve({ host, port, server, close: () => new Promise(done => server.close(() => done())) })
-    }
-    if ('server' in where) server.listen(where.server, listening)
-    else if ('path' in where) server.listen(where.path, listening)
-    else server.listen({ host: where.host, port: where.port, backlog: 1024 }, listening)
-  })
+  return server
+}
+
+function listenerOf(server: net.Server): Listener {
+  // Running out of descriptors must not end the process; the connection is simply not accepted.
+  server.on('error', () => undefined)
+  const address = server.address()
+  const { host, port } =
+    typeof address === 'object' && address !== null
+      ? { host: address.address, port: address.port }
+      : { host: '', port: 0 }
+  return { host, port, server, close: () => new Promise(done => server.close(() => done())) }
 }
 
 /**

@@ -89,6 +89,15 @@ export class Acl {
     return `NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason: ${reasons[denial.reason]}`
   }
 
+  /** The same question for what a script calls. */
+  mayRunInScript(session: Session, spec: CommandSpec, args: readonly Bytes[]): Bytes | undefined {
+    if (this.#unrestricted.has(session.user)) return undefined
+    const denial = this.#denial(session, spec, args)
+    if (denial === undefined) return this.#refusesSort(session, spec, args)
+    this.#note(session, denial.reason, denial.object, session.user)
+    return `ERR The user executing the script ${reasonsInScripts[denial.reason]}`
+  }
+
   /** The same question out of curiosity. */
   permits(session: Session, spec: CommandSpec, args: readonly Bytes[]): boolean {
     return this.#unrestricted.has(session.user) || this.#denial(session, spec, args) === undefined
@@ -265,4 +274,10 @@ function hearsOnlyWhatItMay(session: Session, user: User): boolean {
     [...pattern].every(name => mayHear(user, name, true)) &&
     [...channel, ...shard].every(name => mayHear(user, name, false))
   )
+}
+
+const reasonsInScripts: Readonly<Record<Denial['reason'], string>> = {
+  command: "can't run this command or subcommand",
+  key: "can't access at least one of the keys mentioned in the command arguments",
+  channel: "can't publish to the channel mentioned in the command",
 }

@@ -1,16 +1,24 @@
 /**
  * The ways into a node: `port` and `tls-port` on every address of `bind`, and its unix socket. And the one way out, the link
  * to a master, as far as it is secured by the same files.
+ *
+ * All three can be moved while the node runs: who is there stays. A new port is opened before the old one is closed; other
+ * addresses on the same port only after it, and if they cannot be had, the old ones are opened again.
  */
 import { chmodSync, existsSync, unlinkSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { type Listener, listen } from '../net/peer.js'
+import type { LobbyOptions } from '../net/lobby.js'
+import { type Listener, listen, listenNow } from '../net/peer.js'
 import { TlsClient, TlsError, TlsServer, type TlsServerOptions, type TlsVersion } from '../net/tls.js'
 import type { Config } from './config/config.js'
 import type { DirectiveName } from './config/directives.js'
 import type { NodeServer } from './server.js'
 
 type Accept = Parameters<typeof listen>[1]
+type PortDirective = 'port' | 'tls-port'
+
+const PORT_REFUSED = 'Unable to listen on this port. Check server logs.'
+const BIND_REFUSED = 'Failed to bind to specified addresses.'
 
 const CLIENT_CERTIFICATES = { yes: 'required', optional: 'optional', no: 'off' } as const
 const VERSIONS: readonly TlsVersion[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3']
@@ -19,21 +27,25 @@ export class Doors {
   #tls: TlsServer | undefined
   /** For the link to a master; undefined unless `tls-replication` is on. */
   #link: TlsClient | undefined
-  readonly #listeners: Listener[] = []
-  #port = 0
-  #tlsPort = 0
+  readonly #listeners: Record<PortDirective, readonly Listener[]> = { port: [], 'tls-port': [] }
+  readonly #ports: Record<PortDirective, number> = { port: 0, 'tls-port': 0 }
+  /** The addresses that are listened on. */
+  #bound = ''
+  #unix: Listener | undefined
+  #accept: Accept = () => undefined
   opened = false
 
   constructor(private readonly server: NodeServer) {}
 
   /** What clients are told: the plain port, or the only one there is. */
   get port(): number {
-    return this.#port || this.#tlsPort || this.server.config.number('port')
+    return this.#ports.port || this.#ports['tls-port'] || this.server.config.number('port')
   }
 
   /** What a master is told: where sentinels and its other replicas find us. */
   get replicationPort(): number {
-    return this.server.config.flag('tls-replication') && this.#tlsPort > 0 ? this.#tlsPort : this.port
+    const tlsPort = this.#ports['tls-port']
+    return this.server.config.flag('tls-replication') && tlsPort > 0 ? tlsPort : this.port
   }
 
   get link(): TlsClient | undefined {
@@ -44,16 +56,62 @@ export class Doors {
   async open(accept: Accept): Promise<void> {
     const { config } = this.server
     this.opened = true
+    this.#accept = accept
+    this.#bound = config.text('bind')
     this.#readFiles()
-    this.#port = await this.#listenOn('port', accept)
-    this.#tlsPort = await this.#listenOn('tls-port', accept)
+    await this.#listenOn('port')
+    await this.#listenOn('tls-port')
     const path = this.#socketPath
-    if (path !== undefined) await this.#listenAt(path, config.number('unixsocketperm'), accept)
+    if (path !== undefined) await this.#listenAt(path, config.number('unixsocketperm'))
+  }
+
+  /** CONFIG SET port or tls-port: answers why it cannot be had. */
+  move(directive: PortDirective): string | undefined {
+    if (!this.opened) return undefined
+    if (directive === 'tls-port') {
+      const refusal = this.reload()
+      if (refusal !== undefined) return refusal
+    }
+    const port = this.server.config.number(directive)
+    if (port === this.#ports[directive]) return undefined
+    const opened = this.#listenNow(directive, port, this.#bound)
+    if (opened === undefined) return PORT_REFUSED
+    this.#close(directive)
+    this.#listeners[directive] = opened
+    this.#ports[directive] = port
+    return undefined
+  }
+
+  /** CONFIG SET bind: answers why it cannot be had. */
+  rebind(): string | undefined {
+    if (!this.opened) return undefined
+    const before = this.#bound
+    if (this.#bindTo(this.server.config.text('bind'))) return undefined
+    if (!this.#bindTo(before)) this.server.log.warning(`Could not listen on ${before} any more`)
+    return BIND_REFUSED
+  }
+
+  #bindTo(addresses: string): boolean {
+    const directives: readonly PortDirective[] = ['port', 'tls-port']
+    for (const directive of directives) this.#close(directive)
+    this.#bound = addresses
+    for (const directive of directives) {
+      const opened = this.#listenNow(directive, this.#ports[directive], addresses)
+      if (opened === undefined) return false
+      this.#listeners[directive] = opened
+    }
+    return true
+  }
+
+  #close(directive: PortDirective): void {
+    for (const listener of this.#listeners[directive]) void listener.close()
+    this.#listeners[directive] = []
   }
 
   /** Nobody comes in any more; who is there stays. */
   async close(): Promise<void> {
-    await Promise.all(this.#listeners.map(listener => listener.close()))
+    const { port, 'tls-port': tlsPort } = this.#listeners
+    await Promise.all([...port, ...tlsPort, this.#unix].map(listener => listener?.close()))
     const path = this.#socketPath
     if (path !== undefined && existsSync(path)) unlinkSync(path)
   }
@@ -83,39 +141,61 @@ export class Doors {
     this.#link = replicates ? new TlsClient({ ...options, ...linkIdentity(config), ignoreName: true }) : undefined
   }
 
-  /** Answers the port; 0 when there is none. */
-  async #listenOn(directive: 'port' | 'tls-port', accept: Accept): Promise<number> {
-    const { config, log } = this.server
-    const port = config.number(directive)
-    if (port === 0) return 0
-    const tls = directive === 'tls-port' ? this.#tls : undefined
-    const onTurnedAway = (reason: string): void => {
-      this.server.stats.connectionsReceived++
-      log.verbose(`Error accepting a client connection: ${reason}`)
-    }
-    let opened = 0
-    for (const name of config.text('bind').split(' ')) {
-      const optional = name.startsWith('-')
-      const host = bindAddress(optional ? name.slice(1) : name)
+  async #listenOn(directive: PortDirective): Promise<void> {
+    const port = this.server.config.number(directive)
+    if (port === 0) return
+    const opened: Listener[] = []
+    for (const { host, optional } of addressesOf(this.#bound)) {
       try {
-        this.#listeners.push(await listen({ host, port }, accept, { tls, onTurnedAway }))
-        opened++
+        opened.push(await listen({ host, port }, this.#accept, this.#lobbyOf(directive)))
       } catch (error) {
-        if (optional && opened > 0) continue
-        log.warning(`Failed listening on port ${port} (TCP), aborting: ${(error as Error).message}`)
+        if (optional && opened.length > 0) continue
+        this.#warn(port, error)
         throw error
       }
     }
-    return port
+    this.#ports[directive] = port
+    this.#listeners[directive] = opened
+  }
+
+  /** On all of the addresses, or on none: undefined. */
+  #listenNow(directive: PortDirective, port: number, addresses: string): readonly Listener[] | undefined {
+    const opened: Listener[] = []
+    if (port === 0) return opened
+    for (const { host, optional } of addressesOf(addresses)) {
+      try {
+        opened.push(listenNow({ host, port }, this.#accept, this.#lobbyOf(directive)))
+      } catch (error) {
+        if (optional && opened.length > 0) continue
+        this.#warn(port, error)
+        for (const listener of opened) void listener.close()
+        return undefined
+      }
+    }
+    return opened
+  }
+
+  #warn(port: number, error: unknown): void {
+    this.server.log.warning(`Failed listening on port ${port} (TCP), aborting: ${(error as Error).message}`)
+  }
+
+  #lobbyOf(directive: PortDirective): LobbyOptions {
+    return {
+      tls: directive === 'tls-port' ? this.#tls : undefined,
+      onTurnedAway: reason => {
+        this.server.stats.connectionsReceived++
+        this.server.log.verbose(`Error accepting a client connection: ${reason}`)
+      },
+    }
   }
 
   /** Nobody may connect between the making of the socket and its permissions. */
-  async #listenAt(path: string, permissions: number, accept: Accept): Promise<void> {
+  async #listenAt(path: string, permissions: number): Promise<void> {
     if (existsSync(path)) unlinkSync(path)
     const umask = process.umask(0o177)
-    const listening = listen({ path }, accept)
+    const listening = listen({ path }, this.#accept)
     process.umask(umask)
-    this.#listeners.push(await listening)
+    this.#unix = await listening
     chmodSync(path, permissions === 0 ? 0o777 & ~umask : permissions)
   }
 
@@ -178,8 +258,12 @@ function versionsOf(words: string): Pick<TlsServerOptions, 'minVersion' | 'maxVe
   return { minVersion: VERSIONS[Math.min(...places)], maxVersion: VERSIONS[Math.max(...places)] }
 }
 
-/** `*` and `::*` are Redis' words for every address of a family. */
-function bindAddress(name: string): string {
-  if (name === '*' || name === '') return '0.0.0.0'
-  return name === '::*' ? '::' : name
+/** `*` and `::*` are Redis' words for every address of a family; none at all: nobody comes in by TCP. */
+function addressesOf(bind: string): readonly { readonly host: string; readonly optional: boolean }[] {
+  const names = bind.split(' ').filter(name => name !== '')
+  return names.map(name => {
+    const optional = name.startsWith('-')
+    const host = optional ? name.slice(1) : name
+    return { host: host === '*' ? '0.0.0.0' : host === '::*' ? '::' : host, optional }
+  })
 }

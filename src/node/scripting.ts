@@ -20,6 +20,7 @@ import { dirname, join } from 'node:path'
 import type { Bytes, Millis, UnixMillis } from '../base/units.js'
 import { builtinTable, type CommandSpec, checkArity, isBlocking } from '../command/table.js'
 import type { Caller } from '../engine/host.js'
+import type { Debugger } from '../engine/scripting/debugger.js'
 import { Libraries, LOAD_TIMEOUT, LOAD_TIMEOUT_MS } from '../engine/scripting/libraries.js'
 import { Machine } from '../engine/scripting/machine.js'
 import type { ReplyTape } from '../engine/scripting/reply-tape.js'
@@ -47,7 +48,6 @@ const text = {
   notAllowed: 'ERR This Redis command is not allowed from script',
   stale: 'ERR Can not execute the command on a stale replica',
   readOnly: 'ERR Write commands are not allowed from read-only scripts.',
-  permission: "ERR The user executing the script can't run this command or subcommand",
   masterDown: "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
   oom: "OOM command not allowed when used memory > 'maxmemory'.",
   noReplicas: 'NOREPLICAS Not enough good replicas to write.',
@@ -72,6 +72,7 @@ export interface Invocation {
   /** By the command: EVAL_RO and the like. */
   readonly readOnly: boolean
   readonly flags: ScriptFlags | undefined
+  readonly debugger?: Debugger | undefined
 }
 
 export class Scripting implements ScriptHost {
@@ -138,6 +139,7 @@ export class Scripting implements ScriptHost {
       startedAt: clock.now(),
       readOnly: invocation.readOnly || invocation.flags?.noWrites === true,
       flags: invocation.flags,
+      debugger: invocation.debugger,
       resp: 2,
       replicate: EVERYWHERE,
       wrote: false,
@@ -214,17 +216,19 @@ export class Scripting implements ScriptHost {
 
   // ── What scripts ask ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  call(args: readonly Bytes[], run: ScriptRun, reply: ReplyTape): void {
+  call(args: readonly Bytes[], run: ScriptRun, reply: ReplyTape): boolean {
     const { server } = this
     const spec = server.dispatcher.resolve(args)
     const error = spec === undefined ? whyUnknown(args) : this.#refusesCommand(spec, args, run)
     if (spec === undefined || error !== undefined) {
       if (spec !== undefined) server.stats.rejected[spec.id] = (server.stats.rejected[spec.id] as number) + 1
       this.countError(codeOf(error ?? text.unknown))
-      return reply.error(error ?? text.unknown)
+      reply.error(error ?? text.unknown)
+      return false
     }
     if (isWrite(server.dispatcher.gateOf(spec))) run.wrote = true
     this.#execute(spec, args, run, reply)
+    return true
   }
 
   #refusesCommand(spec: CommandSpec, args: readonly Bytes[], run: ScriptRun): Bytes | undefined {
@@ -235,7 +239,8 @@ export class Scripting implements ScriptHost {
     if (caller.origin === 'master') return undefined
     const gate = server.dispatcher.gateOf(spec)
     if (!server.dispatcher.calm && !isStale(gate) && server.masterDown()) return text.stale
-    if (server.acl.mayRun(caller as Session, spec, args) !== undefined) return text.permission
+    const denied = server.acl.mayRunInScript(caller as Session, spec, args)
+    if (denied !== undefined) return denied
     // What enters the stream counts as a write here: CLIENT PAUSE WRITE lets these scripts run.
     if (run.readOnly && mayChange(gate)) return text.readOnly
     if (isWrite(gate)) {

@@ -11,6 +11,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
 import type { Address } from '../base/address.js'
 import { type Clock, every, Stopwatch } from '../base/clock.js'
+import { quote } from '../base/quote.js'
 import type { Bytes, Millis, UnixMillis } from '../base/units.js'
 import { builtinTable, type CommandSpec, type CommandTable } from '../command/table.js'
 import { Engine } from '../engine/engine.js'
@@ -35,6 +36,7 @@ import { trackingCommands } from './commands/tracking.js'
 import { transactionCommands } from './commands/transactions.js'
 import type { Config } from './config/config.js'
 import type { Loaded } from './config/load.js'
+import { Debugging } from './debugging.js'
 import { Dispatcher } from './dispatch.js'
 import { Doors } from './doors.js'
 import { Effects } from './effects.js'
@@ -105,6 +107,7 @@ export class NodeServer {
   readonly loads: Loading
   readonly aof: AppendOnly
   readonly migration = new Migration(this)
+  readonly debugging = new Debugging(this)
   readonly shutdown: Shutdown
   readonly doors = new Doors(this)
   readonly dispatcher: Dispatcher
@@ -112,6 +115,8 @@ export class NodeServer {
   /** Our link to a master; undefined while we are one. */
   follower: Follower | undefined
   loading = false
+  /** How another process like ours is started; undefined: we are no process of our own. */
+  program: readonly string[] | undefined
   /** DEBUG PAUSE-CRON: for tests. */
   cronPaused = false
   /** Commands slower than this are remembered. */
@@ -235,6 +240,7 @@ export class NodeServer {
     this.follower?.stop('shutdown')
     this.memory.stop()
     this.metrics.close()
+    this.debugging.stop()
     this.snapshots.stop()
     this.aof.close()
     this.migration.close()
@@ -559,12 +565,4 @@ export class NodeServer {
 function isLoopback(address: string): boolean {
   const plain = address.replace(/^::ffff:/, '')
   return plain === '' || plain === '::1' || plain.startsWith('127.')
-}
-
-function quote(text: Bytes): string {
-  const body = text.replace(/[\\"]/g, '\\$&').replace(/[^\x20-\x7e]/g, char => {
-    const known = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\x07': '\\a', '\b': '\\b' }[char]
-    return known ?? `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`
-  })
-  return `"${body}"`
 }

@@ -65,6 +65,8 @@ export class Session implements Caller, PeerHandler {
   lastCommand = 'NULL'
   lastActiveAt: Millis
   noEvict = false
+  /** SCRIPT DEBUG: its next EVAL is debugged, in this process or in one that has a copy of the data. */
+  debugging: 'sync' | 'copy' | undefined
   monitoring = false
   replyMode: 'on' | 'off' | 'skip' | 'skip-next' = 'on'
   /** The present command has written pushes, which CLIENT REPLY does not silence. */

@@ -106,12 +106,17 @@ export function applySettings(server: NodeServer): void {
     engine.settings.protoMaxBulkLen = config.number('proto-max-bulk-len')
     for (const session of server.clients) session.limitsChanged()
   })
-  // What cannot be had at run time is refused rather than accepted without effect.
-  for (const name of ['port', 'bind', 'tls-port'] as const)
-    onlyAtStart(name, 'Unable to listen on this port. Check server logs.')
+  for (const name of ['port', 'tls-port'] as const) config.watch(name, () => server.doors.move(name))
+  config.watch('bind', () => server.doors.rebind())
   for (const name of ['oom-score-adj', 'oom-score-adj-values'] as const)
     config.watch(name, () => server.oomScore.apply())
-  onlyAtStart('metrics-port', 'it can only be set at start')
+  let metricsStarted = false
+  // What cannot be had at run time is refused rather than accepted without effect.
+  config.watch('metrics-port', () => {
+    if (metricsStarted) return 'it can only be set at start'
+    metricsStarted = true
+    return undefined
+  })
   let started = false
   config.watch('appendonly', value => {
     if (!started) {
@@ -123,15 +128,6 @@ export function applySettings(server: NodeServer): void {
     return undefined
   })
   watch('aof-disable-auto-gc', () => server.aof.folder.forgetHistory())
-
-  function onlyAtStart(name: DirectiveName, refusal: string): void {
-    let started = false
-    config.watch(name, () => {
-      if (started) return refusal
-      started = true
-      return undefined
-    })
-  }
 
   // Nothing is read before the node starts, when all of them are known.
   for (const name of tlsDirectives) config.watch(name, () => (server.doors.opened ? server.doors.reload() : undefined))

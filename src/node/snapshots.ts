@@ -6,6 +6,7 @@
  *
  *     BGSAVE, save points ─▶ temp file ─▶ dbfilename
  *     BGREWRITEAOF        ─▶ temp file, which aof/append-only.ts puts in its place
+ *     a debugged script   ─▶ temp file, for another process
  *     replicas, by length ─▶ temp file without a name ─▶ each socket at its own pace
  *     replicas, diskless  ─▶ all their sockets at the pace of the slowest
  */
@@ -34,7 +35,7 @@ const RETRY_MS = 5000
 /** A walk that is under way. */
 interface Work {
   readonly snapshot: Snapshot
-  readonly purpose: 'save' | 'aof' | SnapshotTarget
+  readonly purpose: 'save' | 'aof' | 'copy' | SnapshotTarget
   readonly since: Millis
   /** Nobody wants it any more: it ends at its next step, and puts nothing in place. */
   abandoned: boolean
@@ -69,7 +70,7 @@ export class Snapshots {
 
   /** A save to the file or a copy for replicas, as INFO counts them. */
   get saving(): boolean {
-    return this.#current !== undefined && this.#current.purpose !== 'aof'
+    return this.#current !== undefined && this.#current.purpose !== 'aof' && this.#current.purpose !== 'copy'
   }
 
   /** The base of an AOF is being written. */
@@ -174,6 +175,19 @@ export class Snapshots {
     } finally {
       this.#ended(work, () => undefined)
     }
+  }
+
+  /** A file with everything there is now, of which nobody else knows. Rejects when it cannot be written. */
+  async writeCopy(): Promise<string> {
+    const path = this.#tempPath()
+    while (this.busy) await this.#pause(LINGER_MS)
+    const work = this.#work('copy', this.#begin())
+    try {
+      await this.#writeTo(work, path, path)
+    } finally {
+      this.#ended(work, () => undefined)
+    }
+    return path
   }
 
   /** The AOF is turned off, or its base is not wanted any more. */
@@ -372,7 +386,7 @@ export class Snapshots {
   /** No replica reads it any more. */
   abandon(): void {
     const work = this.#current
-    if (work === undefined || work.purpose === 'save' || work.purpose === 'aof') return
+    if (work === undefined || (work.purpose !== 'disk' && work.purpose !== 'socket')) return
     this.server.log.notice('Diskless rdb transfer, last replica dropped, killing fork child: the snapshot is given up')
     this.#abandon(work)
   }

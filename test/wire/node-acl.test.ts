@@ -165,3 +165,26 @@ function sorted(step: unknown): unknown {
   const text = JSON.stringify(step)
   return text.replace(/[+-]@all(?: [+-][a-z|]+)+/g, rules => rules.split(' ').sort().join(' '))
 }
+
+redis.test('a script hears which of its commands its caller may not use, and why', async () => {
+  const [ours, theirs] = await Promise.all(
+    [await startNode(), await startRedisServer(redis.path)].map(async server => {
+      const client = server.client()
+      const said: unknown[] = []
+      await client.call('ACL', 'SETUSER', 'bob', 'on', '>pw', '~k:*', '&c:*', '+eval', '+get', '+publish', '+sort')
+      await client.call('AUTH', 'bob', 'pw')
+      for (const call of [
+        "'get','other'",
+        "'set','k:1','x'",
+        "'publish','d','x'",
+        "'sort','k:1','BY','w*'",
+        "'get','k:1'",
+      ]) {
+        for (const way of ['call', 'pcall'])
+          said.push(plain(await client.send(['EVAL', `return redis.${way}(${call})`, '0'])))
+      }
+      return said
+    }),
+  )
+  expect(ours).toEqual(theirs)
+})

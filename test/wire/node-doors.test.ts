@@ -1,5 +1,7 @@
 /** How clients and replicas come into a node: TLS, the unix socket, and who is refused at the door. */
+import { once } from 'node:events'
 import { statSync } from 'node:fs'
+import net from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { Client } from '../../src/net/client.js'
@@ -69,6 +71,59 @@ describe('tls-port', () => {
 
   test('without a certificate the node does not start', async () => {
     await expect(startNode({ args: ['--tls-port', String(await freePort())] })).rejects.toThrow(/certificate/)
+  })
+})
+
+describe('at run time', () => {
+  const says = async (client: Client, ...words: string[]): Promise<string> => {
+    const frame = await client.send(words)
+    return frame.type === 'error' ? frame.value : (textOf(frame) ?? '')
+  }
+
+  test('another port is listened on instead, and who is there stays', async () => {
+    const node = await startNode()
+    const [first, taken, next] = [node.port, await freePort(), await freePort()]
+    const other = net.createServer().listen(taken, '127.0.0.1')
+    onTestFinished(() => void other.close())
+    await once(other, 'listening')
+    const there = dial('127.0.0.1', first)
+    expect(await says(there, 'CONFIG', 'SET', 'port', String(taken))).toContain('Unable to listen on this port')
+    expect(await ping(dial('127.0.0.1', first))).toBe('PONG')
+    expect(await says(there, 'CONFIG', 'SET', 'port', String(next))).toBe('OK')
+    expect(await ping(dial('127.0.0.1', next))).toBe('PONG')
+    expect(await ping(dial('127.0.0.1', first))).toMatch(/ECONNREFUSED/)
+    expect(await ping(there)).toBe('PONG')
+    expect(await says(there, 'INFO', 'server')).toContain(`tcp_port:${next}\r\n`)
+    expect(await says(there, 'CONFIG', 'SET', 'port', '0')).toBe('OK')
+    expect(await ping(dial('127.0.0.1', next))).toMatch(/ECONNREFUSED/)
+  })
+
+  test('other addresses are listened on, or the old ones again', async () => {
+    const node = await startNode()
+    const there = dial('127.0.0.1', node.port)
+    for (const bad of ['999.999.999.999', '127.0.0.1 192.0.2.1', 'nobody.invalid']) {
+      expect(await says(there, 'CONFIG', 'SET', 'bind', bad)).toContain('Failed to bind to specified addresses')
+      expect(await ping(dial('127.0.0.1', node.port))).toBe('PONG')
+    }
+    expect(await says(there, 'CONFIG', 'SET', 'bind', '127.0.0.2')).toBe('OK')
+    expect(await ping(dial('127.0.0.1', node.port))).toMatch(/ECONNREFUSED/)
+    expect(await ping(dial('127.0.0.2', node.port))).toBe('PONG')
+    expect(await says(there, 'CONFIG', 'SET', 'bind', '')).toBe('OK')
+    expect(await ping(dial('127.0.0.2', node.port))).toMatch(/ECONNREFUSED/)
+    expect(await says(there, 'CONFIG', 'SET', 'bind', '127.0.0.1 -192.0.2.1')).toBe('OK')
+    expect(await ping(dial('127.0.0.1', node.port))).toBe('PONG')
+  })
+
+  test('tls-port is opened with what it needs', async () => {
+    const { tlsPort, args } = await tlsArgs()
+    const node = await startNode()
+    const there = dial('127.0.0.1', node.port)
+    expect(await says(there, 'CONFIG', 'SET', 'tls-port', String(tlsPort))).toContain('Unable to update TLS')
+    const pairs = args.map(word => word.replace(/^--/, ''))
+    expect(await says(there, 'CONFIG', 'SET', ...pairs.slice(2), ...pairs.slice(0, 2))).toBe('OK')
+    expect(await ping(dial('127.0.0.1', tlsPort, files.client))).toBe('PONG')
+    expect(await says(there, 'CONFIG', 'SET', 'tls-port', '0')).toBe('OK')
+    expect(await ping(dial('127.0.0.1', tlsPort, files.client))).toMatch(/connection failed/)
   })
 })
 

@@ -360,6 +360,7 @@ function loadingRun(now: Millis): ScriptRun {
     startedAt: now,
     readOnly: true,
     flags: undefined,
+    debugger: undefined,
     resp: 2,
     replicate: EVERYWHERE,
     wrote: false,

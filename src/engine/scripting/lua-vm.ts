@@ -26,6 +26,8 @@ export const MULTIPLE = -1
 
 /** What `lua_sethook` may be asked to watch. */
 export const HookMask = { line: 4, count: 8 } as const
+/** What a hook is told to have happened. */
+const COUNT_EVENT = 3
 
 type Fn = (...args: number[]) => number
 
@@ -86,6 +88,7 @@ interface LuaExports {
   readonly lua_sethook: Fn
   readonly lua_getstack: Fn
   readonly lua_getinfo: Fn
+  readonly lua_getlocal: Fn
   readonly luaL_loadbuffer: Fn
   readonly luaL_ref: Fn
   readonly luaL_unref: Fn
@@ -106,6 +109,7 @@ const SCRATCH_BYTES = 64 * 1024
 const SHORT_TEXT = 24
 /** C's `lua_Debug` on 32 bits. */
 const DEBUG_BYTES = 104
+const DEBUG_NAME = 4
 const DEBUG_WHAT = 12
 const DEBUG_SOURCE = 16
 const DEBUG_LINE = 20
@@ -304,8 +308,14 @@ export class LuaVm {
     return this.#enter(new WebAssembly.Instance(functionBridge, { e: { f: fn } }))
   }
 
-  hookAddress(fn: (L: Thread) => void): number {
+  /** `record` is C's `lua_Debug`: see `isCount`. */
+  hookAddress(fn: (L: Thread, record: number) => void): number {
     return this.#enter(new WebAssembly.Instance(hookBridge, { e: { f: fn } }))
+  }
+
+  /** Whether a hook was called because so many instructions are over, rather than for a new line. */
+  isCount(record: number): boolean {
+    return this.#view.getInt32(record, true) === COUNT_EVENT
   }
 
   #enter(instance: WebAssembly.Instance): number {
@@ -410,5 +420,19 @@ export class LuaVm {
       source: this.#readC(pointer(DEBUG_SOURCE)),
       line: this.#view.getInt32(this.#debug + DEBUG_LINE, true),
     }
+  }
+  /** The name under which the function `level` calls up was called; undefined when it has none. */
+  functionName(L: Thread, level: number): Bytes | undefined {
+    if (this.api.lua_getstack(L, level, this.#debug) === 0) return undefined
+    this.api.lua_getinfo(L, this.constant('n'), this.#debug)
+    const at = this.#view.getUint32(this.#debug + DEBUG_NAME, true)
+    return at === 0 ? undefined : this.#readC(at)
+  }
+
+  /** Pushes the n-th local variable of the function `level` calls up and answers its name; undefined: there is none. */
+  local(L: Thread, level: number, n: number): Bytes | undefined {
+    if (this.api.lua_getstack(L, level, this.#debug) === 0) return undefined
+    const at = this.api.lua_getlocal(L, this.#debug, n)
+    return at === 0 ? undefined : this.#readC(at)
   }
 }

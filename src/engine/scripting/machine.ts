@@ -56,6 +56,7 @@ export class Machine implements SandboxHost {
   readonly #tape = new ReplyTape()
   readonly #args: Bytes[] = []
   readonly #hook: number
+  readonly #debugHook: number
   #runs = 0
 
   constructor(
@@ -85,6 +86,7 @@ export class Machine implements SandboxHost {
     }
     this.#handler = api.luaL_ref(L, REGISTRY)
     this.#hook = vm.hookAddress(M => this.#interrupt(M))
+    this.#debugHook = vm.hookAddress((M, record) => this.#debug(M, vm.isCount(record)))
     this.#watch(L)
   }
 
@@ -131,6 +133,9 @@ export class Machine implements SandboxHost {
     const { api, main: L } = vm
     const before = reply.length
     this.run = run
+    if (run.debugger !== undefined) {
+      api.lua_sethook(L, this.#debugHook, HookMask.line | HookMask.count, HOOK_INSTRUCTIONS)
+    }
     this.#guard(
       () => {
         api.lua_settop(L, 0)
@@ -159,7 +164,7 @@ export class Machine implements SandboxHost {
       },
     )
     this.run = undefined
-    if (run.killed && !this.broken) this.#watch(L)
+    if ((run.killed || run.debugger !== undefined) && !this.broken) this.#watch(L)
     this.#collectGarbage()
   }
 
@@ -278,6 +283,22 @@ export class Machine implements SandboxHost {
     this.raise(L, `ERR ${error}`)
   }
 
+  /** Called at each line of a script that is debugged, and every so many instructions. */
+  #debug(L: Thread, counted: boolean): void {
+    const { run } = this
+    if (run?.debugger === undefined) return
+    if (counted) this.#interrupt(L)
+    // Somebody else may have killed it while it stood.
+    if (run.debugger.reached(this, L, counted)) this.#interrupt(L)
+  }
+
+  /** A command of whoever debugs. */
+  callForDebugger(args: readonly Bytes[], run: ScriptRun): void {
+    this.#tape.reset(run.resp)
+    const executed = this.host.call(args, run, this.#tape)
+    run.debugger?.called(args, this.#tape, executed)
+  }
+
   /** Raises an error as redis.call does: a table with the text in its `err`. */
   raise(L: Thread, text: Bytes): never {
     this.vm.api.lua_createtable(L, 0, 1)
@@ -312,13 +333,19 @@ export class Machine implements SandboxHost {
     }
     this.pushVersion(L)
     if (kind === 'function') return
-    const answer = (value: 0 | 1) => (M: Thread) => {
-      api.lua_pushboolean(M, value)
+    vm.define(L, 'replicate_commands', M => {
+      api.lua_pushboolean(M, 1)
       return 1
-    }
-    vm.define(L, 'replicate_commands', answer(1))
-    vm.define(L, 'breakpoint', answer(0))
-    vm.define(L, 'debug', () => 0)
+    })
+    vm.define(L, 'breakpoint', M => {
+      this.run?.debugger?.breakSoon()
+      api.lua_pushboolean(M, this.run?.debugger === undefined ? 0 : 1)
+      return 1
+    })
+    vm.define(L, 'debug', M => {
+      this.run?.debugger?.noteValues(this, M)
+      return 0
+    })
   }
 
   /** `log` and its levels, into the table on top. */
@@ -361,7 +388,12 @@ export class Machine implements SandboxHost {
     if (error !== undefined) {
       this.host.countError('ERR')
       tape.error(error)
-    } else this.host.call(this.#args.slice(), run, tape)
+      run.debugger?.called(undefined, tape, false)
+    } else {
+      const args = this.#args.slice()
+      const executed = this.host.call(args, run, tape)
+      run.debugger?.called(args, tape, executed)
+    }
     const failed = raises && tape.failure !== undefined
     tape.pushTo(vm, L)
     return failed ? vm.raiseTop(L) : 1

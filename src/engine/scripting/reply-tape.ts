@@ -5,6 +5,7 @@
  *     number ◀ integer         false ◀ null         text ◀ bulk          {ok=…} ◀ status       {err=…} ◀ error
  *     after redis.setresp(3):  nil ◀ null   {map={…}}   {set={x=true}}   {double=…}   {big_number=…}   true, false
  */
+import { quote } from '../../base/quote.js'
 import type { Bytes } from '../../base/units.js'
 import { formatDouble } from '../../resp/encoder.js'
 import type { Frame } from '../../resp/protocol.js'
@@ -158,6 +159,45 @@ export class ReplyTape implements ReplyWriter {
         this.array(frame.items.length)
     }
     for (const item of frame.items) this.frame(item)
+  }
+
+  // ── For people ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The whole reply, as the debugger shows it. */
+  describe(): Bytes {
+    this.#at = 0
+    return this.#length === 0 ? '' : this.#describe()
+  }
+
+  #describe(): Bytes {
+    const value = this.#values[this.#at] as Bytes
+    const items = (count: number): Bytes[] => Array.from({ length: count }, () => this.#describe())
+    switch (this.#kinds[this.#at++]) {
+      case Kind.integer:
+        return String(value)
+      case Kind.bulk:
+        return quote(value)
+      case Kind.null:
+        return this.resp === 2 ? 'NULL' : '(null)'
+      case Kind.status:
+        return quote(`+${value}`)
+      case Kind.error:
+        return quote(`-${value}`)
+      case Kind.boolean:
+        return Number(value) === 0 ? '#false' : '#true'
+      case Kind.double:
+        return `(double) ${formatDouble(Number(value))}`
+      case Kind.bignum:
+        return `(big number) ${value}`
+      case Kind.verbatim:
+        return quote(value.slice(3))
+      case Kind.array:
+        return `[${items(Number(value)).join(',')}]`
+      case Kind.set:
+        return `~(${items(Number(value)).join(',')})`
+      default:
+        return `{${Array.from({ length: Number(value) }, () => `${this.#describe()} => ${this.#describe()}`).join(',')}}`
+    }
   }
 
   // ── To Lua ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
  * One run of a script, and what it asks of whoever runs it.
  */
 import type { Bytes, Millis } from '../../base/units.js'
+import type { Debugger } from './debugger.js'
 import type { ReplyTape } from './reply-tape.js'
 import type { ScriptFlags } from './shebang.js'
 
@@ -15,6 +16,8 @@ export interface ScriptRun {
   readonly readOnly: boolean
   /** Of scripts that declare them; older ones have none, and each of their commands is checked by itself. */
   readonly flags: ScriptFlags | undefined
+  /** Whoever debugs it. */
+  readonly debugger: Debugger | undefined
   /** What `redis.setresp` chose. */
   resp: 2 | 3
   /** What `redis.set_repl` chose: where writes go. */
@@ -29,8 +32,8 @@ export interface ScriptRun {
 /** The node, as scripts see it. */
 export interface ScriptHost {
   readonly version: string
-  /** Runs a command and notes its reply, errors included: all checks are the host's. */
-  call(args: readonly Bytes[], run: ScriptRun, reply: ReplyTape): void
+  /** Runs a command and notes its reply, errors included: all checks are the host's. Answers false when it was refused. */
+  call(args: readonly Bytes[], run: ScriptRun, reply: ReplyTape): boolean
   /** Whether the caller's user may run this; undefined: there is no such command. */
   mayCall(args: readonly Bytes[], run: ScriptRun): boolean | undefined
   /** Asked now and then while a script runs: why it must not go on, if so. */

@@ -136,7 +136,7 @@ export class Sandbox {
   }
 
   /** Puts the real table in the place of its stand-in, for functions that only read. */
-  #unveil(L: Thread, index: number): void {
+  unveil(L: Thread, index: number): void {
     const real = this.#real.get(this.vm.api.lua_topointer(L, index))
     if (real === undefined) return
     this.vm.api.lua_rawgeti(L, REGISTRY, real)
@@ -178,7 +178,7 @@ export class Sandbox {
       return 1
     })
     this.#wrap(L, 1, 'rawget', (M, original) => {
-      this.#unveil(M, 1)
+      this.unveil(M, 1)
       return original(M)
     })
     // `pairs` hands out its own `next`, untouched, so that walking a script's own tables costs nothing more.
@@ -188,7 +188,7 @@ export class Sandbox {
     api.lua_pushcclosure(L, vm.address(next), 0)
     const nextRef = api.luaL_ref(L, REGISTRY)
     this.#wrap(L, 1, 'next', M => {
-      this.#unveil(M, 1)
+      this.unveil(M, 1)
       return next(M)
     })
     vm.define(L, 'pairs', M => {
@@ -264,7 +264,7 @@ export class Sandbox {
   /** Pushes a copy of what the stand-in at 1 stands for. */
   #copy(L: Thread): void {
     const { api } = this.vm
-    this.#unveil(L, 1)
+    this.unveil(L, 1)
     api.lua_createtable(L, 0, 0)
     api.lua_pushnil(L)
     while (api.lua_next(L, 1) !== 0) {

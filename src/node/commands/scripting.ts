@@ -4,22 +4,31 @@
 import type { Bytes } from '../../base/units.js'
 import { matchesGlob } from '../../command/glob.js'
 import { findCommand } from '../../command/table.js'
+import type { Debugger } from '../../engine/scripting/debugger.js'
 import type { Library, RestorePolicy } from '../../engine/scripting/libraries.js'
 import { dumpFunctions, readFunctions } from '../../persistence/functions.js'
 import type { Encoder } from '../../resp/encoder.js'
 import type { NodeCommands } from '../dispatch.js'
 import type { ScriptCaller } from '../scripting.js'
 import type { NodeServer } from '../server.js'
+import type { Session } from '../session.js'
 import { bulkArray, lower, NOT_AN_INTEGER, readInteger, replyHelp } from './words.js'
 
 const NO_SCRIPT = 'NOSCRIPT No matching script. Please use EVAL.'
 const SHA_LENGTH = 40
+const EVAL_ONLY = 'ERR Please use EVAL instead of EVALSHA for debugging'
 
 export const scriptingCommands: NodeCommands = {
-  eval: (session, args, reply, server) => evaluate(session, args, reply, server, false),
-  eval_ro: (session, args, reply, server) => evaluate(session, args, reply, server, true),
-  evalsha: (session, args, reply, server) => evaluateSha(session, args, reply, server, false),
-  evalsha_ro: (session, args, reply, server) => evaluateSha(session, args, reply, server, true),
+  eval: (session, args, reply, server) => evaluateOrDebug(session, args, reply, server, false),
+  eval_ro: (session, args, reply, server) => evaluateOrDebug(session, args, reply, server, true),
+  evalsha(session, args, reply, server) {
+    if (session.debugging !== undefined) return reply.error(EVAL_ONLY)
+    evaluateSha(session, args, reply, server, false)
+  },
+  evalsha_ro(session, args, reply, server) {
+    if (session.debugging !== undefined) return reply.error(EVAL_ONLY)
+    evaluateSha(session, args, reply, server, true)
+  },
   fcall: (session, args, reply, server) => callFunction(session, args, reply, server, false),
   fcall_ro: (session, args, reply, server) => callFunction(session, args, reply, server, true),
 
@@ -48,11 +57,15 @@ export const scriptingCommands: NodeCommands = {
     else reply.error(refusal)
   },
 
-  'script|debug'(_session, args, reply) {
+  'script|debug'(session, args, reply) {
+    if (session.peer.queuedBytes > 0) return reply.error('ERR SCRIPT DEBUG must be called outside a pipeline')
     const mode = lower(args[2])
-    if (mode === 'no') return reply.ok()
-    if (mode !== 'yes' && mode !== 'sync') return reply.error('ERR Use SCRIPT DEBUG YES/SYNC/NO')
-    reply.error('ERR the Lua debugger is not supported by this server')
+    if (mode !== 'no' && mode !== 'yes' && mode !== 'sync') return reply.error('ERR Use SCRIPT DEBUG YES/SYNC/NO')
+    if (mode === 'sync' && session.peer.secure) {
+      return reply.error('ERR SCRIPT DEBUG SYNC is not possible through TLS, SCRIPT DEBUG YES is')
+    }
+    session.debugging = mode === 'no' ? undefined : mode === 'yes' ? 'copy' : 'sync'
+    reply.ok()
   },
 
   'script|help': (_session, _args, reply) => help('script', reply),
@@ -162,18 +175,30 @@ export const scriptingCommands: NodeCommands = {
   'function|help': (_session, _args, reply) => help('function', reply),
 }
 
+function evaluateOrDebug(
+  session: Session,
+  args: readonly Bytes[],
+  reply: Encoder,
+  server: NodeServer,
+  readOnly: boolean,
+): void {
+  if (session.debugging === undefined) evaluate(session, args, reply, server, readOnly)
+  else server.debugging.evaluate(session, args, reply, readOnly)
+}
+
 export function evaluate(
   caller: ScriptCaller,
   args: readonly Bytes[],
   reply: Encoder,
   server: NodeServer,
   readOnly: boolean,
+  debug?: Debugger,
 ): void {
   const keys = splitKeys(args)
   if (typeof keys === 'string') return reply.error(keys)
   const script = server.scripting.scripts.add(args[1] as Bytes)
   if ('error' in script) return reply.error(script.error)
-  runScript(caller, args, script, keys, reply, server, readOnly)
+  runScript(caller, args, script, keys, reply, server, readOnly, debug)
 }
 
 export function evaluateSha(
@@ -200,10 +225,11 @@ function runScript(
   reply: Encoder,
   server: NodeServer,
   readOnly: boolean,
+  debug?: Debugger,
 ): void {
   const { scripting } = server
   const { scripts } = scripting
-  const invocation = { name: script.sha, kind: 'eval', readOnly, flags: script.flags } as const
+  const invocation = { name: script.sha, kind: 'eval', readOnly, flags: script.flags, debugger: debug } as const
   scripting.invoke(caller, args, invocation, reply, run => {
     const ref = scripts.refOf(script)
     if (typeof ref !== 'number') return reply.error(`ERR Error compiling script (new function): ${ref.error}`)

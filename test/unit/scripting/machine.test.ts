@@ -26,6 +26,7 @@ class Host implements ScriptHost {
     if (args[0] === 'FAIL') reply.error('ERR failed')
     else if (args[0] === 'BIG') reply.bulk('x'.repeat(Number(args[1])))
     else reply.ok()
+    return true
   }
   mayCall = (): boolean => true
   interrupt = (): Bytes | undefined => (this.patience-- > 0 ? undefined : 'it took too long')
@@ -42,6 +43,7 @@ function newRun(): ScriptRun {
     startedAt: 0,
     readOnly: false,
     flags: undefined,
+    debugger: undefined,
     resp: 2,
     replicate: EVERYWHERE,
     wrote: false,
