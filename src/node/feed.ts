@@ -8,10 +8,18 @@
  */
 import { randomBytes } from 'node:crypto'
 import { unreachable } from '../base/invariant.js'
-import type { Bytes, Offset } from '../base/units.js'
+import type { Bytes, Millis, Offset } from '../base/units.js'
 import { type Flushable, turn } from '../net/turn.js'
 import { ReplicationLog } from '../replication/log.js'
-import { admitSync, decidePsync, type FullResyncReason, NOT_THERE_YET, waitsForUs } from '../replication/psync.js'
+import {
+  admitSync,
+  decidePsync,
+  type FullResyncReason,
+  NOT_THERE_YET,
+  type PsyncDecision,
+  type PsyncRequest,
+  WaitingRoom,
+} from '../replication/psync.js'
 import {
   type ReplicaEffect,
   type ReplicaId,
@@ -41,6 +49,7 @@ export class ReplicaFeed implements Flushable {
   readonly replicas: Replicas
   readonly stream = new StreamEncoder()
   #flushDue = false
+  readonly #waitingRoom = new WaitingRoom()
 
   constructor(private readonly server: NodeServer) {
     const { config, clock } = server
@@ -149,7 +158,7 @@ export class ReplicaFeed implements Flushable {
       request === undefined
         ? ({ kind: 'fullresync', reason: 'old-protocol' } as const)
         : decidePsync(request, this.log.history, this.log.backlog)
-    if (waitsForUs(decision, server.syncRole())) {
+    if (request !== undefined && this.#waits(request, decision, now)) {
       server.log.notice(`Replica ${this.nameOf(session)} is ahead of us and has to wait until we have what it has`)
       return session.out.error(NOT_THERE_YET)
     }
@@ -162,6 +171,10 @@ export class ReplicaFeed implements Flushable {
       return this.perform(this.replicas.attachPartial(session.id, decision.from, now))
     }
     this.#fullResync(session, decision.reason)
+  }
+
+  #waits(request: PsyncRequest, decision: PsyncDecision, now: Millis): boolean {
+    return this.#waitingRoom.mustWait(request, decision, this.server.syncRole(), this.log.backlog, now)
   }
 
   #fullResync(session: Session, reason: FullResyncReason): void {

@@ -5,7 +5,7 @@
  * is ours (or was ours until we were promoted) and the backlog still holds that byte. Everything else is a full resync,
  * and the reason is part of the answer so that the log line, the metric label and the test all name the same thing.
  */
-import type { Offset } from '../base/units.js'
+import type { Millis, Offset } from '../base/units.js'
 import type { BacklogRange } from './backlog.js'
 import type { HistoryView } from './history.js'
 
@@ -50,13 +50,47 @@ export function decidePsync(
   return { kind: 'continue', replid: history.replid, from: request.offset }
 }
 
+/** So long a replica that names an unknown history is asked to come again: as many seconds as a chain has links, or so. */
+const UNHEARD_MS = 3000
+/** Names that are remembered; the oldest goes first. */
+const UNHEARD_MAX = 16
+
 /**
- * Whoever asks is ahead of us in a history that we are following ourselves: what it has is on its way to us, and then it
- * can continue. A master that was just demoted behind its successor asks like that while its last bytes travel. The error
- * has replicas ask again; when our own link breaks, or we are promoted, they hear so.
+ * Who has to wait for us, where a full copy could be spared. Both only happen while we follow a master ourselves; the error
+ * has replicas ask again, and when our own link breaks, or we are promoted, they hear so.
+ *
+ * Whoever is ahead of us in our history: what it has is on its way to us. A master that was just demoted behind its
+ * successor asks like that while its last bytes travel.
+ *
+ * Whoever names a history that we have not heard of, at a place that we could serve: when a replica far above us is
+ * promoted, those next to it know the new name at once, and we only when it has come down to us. After a while it is a
+ * stranger, and gets its copy.
  */
-export function waitsForUs(decision: PsyncDecision, role: SyncFacts['role']): boolean {
-  return role === 'connected' && decision.kind === 'fullresync' && decision.reason === 'offset-ahead-of-master'
+export class WaitingRoom {
+  readonly #firstAskedAt = new Map<string, Millis>()
+
+  mustWait(
+    request: PsyncRequest,
+    decision: PsyncDecision,
+    role: SyncFacts['role'],
+    backlog: BacklogRange | undefined,
+    now: Millis,
+  ): boolean {
+    if (role !== 'connected' || decision.kind !== 'fullresync') return false
+    if (decision.reason === 'offset-ahead-of-master') return true
+    // One that has never had a byte has nothing to continue.
+    const servable = backlog !== undefined && request.offset > 1 && request.offset >= backlog.firstOffset
+    return decision.reason === 'unknown-history' && servable && this.#isNew(request.replid, now)
+  }
+
+  #isNew(replid: string, now: Millis): boolean {
+    const firstAskedAt = this.#firstAskedAt.get(replid)
+    if (firstAskedAt !== undefined) return now - firstAskedAt < UNHEARD_MS
+    const [oldest] = this.#firstAskedAt.keys()
+    if (oldest !== undefined && this.#firstAskedAt.size >= UNHEARD_MAX) this.#firstAskedAt.delete(oldest)
+    this.#firstAskedAt.set(replid, now)
+    return true
+  }
 }
 
 export const NOT_THERE_YET = "NOMASTERLINK Can't SYNC while I have not received what you have"

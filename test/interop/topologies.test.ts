@@ -90,6 +90,8 @@ class Group {
     for (const node of this.#shuffled(this.nodes.filter(other => other !== next))) {
       const above = this.#pick(placed)
       this.#story.push(`${node.name} behind ${above.name}`)
+      // redis-server gives a full copy to who hears of a promotion before it has itself; ours lets it wait.
+      if (above.server.kind === 'redis') await this.#follows(above, next)
       await this.#ask(node, 'REPLICAOF', '127.0.0.1', String(above.server.port))
       placed.push(node)
     }
@@ -109,6 +111,14 @@ class Group {
   async #linked(node: Node): Promise<void> {
     await until(`${node.name} is linked (${this.#story.join(', ')})`, async () => {
       return (await this.#info(node, 'replication')).master_link_status === 'up'
+    })
+  }
+
+  /** It has come to know the history of `master`. */
+  async #follows(node: Node, master: Node): Promise<void> {
+    const { master_replid: wanted } = await this.#info(master, 'replication')
+    await until(`${node.name} knows the history of ${master.name} (${this.#story.join(', ')})`, async () => {
+      return (await this.#info(node, 'replication')).master_replid === wanted
     })
   }
 

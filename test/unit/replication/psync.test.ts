@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { History } from '../../../src/replication/history.js'
 import { ReplicationLog } from '../../../src/replication/log.js'
-import { admitSync, decidePsync } from '../../../src/replication/psync.js'
+import { admitSync, decidePsync, WaitingRoom } from '../../../src/replication/psync.js'
 
 const A = 'a'.repeat(40)
 const B = 'b'.repeat(40)
@@ -46,6 +46,35 @@ describe('PSYNC', () => {
       kind: 'fullresync',
       reason: 'unknown-history',
     })
+  })
+})
+
+describe('who has to wait for us', () => {
+  const history = { replid: B, replid2: A, secondOffset: 501, offset: 899 }
+  const backlog = { firstOffset: 400, nextOffset: 900 }
+  const waits = (
+    room: WaitingRoom,
+    replid: string,
+    offset: number,
+    now = 0,
+    role: 'master' | 'connected' = 'connected',
+  ) => room.mustWait({ replid, offset }, decidePsync({ replid, offset }, history, backlog), role, backlog, now)
+
+  for (const [name, replid, offset, role, expected] of [
+    ['ahead of a replica', B, 901, 'connected', true],
+    ['ahead of a master', B, 901, 'master', false],
+    ['continues', B, 900, 'connected', false],
+    ['a history that a replica may yet hear of', C, 650, 'connected', true],
+    ['a history that a master does not know', C, 650, 'master', false],
+    ['never had a byte', C, 1, 'connected', false],
+    ['too far behind for our backlog', C, 399, 'connected', false],
+    ['past the promotion', A, 502, 'connected', false],
+  ] as const)
+    test(name, () => expect(waits(new WaitingRoom(), replid, offset, 0, role)).toBe(expected))
+
+  test('a history that nobody tells us of is a stranger after a while', () => {
+    const room = new WaitingRoom()
+    expect([0, 1000, 2999, 3000, 4000].map(now => waits(room, C, 650, now))).toEqual([true, true, true, false, false])
   })
 })
 
