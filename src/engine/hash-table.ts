@@ -101,6 +101,12 @@ export class HashTable<V> {
     return this.#insert(key, value, hashBytes(key, this.#seed))
   }
 
+  /** Adds a key unless it is there; then -1. */
+  addNew(key: Bytes, value: V): number {
+    const hash = hashBytes(key, this.#seed)
+    return this.#find(key, hash) < 0 ? this.#insert(key, value, hash) : -1
+  }
+
   delete(key: Bytes): boolean {
     const hash = hashBytes(key, this.#seed)
     if (this.#nextMask >= 0) this.#moveChains(CHAINS_PER_CHANGE)

@@ -36,6 +36,11 @@ export interface PeerOptions {
   readonly early?: boolean
   /** At this many unsent bytes the peer is destroyed with reason `output-limit`. */
   readonly maxQueuedBytes?: number
+  /**
+   * After so many bytes in one turn of the event loop the rest waits for the next one. The system would go on reading a full
+   * socket many times over: two megabytes, and whatever they take to be dealt with.
+   */
+  readonly turnBytes?: number
   /** Probes an idle connection after so long; undefined or 0: never. */
   readonly keepAliveMs?: number | undefined
 }
@@ -59,6 +64,11 @@ export class Peer implements Flushable {
   #flushDue = false
   #closed = false
   #ending = false
+  /** What may still arrive in this turn. */
+  #turnLeft: number
+  readonly #turnBytes: number
+  /** The owner wants nothing more for now. */
+  #paused = false
   #wantsDrain = false
   /** Bytes that libuv holds for us because the kernel did not take them yet. */
   #queuedDirectly = 0
@@ -77,6 +87,7 @@ export class Peer implements Flushable {
     this.handler = handler
     this.early = options.early ?? false
     this.maxQueuedBytes = options.maxQueuedBytes ?? Number.POSITIVE_INFINITY
+    this.#turnBytes = this.#turnLeft = options.turnBytes ?? Number.POSITIVE_INFINITY
     socket.on('end', () => this.#finish('eof'))
     socket.on('error', error => this.#finish((error as NodeJS.ErrnoException).code ?? error.message))
     socket.on('close', () => this.#finish('closed'))
@@ -173,11 +184,13 @@ export class Peer implements Flushable {
   }
 
   pause(): void {
+    this.#paused = true
     this.#socket.pause()
   }
 
   resume(): void {
-    if (!this.#closed) this.#socket.resume()
+    this.#paused = false
+    if (!this.#closed && this.#turnLeft > 0) this.#socket.resume()
   }
 
   /** Sends what is queued, then closes. */
@@ -196,7 +209,20 @@ export class Peer implements Flushable {
   receive(chunk: Buffer): void {
     if (this.#closed) return
     this.receivedBytes += chunk.length
+    if (this.#turnLeft !== Number.POSITIVE_INFINITY) this.#countTurn(chunk.length)
     this.handler.onData(chunk)
+  }
+
+  #countTurn(bytes: number): void {
+    if (this.#turnLeft === this.#turnBytes) setImmediate(this.#nextTurn)
+    this.#turnLeft -= bytes
+    if (this.#turnLeft <= 0) this.#socket.pause()
+  }
+
+  readonly #nextTurn = (): void => {
+    const full = this.#turnLeft <= 0
+    this.#turnLeft = this.#turnBytes
+    if (full && !this.#paused && !this.#closed) this.#socket.resume()
   }
 
   /** Takes what has arrived, the end included, while the event loop is kept waiting; to be called only by who keeps it. */

@@ -38,6 +38,8 @@ const NOTHING = Buffer.alloc(0)
  * any slow replica.
  */
 const HELD_BYTES = 64 * 1024 * 1024
+/** Of a snapshot or of the stream, between two looks at everybody else: a few milliseconds of work. */
+const TURN_BYTES = 128 * 1024
 
 interface StreamedCommand {
   readonly spec: CommandSpec
@@ -224,7 +226,7 @@ export class Follower {
           this.handle({ type: 'closed' })
         },
       },
-      { early: true, tls: this.server.doors.link, localAddress: this.#localAddress },
+      { early: true, turnBytes: TURN_BYTES, tls: this.server.doors.link, localAddress: this.#localAddress },
     )
   }
 

@@ -144,11 +144,9 @@ export class SnapshotLoader {
       return
     }
     const { table } = this.#databases[entry.db] as Database
-    if (table.has(entry.key)) {
-      throw new CorruptError('duplicate-key', `database ${entry.db} has it twice`, this.#reader.offset)
-    }
+    const slot = table.addNew(entry.key, entry.value)
+    if (slot < 0) throw new CorruptError('duplicate-key', `database ${entry.db} has it twice`, this.#reader.offset)
     // A time before 1970 has come; 0 would mean never.
-    const slot = table.add(entry.key, entry.value)
     if (entry.expireAt !== undefined) table.setExpireAt(slot, entry.expireAt || -1)
     this.#keys++
   }

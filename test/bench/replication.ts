@@ -3,12 +3,19 @@
  *
  *     npm run bench:replication -- [keys] [seconds] [rounds]        (default 1000000, 10 and 3)
  *
- * Every round starts a new replica and gives it a full copy: how long until its link is up, the longest time that a PING
- * (one every millisecond) waited at the master and at the replica meanwhile, and the most memory that each process held
- * (redis-server's child has pages of its own besides). Then, with the last replica: the lag under 50,000 writes a second,
- * from the master's answer to the moment when the replica has applied it, seen by messages that travel in the stream; how
- * many writes a second the pair takes when redis-benchmark sends what it can, until the replica has the last of them; and
- * how long after REPLICAOF NO ONE, and after FAILOVER, the next master takes a write.
+ * Each round gives every pairing a new replica and a full copy, one pairing after the other, so that noise meets them all:
+ *
+ *     copy ms     until the link is up; `ratio` is the speed beside that of redis -> redis in the same round
+ *     CPU s       of both processes, and of redis-server's children
+ *     ping ms     the longest time that a PING, one every millisecond, waited at the master
+ *     turn ms     the most CPU time that our event loop took at a stretch, at the master and at the replica: what of a
+ *                 pause is our own doing, however busy the machine is
+ *     MiB         the most memory that the master, its child for itself, and the replica held
+ *
+ * Then, with one more replica: the lag under 50,000 writes a second, from the master's answer to the moment when the replica
+ * has applied it, seen by messages that travel in the stream; how many writes a second the pair takes when redis-benchmark
+ * sends what it can, until the replica has the last of them; and how long after FAILOVER, and after REPLICAOF NO ONE, the
+ * next master takes a write.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -40,10 +47,12 @@ const MARK_MS = 5
 const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
 const redis = findProgram('redis-server')
 if (redis === undefined) throw new Error('redis-server is needed')
-const programs = { ours: [process.execPath, program, 'node'], redis: [redis] } as const
+const turns = new URL('../support/turns.mjs', import.meta.url).href
+const programs = { ours: [process.execPath, '--import', turns, program, 'node'], redis: [redis] } as const
 type Kind = keyof typeof programs
 
 interface Server {
+  readonly kind: Kind
   readonly port: number
   readonly child: ChildProcess
   readonly client: Client
@@ -51,114 +60,146 @@ interface Server {
 
 interface Copy {
   readonly ms: number
-  readonly masterPauseMs: number
-  readonly replicaPauseMs: number
+  readonly cpuMs: number
+  readonly pingMs: number
+  readonly masterTurnMs: number
+  readonly replicaTurnMs: number
   readonly masterMiB: number
-  readonly replicaMiB: number
   readonly childMiB: number
+  readonly replicaMiB: number
 }
+
+interface Steady {
+  readonly rate: number
+  readonly p50: number
+  readonly p99: number
+  readonly max: number
+}
+
+const pairs: readonly (readonly [Kind, Kind])[] = [
+  ['redis', 'redis'],
+  ['ours', 'ours'],
+  ['ours', 'redis'],
+  ['redis', 'ours'],
+]
 
 const folder = mkdtempSync(join(tmpdir(), 'lagrange-replication-'))
 const running = new Set<Server>()
 
 try {
-  const pairs: readonly (readonly [Kind, Kind])[] = [
-    ['redis', 'redis'],
-    ['ours', 'ours'],
-    ['ours', 'redis'],
-    ['redis', 'ours'],
-  ]
-  process.stdout.write(`${keys} keys of ${VALUE_BYTES} B, medians of ${rounds} copies (pauses and memory: the worst)\n`)
-  row(
-    'master -> replica',
-    'copy ms',
-    'ratio',
-    'pause ms',
-    'replica ms',
-    'MiB before',
-    'MiB',
-    'child MiB',
-    'replica MiB',
-  )
-  let reference = Number.NaN
-  const later: string[][] = []
-  for (const [masterKind, replicaKind] of pairs) {
-    const name = `${masterKind} -> ${replicaKind}`
-    const master = await start(masterKind)
-    await master.client.call('DEBUG', 'POPULATE', String(keys), 'key', String(VALUE_BYTES))
-    const beforeMiB = memoryOf(master.child, 'VmRSS')
-    const copies: Copy[] = []
-    let replica: Server | undefined
-    for (let round = 0; round < rounds; round++) {
-      if (replica !== undefined) await end(replica)
-      replica = await start(replicaKind)
-      copies.push(await copy(master, replica))
-    }
-    if (replica === undefined) throw new Error('no round')
-    const ms = median(copies.map(one => one.ms))
-    if (Number.isNaN(reference)) reference = ms
-    const worst = (pick: (one: Copy) => number): number => Math.max(...copies.map(pick))
-    row(
-      name,
-      ms.toFixed(0),
-      (reference / ms).toFixed(2),
-      worst(one => one.masterPauseMs).toFixed(1),
-      worst(one => one.replicaPauseMs).toFixed(1),
-      beforeMiB.toFixed(0),
-      worst(one => one.masterMiB).toFixed(0),
-      worst(one => one.childMiB).toFixed(0),
-      worst(one => one.replicaMiB).toFixed(0),
-    )
-    const lag = await underLoad(master, replica)
-    const rate = await flood(master, replica)
-    const { promotedMs, failoverMs } = await promote(master, replica)
-    later.push([
-      name,
-      lag.rate.toFixed(0),
-      lag.p50.toFixed(2),
-      lag.p99.toFixed(2),
-      lag.max.toFixed(2),
-      rate.toFixed(0),
-      failoverMs.toFixed(1),
-      promotedMs.toFixed(1),
-    ])
-    await Promise.all([end(master), end(replica)])
-  }
-  process.stdout.write('\n')
-  row('master -> replica', 'writes/s', 'lag p50 ms', 'lag p99 ms', 'lag max ms', 'flood /s', 'FAILOVER ms', 'NO ONE ms')
-  for (const line of later) row(...line)
+  const masters = { ours: await startFull('ours'), redis: await startFull('redis') }
+  await compareCopies(masters)
+  await compareStreams(masters)
 } finally {
   for (const server of running) server.child.kill('SIGKILL')
   rmSync(folder, { recursive: true, force: true })
 }
 
+async function startFull(kind: Kind): Promise<Server> {
+  const server = await start(kind)
+  await server.client.call('DEBUG', 'POPULATE', String(keys), 'key', String(VALUE_BYTES))
+  return server
+}
+
+async function compareCopies(masters: Record<Kind, Server>): Promise<void> {
+  const copies: Copy[][] = pairs.map(() => [])
+  for (let round = 0; round < rounds; round++) {
+    for (const [index, [master, replicaKind]] of pairs.entries()) {
+      const replica = await start(replicaKind)
+      copies[index]?.push(await copy(masters[master], replica))
+      await end(replica)
+    }
+  }
+  process.stdout.write(`${keys} keys of ${VALUE_BYTES} B, ${rounds} rounds (times: medians; the rest: the most)\n`)
+  const titles = ['copy ms', 'ratio', 'CPU s', 'ping ms', 'turn ms', 'replica', 'MiB', 'child', 'replica']
+  row('master -> replica', ...titles)
+  for (const [index, [master, replica]] of pairs.entries()) {
+    const own = copies[index] ?? []
+    const speeds = own.map(({ ms }, round) => (copies[0]?.[round]?.ms ?? Number.NaN) / ms)
+    const most = (pick: (one: Copy) => number): number => Math.max(...own.map(pick))
+    const turn = (kind: Kind, ms: number): string => (kind === 'ours' ? ms.toFixed(1) : '')
+    row(
+      `${master} -> ${replica}`,
+      median(own.map(({ ms }) => ms)).toFixed(0),
+      median(speeds).toFixed(2),
+      (median(own.map(({ cpuMs }) => cpuMs)) / 1000).toFixed(2),
+      most(({ pingMs }) => pingMs).toFixed(1),
+      turn(
+        master,
+        most(({ masterTurnMs }) => masterTurnMs),
+      ),
+      turn(
+        replica,
+        most(({ replicaTurnMs }) => replicaTurnMs),
+      ),
+      most(({ masterMiB }) => masterMiB).toFixed(0),
+      most(({ childMiB }) => childMiB).toFixed(0),
+      most(({ replicaMiB }) => replicaMiB).toFixed(0),
+    )
+  }
+}
+
+async function compareStreams(masters: Record<Kind, Server>): Promise<void> {
+  process.stdout.write('\n')
+  row('master -> replica', 'writes/s', 'lag p50 ms', 'p99', 'max', 'flood /s', 'FAILOVER ms', 'NO ONE ms')
+  for (const [masterKind, replicaKind] of pairs) {
+    const master = masters[masterKind]
+    const replica = await start(replicaKind)
+    await follow(replica, master)
+    const { rate, p50, p99, max } = await underLoad(master, replica)
+    const flooded = await flood(master, replica)
+    const { promotedMs, failoverMs } = await promote(master, replica)
+    row(
+      `${masterKind} -> ${replicaKind}`,
+      rate.toFixed(0),
+      ...[p50, p99, max].map(ms => ms.toFixed(2)),
+      flooded.toFixed(0),
+      failoverMs.toFixed(1),
+      promotedMs.toFixed(1),
+    )
+    await end(replica)
+  }
+}
+
 // ── The full copy ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 async function copy(master: Server, replica: Server): Promise<Copy> {
-  for (const { child } of [master, replica]) forgetPeak(child)
-  const masterProbe = await probe(master)
-  const replicaProbe = await probe(replica)
+  const both = [master, replica]
+  for (const { child } of both) forgetPeak(child)
+  const probe = await startProbe(master)
+  for (const server of both) beginTurns(server)
   let childMiB = 0
   const watch = setInterval(() => {
     childMiB = Math.max(childMiB, ...childrenOf(master.child).map(privateMemoryOf), 0)
   }, 200)
+  const cpuBefore = cpuOf(master) + cpuOf(replica)
   const startedAt = performance.now()
-  await replica.client.call('REPLICAOF', '127.0.0.1', String(master.port))
-  await until(async () => (await info(replica)).master_link_status === 'up')
+  await follow(replica, master)
   const ms = performance.now() - startedAt
+  const pingMs = probe.stop()
   clearInterval(watch)
+  // A child counts once its parent has heard of its end.
+  await until(async () => childrenOf(master.child).length === 0)
+  await sleep(200)
   return {
     ms,
-    masterPauseMs: masterProbe.stop(),
-    replicaPauseMs: replicaProbe.stop(),
-    masterMiB: memoryOf(master.child, 'VmHWM'),
-    replicaMiB: memoryOf(replica.child, 'VmHWM'),
+    cpuMs: cpuOf(master) + cpuOf(replica) - cpuBefore,
+    pingMs,
+    masterTurnMs: await longestTurn(master),
+    replicaTurnMs: await longestTurn(replica),
+    masterMiB: peakOf(master.child),
     childMiB,
+    replicaMiB: peakOf(replica.child),
   }
 }
 
+async function follow(replica: Server, master: Server): Promise<void> {
+  await replica.client.call('REPLICAOF', '127.0.0.1', String(master.port))
+  await until(async () => (await info(replica)).master_link_status === 'up')
+}
+
 /** PINGs, one at a time and a millisecond apart; `stop` answers the longest time that one waited. */
-async function probe(server: Server): Promise<{ stop(): number }> {
+async function startProbe(server: Server): Promise<{ stop(): number }> {
   const socket = await openSocket(server)
   let longest = 0
   let sentAt = 0
@@ -186,15 +227,8 @@ async function probe(server: Server): Promise<{ stop(): number }> {
 
 // ── Lag and throughput ──────────────────────────────────────────────────────────────────────────────────────────────
 
-interface Lag {
-  readonly rate: number
-  readonly p50: number
-  readonly p99: number
-  readonly max: number
-}
-
 /** Writes at an even rate on one connection; marks that are published in between arrive through the stream. */
-async function underLoad(master: Server, replica: Server): Promise<Lag> {
+async function underLoad(master: Server, replica: Server): Promise<Steady> {
   const answeredAt: number[] = []
   const lags: number[] = []
   const listener = new Client(
@@ -324,14 +358,14 @@ async function start(kind: Kind): Promise<Server> {
     '--client-output-buffer-limit',
     'replica 0 0 0',
   ]
-  const child = spawn(file, [...first, ...args, ...more], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(file, [...first, ...args, ...more], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] })
   await new Promise<void>((ready, refuse) => {
     child.once('error', refuse)
     child.once('exit', code => refuse(new Error(`${kind} ended with ${code}`)))
-    child.stdout.on('data', chunk => String(chunk).includes('eady to accept') && ready())
+    child.stdout?.on('data', chunk => String(chunk).includes('eady to accept') && ready())
   })
   const client = new Client({ host: '127.0.0.1', port }, { connectTimeoutMs: 2000, replyTimeoutMs: 120_000 })
-  const server = { port, child, client }
+  const server = { kind, port, child, client }
   running.add(server)
   return server
 }
@@ -364,16 +398,33 @@ async function until(reached: () => Promise<boolean>, pauseMs = 5): Promise<void
   while (!(await reached())) await sleep(pauseMs)
 }
 
-// ── Memory ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── What they take ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+function beginTurns({ kind, child }: Server): void {
+  if (kind === 'ours') child.send('begin')
+}
+
+async function longestTurn({ kind, child }: Server): Promise<number> {
+  if (kind !== 'ours') return Number.NaN
+  child.send('read')
+  const [ms] = (await once(child, 'message')) as [number]
+  return ms
+}
+
+/** User and system, of the process and its ended children; the kernel counts in hundredths of a second. */
+function cpuOf({ child }: Server): number {
+  const fields = readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks) * 10, 0)
+}
 
 function forgetPeak(child: ChildProcess): void {
   writeFileSync(`/proc/${child.pid}/clear_refs`, '5')
 }
 
-/** `VmRSS` now, `VmHWM` the most since `forgetPeak`; in MiB. */
-function memoryOf(child: ChildProcess, field: 'VmRSS' | 'VmHWM'): number {
+/** The most since `forgetPeak`, in MiB. */
+function peakOf(child: ChildProcess): number {
   const status = readFileSync(`/proc/${child.pid}/status`, 'utf8')
-  return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1]) / 1024
+  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]) / 1024
 }
 
 function childrenOf(child: ChildProcess): string[] {

@@ -7,6 +7,7 @@
  *
  * A copy may overlap what it writes: that is how runs are compressed.
  */
+import { readLatin1 } from '../../base/latin1.js'
 import { CorruptError } from './corrupt.js'
 
 const LITERALS_MAX = 32
@@ -23,44 +24,39 @@ const EXPANSION_MAX = 88
 const seen = new Int32Array(1 << HASH_BITS)
 let base = 1
 
-/** Where compressed bytes are put: they are read before the next ones come. */
-let scratch = Buffer.allocUnsafeSlow(16 * 1024)
-/** And where short strings are put that are decompressed. */
+/** Where short strings are put that are decompressed. */
 const expanded = Buffer.allocUnsafeSlow(64 * 1024)
 
 /**
- * The compressed bytes, or undefined when they would not be at least four shorter (Redis' rule for snapshots). A view that
- * the next call overwrites.
+ * Compresses the bytes of `input` from `start` to `end` into `output`, which is as long as they are. Answers how many bytes
+ * that made, or -1 when they would not be at least four fewer (Redis' rule for snapshots).
  */
-export function compress(input: Uint8Array): Buffer | undefined {
-  const room = input.length - 4
-  if (room <= 0) return undefined
-  if (scratch.length < room) scratch = Buffer.allocUnsafeSlow(room * 2)
-  const output = scratch.subarray(0, room)
-  const from = takePlaces(input.length)
-  let at = 0
+export function compress(input: Uint8Array, start: number, end: number, output: Uint8Array): number {
+  const room = end - start - 4
+  if (room <= 0) return -1
+  const from = takePlaces(end - start) - start
+  let at = start
   let out = 0
-  let literalFrom = 0
-  const last = input.length - 2
+  let literalFrom = start
+  const last = end - 2
 
   while (at < last) {
     const hash = hashOf(input, at)
     const candidate = (seen[hash] as number) - from
     seen[hash] = from + at
-    if (candidate < 0 || at - candidate > DISTANCE_MAX || !sameThree(input, candidate, at)) {
+    if (candidate < start || at - candidate > DISTANCE_MAX || !sameThree(input, candidate, at)) {
       at++
       continue
     }
-    out = putLiterals(input, literalFrom, at, output, out)
-    if (out < 0) return undefined
-    const length = matchLength(input, candidate, at)
-    out = putCopy(at - candidate - 1, length, output, out)
-    if (out < 0) return undefined
+    out = putLiterals(input, literalFrom, at, output, out, room)
+    if (out < 0) return -1
+    const length = matchLength(input, end, candidate, at)
+    out = putCopy(at - candidate - 1, length, output, out, room)
+    if (out < 0) return -1
     at += length
     literalFrom = at
   }
-  out = putLiterals(input, literalFrom, input.length, output, out)
-  return out < 0 ? undefined : output.subarray(0, out)
+  return putLiterals(input, literalFrom, end, output, out, room)
 }
 
 /**
@@ -68,6 +64,16 @@ export function compress(input: Uint8Array): Buffer | undefined {
  * next call overwrites, unless it is large.
  */
 export function decompress(input: Uint8Array, length: number, start = 0, end: number = input.length): Buffer {
+  return expand(input, length, start, end).subarray(0, length)
+}
+
+/** The same as text. */
+export function decompressText(input: Uint8Array, length: number, start: number, end: number): string {
+  return readLatin1(expand(input, length, start, end), 0, length)
+}
+
+/** Answers a buffer that begins with what they become. */
+function expand(input: Uint8Array, length: number, start: number, end: number): Buffer {
   if (length > (end - start) * EXPANSION_MAX || length <= 0) {
     throw new CorruptError('bad-lzf', `${end - start} bytes cannot become ${length}`)
   }
@@ -90,7 +96,7 @@ export function decompress(input: Uint8Array, length: number, start = 0, end: nu
     for (let index = 0; index < count; index++) output[out++] = output[from + index] as number
   }
   if (out !== length) throw new CorruptError('bad-lzf', `${out} bytes instead of ${length}`)
-  return output.subarray(0, length)
+  return output
 }
 
 /** Places for `count` bytes that no earlier input has used. */
@@ -117,26 +123,33 @@ function sameThree(input: Uint8Array, one: number, other: number): boolean {
   return input[one] === input[other] && input[one + 1] === input[other + 1] && input[one + 2] === input[other + 2]
 }
 
-function matchLength(input: Uint8Array, from: number, at: number): number {
-  const bound = Math.min(COPY_MAX, input.length - at)
+function matchLength(input: Uint8Array, end: number, from: number, at: number): number {
+  const bound = Math.min(COPY_MAX, end - at)
   let length = 3
   while (length < bound && input[from + length] === input[at + length]) length++
   return length
 }
 
-/** Answers the next free place of `output`, or -1 when it is full. */
-function putLiterals(input: Uint8Array, from: number, end: number, output: Buffer, out: number): number {
+/** Answers the next free place of `output`, or -1 when it would be beyond `room`. */
+function putLiterals(
+  input: Uint8Array,
+  from: number,
+  end: number,
+  output: Uint8Array,
+  out: number,
+  room: number,
+): number {
   while (from < end) {
     const count = Math.min(LITERALS_MAX, end - from)
-    if (out + 1 + count > output.length) return -1
+    if (out + 1 + count > room) return -1
     output[out++] = count - 1
     for (let index = 0; index < count; index++) output[out++] = input[from++] as number
   }
   return out
 }
 
-function putCopy(offset: number, length: number, output: Buffer, out: number): number {
-  if (out + 3 > output.length) return -1
+function putCopy(offset: number, length: number, output: Uint8Array, out: number, room: number): number {
+  if (out + 3 > room) return -1
   const rest = length - 2
   if (rest < 7) output[out++] = (rest << 5) | (offset >> 8)
   else {

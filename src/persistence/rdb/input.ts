@@ -10,7 +10,7 @@ import { readLatin1 } from '../../base/latin1.js'
 import type { Bytes } from '../../base/units.js'
 import { CorruptError } from '../encoding/corrupt.js'
 import { Crc64 } from '../encoding/crc64.js'
-import { decompress } from '../encoding/lzf.js'
+import { decompress, decompressText } from '../encoding/lzf.js'
 
 /** The unit is not complete. No error: nothing is wrong with what has arrived. */
 export const MORE = Symbol('more')
@@ -188,19 +188,24 @@ export class RdbInput {
       case INT32:
         return String(this.#buffer.readInt32LE(this.#skip(4)))
       default: {
-        const bytes = this.#lzf()
-        return readLatin1(bytes, 0, bytes.length)
+        const { length, from } = this.#compressed()
+        return decompressText(this.#buffer, length, from, this.#at)
       }
     }
   }
 
   #lzf(): Buffer {
+    const { length, from } = this.#compressed()
+    return decompress(this.#buffer, length, from, this.#at)
+  }
+
+  /** Where the compressed bytes begin, and how many they become. */
+  #compressed(): { readonly length: number; readonly from: number } {
     const compressed = this.length()
     const length = this.length()
     this.#checkString(compressed)
     this.#checkString(length)
-    const from = this.#skip(compressed)
-    return decompress(this.#buffer, length, from, this.#at)
+    return { length, from: this.#skip(compressed) }
   }
 
   #checkString(length: number): void {

@@ -20,6 +20,10 @@ const COMPRESS_MAX = 256 * 1024
 /** A text up to this length may be an integer of 32 bits. */
 const INTEGER_TEXT_MAX = 11
 
+/** Calling out of JavaScript costs as much as copying so many bytes within it. */
+const SHORT_COPY = 64
+
+/** Where compressed bytes are put: they are read before the next ones come. */
 let scratch = Buffer.allocUnsafeSlow(64 * 1024)
 
 export class RdbOutput {
@@ -108,13 +112,11 @@ export class RdbOutput {
     if (value.length <= INTEGER_TEXT_MAX) {
       const integer = integerOf(value)
       if (integer !== undefined && this.#integer(integer)) return
-    } else if (this.#mayCompress(value.length)) {
-      if (scratch.length < value.length) scratch = Buffer.allocUnsafeSlow(value.length * 2)
-      const count = writeLatin1(scratch, value, 0)
-      if (this.#compressed(scratch.subarray(0, count))) return
     }
+    const from = this.#length
     this.length(value.length)
     this.latin1(value)
+    this.#shorten(from, value.length)
   }
 
   /** 8 bytes, least significant first. */
@@ -136,23 +138,29 @@ export class RdbOutput {
   }
 
   #bytes(value: Buffer): void {
-    if (this.#mayCompress(value.length) && this.#compressed(value)) return
+    const from = this.#length
     this.length(value.length)
     this.raw(value)
+    this.#shorten(from, value.length)
   }
 
-  #mayCompress(length: number): boolean {
-    return this.compression && length > COMPRESS_MIN && length <= COMPRESS_MAX
-  }
-
-  #compressed(bytes: Buffer): boolean {
-    const shorter = compress(bytes)
-    if (shorter === undefined) return false
+  /** The string that was just written, with its length at `from`, gives way to its compressed form if that is worth it. */
+  #shorten(from: number, count: number): void {
+    if (!this.compression || count <= COMPRESS_MIN || count > COMPRESS_MAX) return
+    if (scratch.length < count) scratch = Buffer.allocUnsafeSlow(count * 2)
+    const compressed = compress(this.#block, this.#length - count, this.#length, scratch)
+    if (compressed < 0) return
+    this.#length = from
     this.byte(0xc3)
-    this.length(shorter.length)
-    this.length(bytes.length)
-    this.raw(shorter)
-    return true
+    this.length(compressed)
+    this.length(count)
+    this.#copy(scratch, compressed)
+  }
+
+  #copy(bytes: Buffer, count: number): void {
+    if (count > SHORT_COPY) return this.raw(bytes.subarray(0, count))
+    this.#reserve(count)
+    for (let index = 0; index < count; index++) this.#block[this.#length++] = bytes[index] as number
   }
 
   #integer(value: number): boolean {

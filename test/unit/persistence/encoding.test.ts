@@ -2,10 +2,16 @@ import { describe, expect, test } from 'vitest'
 import { CorruptError } from '../../../src/persistence/encoding/corrupt.js'
 import { Crc64 } from '../../../src/persistence/encoding/crc64.js'
 import { ListpackWriter, readListpack } from '../../../src/persistence/encoding/listpack.js'
-import { compress, decompress } from '../../../src/persistence/encoding/lzf.js'
+import { compress as compressInto, decompress } from '../../../src/persistence/encoding/lzf.js'
 import { readIntset, readZiplist, readZipmap, writeIntset } from '../../../src/persistence/encoding/ziplist.js'
 import { buildZiplist, buildZipmap } from '../../support/old-encodings.js'
 import { seeded } from '../../support/random.js'
+
+function compress(sample: Buffer): Buffer | undefined {
+  const output = Buffer.alloc(sample.length)
+  const count = compressInto(sample, 0, sample.length, output)
+  return count < 0 ? undefined : output.subarray(0, count)
+}
 
 describe('CRC-64', () => {
   const text = Buffer.from('This is a test of the emergency broadcast system.')
@@ -56,6 +62,13 @@ describe('LZF', () => {
       expect(decompress(shorter as Buffer, sample.length).equals(sample)).toBe(true)
     })
   }
+
+  test('compresses a part of what it is given', () => {
+    const sample = Buffer.from(`before ${'abc'.repeat(50)} after`)
+    const output = Buffer.alloc(sample.length)
+    const count = compressInto(sample, 7, 157, output)
+    expect(decompress(output, 150, 0, count).toString()).toBe('abc'.repeat(50))
+  })
 
   test('what does not become shorter is left alone', () => {
     expect(compress(noise(1000))).toBeUndefined()
