@@ -6,11 +6,11 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { startDelayLink } from '../support/delay.js'
 import { startUp } from '../support/lagrange.js'
-import { ProxyUnderTest } from '../support/proxy.js'
+import { readsAtReplicas, startLateGroup } from '../support/late-group.js'
+import type { ProxyUnderTest } from '../support/proxy.js'
 import { until } from '../support/redis-group.js'
-import { infoOf, startNode } from '../support/servers.js'
+import { startNode } from '../support/servers.js'
 
 interface Closable {
   close(): Promise<void>
@@ -88,42 +88,16 @@ else if (process.env.LAGRANGE_REQUIRE_REAL === '1') {
 
 function applications(): void {
   test('sessions, caches and queues on a pool, with replicas 60 ms behind', { timeout: 60_000 }, async () =>
-    runPools(await startLate(60)),
+    runPools(await startLateGroup(startNode, 60)),
   )
   for (const [where, start] of [
     ['on a node', async () => (await startNode()).port],
     ['through the endpoint of a group', async () => (await startUp()).port],
-    ['with replicas 60 ms behind', async () => (await startLate(60)).port],
+    ['with replicas 60 ms behind', async () => (await startLateGroup(startNode, 60)).port],
   ] as const) {
     test(`BullMQ 5 ${where}`, { timeout: 60_000 }, async () => runQueue(await start()))
     test(`rate-limiter-flexible ${where}`, { timeout: 60_000 }, async () => runLimiter(await start()))
   }
-}
-
-/** A master and two replicas that are always late, where a plain splitter of reads breaks what applications expect. */
-async function startLate(delayMs: number): Promise<ProxyUnderTest> {
-  const master = await startNode()
-  const replicas = await Promise.all(
-    [1, 2].map(async () => {
-      const link = await startDelayLink({ host: '127.0.0.1', port: master.port }, delayMs)
-      onTestFinished(() => link.close())
-      return startNode({ args: ['--replicaof', '127.0.0.1', String(link.port)] })
-    }),
-  )
-  const linked = async (): Promise<boolean> =>
-    (await Promise.all(replicas.map(node => infoOf(node, 'replication')))).every(
-      info => info.master_link_status === 'up',
-    )
-  await until('the replicas are linked', linked)
-  const proxy = new ProxyUnderTest()
-  onTestFinished(() => proxy.stop())
-  await proxy.start(
-    master.port,
-    replicas.map(node => node.port),
-  )
-  await master.call('SET', 'streaming', 'yes')
-  await until('the replicas are read from', () => proxy.worker.group?.replicas.every(one => one.applied > 0) === true)
-  return proxy
 }
 
 /** What sessions, caches and counters of web applications do on pools of connections: each step on another one. */
@@ -151,7 +125,7 @@ async function runPools(proxy: ProxyUnderTest): Promise<void> {
     const id = await next().rpop('jobs')
     expect(await next().hget(`job:${id}`, 'state')).toBe('waiting')
   }
-  expect(proxy.count('lagrange_commands_total', { target: 'replica' })).toBeGreaterThan(0)
+  expect(readsAtReplicas(proxy)).toBeGreaterThan(0)
 }
 
 /** 200 jobs, some delayed, some that fail twice before they succeed, some with priorities: each is done exactly once. */
