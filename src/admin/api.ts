@@ -208,6 +208,10 @@ function makeAnswers(
           })
         : jsonReply(report)
     },
+    restartWorkers: async () => {
+      const refused = await backend.restartWorkers()
+      return refused === undefined ? acknowledge('all workers are new') : problemReply('cannot-restart', refused)
+    },
     switchover: async ({ input }) => switchReply(await backend.switchover(input as SwitchoverRequest)),
     failover: async ({ input, actor }) => {
       const request = input as FailoverRequest

@@ -52,6 +52,8 @@ export interface AdminBackend {
   rules(): RuleList
   /** As SIGHUP does. */
   reload(): ReloadReport | { readonly errors: readonly string[] }
+  /** Replaces the workers; answers why it was not done, in one sentence. */
+  restartWorkers(): Promise<string | undefined>
   readonly events: EventFeed
 
   // What the workers know. Those that do not answer in time are left out.

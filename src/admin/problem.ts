@@ -14,6 +14,7 @@ const problems = {
   'not-found': [404, 'There is no such resource'],
   'method-not-allowed': [405, 'The resource does not know this method'],
   'cannot-apply': [409, 'The writes cannot be applied'],
+  'cannot-restart': [409, 'The workers cannot be restarted'],
   'epoch-changed': [412, 'The group is not in the state that was expected'],
   'body-too-large': [413, 'The body is too large'],
   'wrong-content-type': [415, 'The body must be JSON'],

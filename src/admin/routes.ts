@@ -85,6 +85,7 @@ export type RouteName =
   | 'config'
   | 'options'
   | 'reload'
+  | 'restartWorkers'
   | 'switchover'
   | 'failover'
   | 'pause'
@@ -432,6 +433,18 @@ const changing: readonly Route[] = [
     body: plainRequest,
     answer: reloadReport,
     refusals: [422],
+  },
+  {
+    method: 'POST',
+    path: '/api/v1/workers/restart',
+    name: 'restartWorkers',
+    access: 'admin',
+    changes: true,
+    summary:
+      'Replaces the workers, one after the other. Nobody who connects is refused; who is connected finishes what it has begun.',
+    body: plainRequest,
+    answer: acknowledgement,
+    refusals: [409],
   },
 ]
 

@@ -10,6 +10,10 @@ export class Ewma {
 
   constructor(private readonly halfLifeMs: Millis) {}
 
+  reset(): void {
+    this.#value = undefined
+  }
+
   get value(): number | undefined {
     return this.#value
   }

@@ -46,6 +46,17 @@ export class Fifo<T> {
     return this.#length === 0 ? undefined : this.#items[(this.#head + this.#length - 1) & this.#mask]
   }
 
+  /** Puts `to` in the place of `from`; false: it is not here. */
+  replace(from: T, to: T): boolean {
+    for (let index = 0; index < this.#length; index++) {
+      const at = (this.#head + index) & this.#mask
+      if (this.#items[at] !== from) continue
+      this.#items[at] = to
+      return true
+    }
+    return false
+  }
+
   shift(): T | undefined {
     if (this.#length === 0) return undefined
     const item = this.#items[this.#head]

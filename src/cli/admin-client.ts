@@ -1,6 +1,7 @@
 /** The admin API from its other side, for the operator commands. */
 import type { z } from 'zod'
 import {
+  acknowledgement,
   type EventDescription,
   type EventList,
   eventDescription,
@@ -63,6 +64,11 @@ export class AdminClient {
     method: 'POST' | 'DELETE' = 'POST',
   ): Promise<T> {
     return this.#post(path, body, READ_TIMEOUT_MS, schema, method)
+  }
+
+  /** Each worker may take a while to let its clients go. */
+  restartWorkers(body: object): Promise<z.infer<typeof acknowledgement>> {
+    return this.#post('/api/v1/workers/restart', body, FAILOVER_TIMEOUT_MS, acknowledgement)
   }
 
   topology(): Promise<TopologyDescription> {

@@ -22,6 +22,7 @@ import type { Clock } from '../base/clock.js'
 import { Ring } from '../base/ring.js'
 import type { MetricsFormat } from '../metrics/render.js'
 import type { Observer } from '../observer/observer.js'
+import type { RestartRefusal } from '../proxy/supervision/workers.js'
 import type { Agent } from '../sentinel/agent.js'
 import { describeTopology, type MemberDescription } from '../sentinel/describe.js'
 import type { Refusal, RefusalReason, SwitchReport } from '../topology/operation.js'
@@ -46,8 +47,15 @@ export interface BackendParts {
   readonly options: () => OptionList
   readonly rules: () => RuleList
   readonly reload: () => ReloadReport | { readonly errors: readonly string[] }
+  readonly restartWorkers: () => Promise<RestartRefusal | undefined>
   /** Members whose links `/readyz` waits for (`up` knows its nodes); undefined: a writable master is enough. */
   readonly members: number | undefined
+}
+
+const whyNotRestarted: Readonly<Record<RestartRefusal, string>> = {
+  busy: 'a restart is under way, or the proxy stops',
+  adopted: 'the workers were started by an earlier supervisor: restart this process as a whole',
+  'not-serving': 'a new worker did not come up, see the log; those that were not replaced go on',
 }
 
 /** Changes of master that are remembered. */
@@ -73,6 +81,10 @@ export function makeBackend(parts: BackendParts): AdminBackend {
     options: parts.options,
     rules: parts.rules,
     reload: parts.reload,
+    async restartWorkers() {
+      const refusal = await parts.restartWorkers()
+      return refusal && whyNotRestarted[refusal]
+    },
     async switchover(request) {
       return resultOf(await switches.switchover(request), clock, observer)
     },

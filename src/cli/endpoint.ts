@@ -160,6 +160,7 @@ export class Endpoint {
           ...defaultWorkerOptions,
           listener: listeners[0]?.name ?? 'main',
           password: config.clientAuth.password === '' ? undefined : config.clientAuth.password,
+          foreignUsers: config.clientAuth.users === 'instances',
           upstreamUsername: upstreamAuth.username,
           upstreamPassword: upstreamAuth.password,
           level: config.consistency.level,
@@ -171,6 +172,8 @@ export class Endpoint {
           },
           verifyEvery: config.consistency.verifyEvery,
           acks: acksOf(config.consistency),
+          hedge: { percent: config.consistency.hedgePercent, afterMs: config.consistency.hedgeAfterMs },
+          ejectOutliers: config.consistency.ejectOutliers,
           sessionBy: config.consistency.sessionBy,
           lostWrites: config.consistency.lostWrites,
           tapMaster: config.consistency.taps === 'all',
@@ -316,6 +319,7 @@ export class Endpoint {
       options: this.#options.describeOptions,
       rules: this.#options.describeRules,
       reload: () => this.reload(),
+      restartWorkers: () => this.workers.restart(),
       members: this.#options.members,
     })
   }

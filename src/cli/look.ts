@@ -194,6 +194,15 @@ export function pause(io: Io, options: ReasonOptions, paused: boolean): Promise<
   })
 }
 
+/** New workers in the place of those that serve. */
+export function restartWorkers(io: Io, options: ReasonOptions): Promise<number> {
+  return speak(io, options, async client => {
+    const answer = await client.restartWorkers(reasonOf(options))
+    io.out(options.json ? jsonText(answer) : `${answer.detail}\n`)
+    return 0
+  })
+}
+
 function reasonOf({ reason }: ReasonOptions): object {
   return reason === undefined ? {} : { reason }
 }

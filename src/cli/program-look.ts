@@ -11,6 +11,7 @@ import {
   pause,
   type ReasonOptions,
   reload,
+  restartWorkers,
   sessions,
   showConfig,
   slowlog,
@@ -75,6 +76,11 @@ export function addLookingCommands(program: Command, tools: Tools): void {
     const command = operator(name, description).option('--reason <text>', 'for the audit log')
     command.action(async () => exit(await operate<ReasonOptions>(command, io, options => pause(io, options, paused))))
   }
+
+  const restart = operator('restart-workers', 'replace the workers one after the other; nobody who connects is refused')
+    .option('--reason <text>', 'for the audit log')
+    .addHelpText('after', examples('restart-workers'))
+  restart.action(async () => exit(await operate<ReasonOptions>(restart, io, options => restartWorkers(io, options))))
 
   const sessionsCommand = limit(operator('sessions', 'who is connected, the most active first'), 1000, 50)
     .option('--close <id>', 'close the connection of this session')

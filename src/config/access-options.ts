@@ -300,7 +300,7 @@ export const accessOptions: OptionTree = {
 export function checkAccess(
   config: AccessConfig & {
     readonly listeners: readonly { readonly tls?: string; readonly proxyProtocol?: string }[]
-    readonly clientAuth: { readonly password: string }
+    readonly clientAuth: { readonly password: string; readonly users: string }
     readonly consistency: { readonly acks: number | 'witness' }
     readonly failover: boolean
     readonly witness: { readonly bytes: number }
@@ -329,6 +329,9 @@ export function checkAccess(
   }
   if (config.aclFile !== '' && config.clientAuth.password !== '') {
     wrong.push('aclFile: the users of the file have their own passwords, so clientAuth must not give one')
+  }
+  if (config.aclFile !== '' && config.clientAuth.users === 'instances') {
+    wrong.push('aclFile: clientAuth.users says that the users are those of the instances')
   }
   return wrong
 }

@@ -15,6 +15,9 @@ import { checkTopology, type TopologyConfig, topologyOptions } from './topology-
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
 export type LogLevel = (typeof logLevels)[number]
 
+/** Whose users clients log in as. */
+const userSources = ['proxy', 'instances'] as const
+
 /** Which replication streams are listened to. */
 export const tapsModes = ['off', 'replicas', 'all'] as const
 export type TapsMode = (typeof tapsModes)[number]
@@ -33,12 +36,19 @@ export interface ConsistencyConfig {
   readonly acks: number | 'witness'
   readonly acksTimeoutMs: Millis
   readonly acksOtherwise: 'refuse' | 'degrade'
+  readonly hedgePercent: number
+  readonly hedgeAfterMs: Millis
+  readonly ejectOutliers: boolean
 }
 
 /** What `proxy` and `up` have in common. */
 export interface SharedConfig {
   readonly group: string
-  readonly clientAuth: { readonly password: string; readonly passwordFile: string }
+  readonly clientAuth: {
+    readonly password: string
+    readonly passwordFile: string
+    readonly users: 'proxy' | 'instances'
+  }
   readonly workers: number | 'auto'
   readonly hold: { readonly timeoutMs: Millis; readonly bytes: number }
   readonly witness: { readonly bytes: number }
@@ -107,6 +117,15 @@ const clientAuth = {
     placeholder: 'path',
     reload: 'restart',
     fileFor: 'clientAuth.password',
+  },
+  users: {
+    doc: 'Whose the users are that clients log in as. proxy: those of aclFile, or default with the password above. instances: those of the master (ACL LIST, for which the user of upstreamAuth needs the right): passwords and what a user may do are what it says, and the proxy keeps it, on connections that all share.',
+    default: 'proxy',
+    format: userSources,
+    env: 'LAGRANGE_CLIENT_USERS',
+    flag: 'client-users',
+    placeholder: 'proxy|instances',
+    reload: 'restart',
   },
 } as const
 
@@ -223,6 +242,36 @@ const consistency = {
     env: 'LAGRANGE_MASTER_SHARE_PERCENT',
     flag: 'master-share-percent',
     placeholder: 'percent',
+    reload: 'restart',
+  },
+  hedgePercent: {
+    doc: 'At most so many of a hundred reads at replicas are asked of a second replica as well, when the first one takes longer than 95 of 100 did lately; the first answer counts. Only reads that are alone in flight on their connection, and only where a second replica is fresh enough. 0 asks nobody twice.',
+    default: 0,
+    format: 'percent',
+    allowed: 'a whole number from 0 to 100',
+    env: 'LAGRANGE_HEDGE_PERCENT',
+    flag: 'hedge-percent',
+    placeholder: 'percent',
+    reload: 'restart',
+  },
+  hedgeAfterMs: {
+    doc: 'With hedgePercent: no read is asked a second time sooner than this.',
+    default: 1,
+    format: 'millis',
+    allowed: 'a whole number of milliseconds from 0 to 86400000',
+    env: 'LAGRANGE_HEDGE_AFTER_MS',
+    flag: 'hedge-after-ms',
+    placeholder: 'ms',
+    reload: 'restart',
+  },
+  ejectOutliers: {
+    doc: 'Whether a replica that takes more than five times as long to answer as the best one (and 5 ms more) is left alone for a second, longer each time, at most 30 s. Never the last one that serves.',
+    default: true,
+    format: 'switch',
+    allowed: 'on or off',
+    env: 'LAGRANGE_EJECT_OUTLIERS',
+    flag: 'eject-outliers',
+    placeholder: 'on|off',
     reload: 'restart',
   },
   verifyEvery: {
@@ -627,6 +676,9 @@ function checkShared(config: SharedConfig): readonly string[] {
   const { downAfterMs, pingPeriodMs } = config.detection
   if (config.consistency.acks === 'witness' && config.witness.bytes === 0) {
     return ['consistency.acks: witness needs witness.bytes']
+  }
+  if (config.clientAuth.users === 'instances' && config.clientAuth.password !== '') {
+    return ['clientAuth.users: with the users of the instances, clientAuth.password says nothing']
   }
   if (pingPeriodMs < downAfterMs) return []
   return [`detection.pingPeriodMs: ${pingPeriodMs} must be less than downAfterMs, which is ${downAfterMs}`]

@@ -17,6 +17,9 @@ export const latencyBuckets = [
   0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
 ] as const
 
+/** Some of the same, as there are many commands. */
+export const commandLatencyBuckets = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5] as const
+
 const group = ['group'] as const
 const groupNode = ['group', 'node'] as const
 
@@ -206,6 +209,23 @@ export const catalog = {
     values: { kind: ['read', 'write', 'other'], target: ['master', 'replica'] },
     help: 'From the choice of an upstream to its reply, by kind (read, write, other).',
     buckets: latencyBuckets,
+  },
+  lagrange_command_latency_seconds: {
+    type: 'histogram',
+    labels: [...group, 'command'],
+    help: 'The same by command, for commands that were used.',
+    buckets: commandLatencyBuckets,
+  },
+  lagrange_hedged_reads_total: {
+    type: 'counter',
+    labels: [...group, 'result'],
+    values: { result: ['asked', 'won', 'late'] },
+    help: 'Reads that were asked of a second replica; whose answer counted (won) or came too late.',
+  },
+  lagrange_replica_ejections_total: {
+    type: 'counter',
+    labels: [...group, 'node'],
+    help: 'How often a replica was left alone for a while because it answered much later than the others.',
   },
   lagrange_commands_in_flight: { type: 'gauge', labels: group, help: 'Commands waiting for a reply.' },
   lagrange_read_routing_total: {

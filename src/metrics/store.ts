@@ -156,7 +156,7 @@ function keyOf(name: MetricName, labels: Labels): string {
   return key
 }
 
-function makeHistogram(bounds: readonly number[]): Histogram {
+export function makeHistogram(bounds: readonly number[]): Histogram {
   return {
     bounds,
     counts: new Float64Array(bounds.length + 1),

@@ -5,6 +5,7 @@
 import type { Bytes } from '../base/units.js'
 import type { Decoder } from '../resp/decoder.js'
 import { encodeCommand } from '../resp/encoder.js'
+import { notifyOfMaintenance } from './maintenance.js'
 import type { Request } from './request.js'
 import type { Session } from './session.js'
 import { Tracking } from './tracking.js'
@@ -34,6 +35,7 @@ const subcommands: Readonly<Record<string, readonly [min: number, max: number, a
   TRACKING: [3, Number.POSITIVE_INFINITY, tracking],
   CACHING: [3, 3, caching],
   TRACKINGINFO: [2, 2, trackingInfo],
+  MAINT_NOTIFICATIONS: [3, 5, notifyOfMaintenance],
   HELP: [2, 2, help],
 }
 
@@ -289,9 +291,7 @@ function tracking(session: Session, request: Request, args: readonly Bytes[], de
     case 'ON':
       return Tracking.turnOn(session, request, args.slice(3), decoder)
     case 'OFF':
-      session.tracking?.abandon()
-      session.tracking = undefined
-      return ok(session, request)
+      return Tracking.turnOff(session, request)
     default:
       return session.fail(request, 'ERR syntax error')
   }

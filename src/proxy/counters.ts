@@ -1,7 +1,8 @@
 /**
  * The data plane's numbers, as handles that were looked up once. Per command that is an array access and an increment.
  */
-import type { Counter, Histogram, MetricStore } from '../metrics/store.js'
+import { latencyBuckets } from '../metrics/catalog.js'
+import { type Counter, type Histogram, type MetricStore, makeHistogram } from '../metrics/store.js'
 import type { AckResult } from '../routing/acks.js'
 import type { Call } from '../routing/calls.js'
 import { decisionOf, type ReadBecause } from '../routing/choose.js'
@@ -38,8 +39,18 @@ const UPSTREAM_ENDS: ReadonlySet<string> = new Set<CloseReason>([
   'not-master',
 ])
 
+/** How long one command takes at one target, and the two series that it is rendered in. */
+interface Duration {
+  readonly measured: Histogram
+  readonly kind: Histogram
+  readonly command: Histogram
+}
+
 export class GroupCounters {
   readonly #byCall: Record<Target, (Counter | undefined)[]> = { master: [], replica: [], local: [] }
+  readonly #durations: Record<'master' | 'replica', (Histogram | undefined)[]> = { master: [], replica: [] }
+  /** All that were ever used, by command and target. */
+  readonly #measured = new Map<string, Duration>()
   readonly #routing: Readonly<Record<ReadBecause, Counter>>
   readonly readReplica: Histogram
   readonly readMaster: Histogram
@@ -71,6 +82,8 @@ export class GroupCounters {
       routing[because as ReadBecause] = store.counter('lagrange_read_routing_total', { group, decision, because })
     }
     this.#routing = routing as Record<ReadBecause, Counter>
+    // What is measured is measured once, by command; kinds are their sums.
+    store.beforeSnapshot(() => this.#sumUp())
   }
 
   stream(): StreamCounters {
@@ -108,6 +121,16 @@ export class GroupCounters {
   /** Table ids change when the upstream tells its own commands; the series stay. */
   forgetCalls(): void {
     for (const counters of Object.values(this.#byCall)) counters.length = 0
+    for (const histograms of Object.values(this.#durations)) histograms.length = 0
+  }
+
+  duration(call: Call, target: 'master' | 'replica'): Histogram {
+    return this.#durations[target][call.id] ?? this.#firstDuration(call, target)
+  }
+
+  /** The slow one that was just observed, by name. */
+  nameSlow(call: Call, target: 'master' | 'replica', seconds: number, node: string, at: number): void {
+    this.#kindOf(call, target).name(seconds, { command: call.name, node }, at)
   }
 
   route(because: ReadBecause): void {
@@ -123,6 +146,20 @@ export class GroupCounters {
       this.#errors.set(key, counter)
     }
     counter.value++
+  }
+
+  /** All reads at replicas until now. */
+  measureReplicas(): Histogram {
+    this.#sumUp()
+    return this.readReplica
+  }
+
+  hedged(result: 'asked' | 'won' | 'late'): void {
+    this.store.counter('lagrange_hedged_reads_total', { group: this.group, result }).value++
+  }
+
+  ejected(node: string): void {
+    this.store.counter('lagrange_replica_ejections_total', { group: this.group, node }).value++
   }
 
   verified(node: string, result: string): void {
@@ -161,7 +198,42 @@ export class GroupCounters {
       store.remove('lagrange_upstream_connections', { group, node, state })
     }
     store.remove('lagrange_upstream_queue_commands', { group, node })
+    store.remove('lagrange_replica_ejections_total', { group, node })
     store.remove('lagrange_upstream_request_duration_seconds', { group, node })
+  }
+
+  #firstDuration(call: Call, target: 'master' | 'replica'): Histogram {
+    const key = `${call.name} ${target}`
+    let duration = this.#measured.get(key)
+    if (duration === undefined) {
+      const command = this.store.histogram('lagrange_command_latency_seconds', {
+        group: this.group,
+        command: call.name,
+      })
+      duration = { measured: makeHistogram(latencyBuckets), kind: this.#kindOf(call, target), command }
+      this.#measured.set(key, duration)
+    }
+    this.#durations[target][call.id] = duration.measured
+    return duration.measured
+  }
+
+  #kindOf({ handling, writes, marking }: Call, target: 'master' | 'replica'): Histogram {
+    if (target === 'replica') return this.readReplica
+    if (handling === 'read') return this.readMaster
+    // What waits for data says nothing about how long a write takes.
+    return writes && marking !== 'none' && handling !== 'blocking' ? this.write : this.other
+  }
+
+  #sumUp(): void {
+    for (const { kind, command } of this.#measured.values()) {
+      kind.counts.fill(0)
+      command.counts.fill(0)
+      kind.sum = command.sum = 0
+    }
+    for (const { measured, kind, command } of this.#measured.values()) {
+      addUp(kind, measured)
+      addUp(command, measured)
+    }
   }
 
   #first(call: Call, target: Target): void {
@@ -170,4 +242,15 @@ export class GroupCounters {
     this.#byCall[target][call.id] = counter
     counter.value++
   }
+}
+
+/** Every bound of `into` is one of `from`. */
+function addUp(into: Histogram, from: Histogram): void {
+  let to = 0
+  for (let bucket = 0; bucket < from.counts.length; bucket++) {
+    const bound = from.bounds[bucket] ?? Number.POSITIVE_INFINITY
+    while (to < into.bounds.length && (into.bounds[to] as number) < bound) to++
+    ;(into.counts[to] as number) += from.counts[bucket] as number
+  }
+  into.sum += from.sum
 }

@@ -17,7 +17,6 @@ import type { Clock } from '../base/clock.js'
 import { every } from '../base/clock.js'
 import type { Fifo } from '../base/fifo.js'
 import type { Bytes, Millis, Offset } from '../base/units.js'
-import type { Histogram } from '../metrics/store.js'
 import { turn } from '../net/turn.js'
 import { Decoder } from '../resp/decoder.js'
 import { requestLimits } from '../resp/protocol.js'
@@ -32,6 +31,7 @@ import type { Asker } from './asker.js'
 import { Confirming } from './confirming.js'
 import type { GroupCounters } from './counters.js'
 import { Gate } from './gate.js'
+import { Hedger } from './hedger.js'
 import { Instance } from './instance.js'
 import { Kept } from './kept.js'
 import { KeySlots } from './key-slots.js'
@@ -40,6 +40,7 @@ import type { WorkerOptions } from './options.js'
 import { type ReadPlan, Reads } from './reads.js'
 import { keepBytes, type Request, reread } from './request.js'
 import { Retired } from './retired.js'
+import type { ScannedAt } from './scans.js'
 import { Scripts } from './scripts.js'
 import { Trail } from './standing.js'
 import { StreamMarks } from './stream-marks.js'
@@ -51,6 +52,7 @@ import {
   type UpstreamTools,
 } from './upstream.js'
 import { Verifier } from './verifier.js'
+import { Watch } from './watch.js'
 
 /** How often the group looks at what does not announce itself: expired holds, silent replicas, a lost master. */
 const TICK_MS = 20
@@ -65,6 +67,8 @@ export class Group implements UpstreamOwner, Lender {
   /** Where the current history stood when its master was met: whatever is left of older ones is covered by it. */
   anchor: Offset = 0
   readonly scripts = new Scripts()
+  /** The process that has made what cursors there are. */
+  scannedAt: ScannedAt = { process: '', since: undefined }
   readonly name: string
   view: GroupView
   /** The history of the master, as it told us itself; undefined until the first one has been met. */
@@ -80,6 +84,8 @@ export class Group implements UpstreamOwner, Lender {
   readonly #stream: StreamMarks | undefined
   readonly #retired = new Retired()
   readonly confirming: Confirming
+  readonly #watch: Watch
+  readonly #hedger: Hedger | undefined
   /** Connections that sessions have for themselves. */
   readonly lent: Lending
   readonly #gate: Gate
@@ -112,6 +118,7 @@ export class Group implements UpstreamOwner, Lender {
     this.name = view.name
     this.view = { ...view, masterEpoch: -1, master: undefined, replicas: [] }
     this.marks = new Marks(options.slots)
+    this.#watch = new Watch(view.name, events, counters, options)
     this.#keys = new KeySlots(this.marks)
     this.#gate = new Gate(
       clock,
@@ -138,6 +145,7 @@ export class Group implements UpstreamOwner, Lender {
       this.#stream = new StreamMarks(this, clock, events, marks, this.#keys, calls, this.#login, counters.stream())
     }
     this.confirming = new Confirming(this, tools.requests, counters.acks(), tools.time)
+    if (options.hedge.percent > 0) this.#hedger = new Hedger(this, clock, tools, options.hedge)
     this.lent = new Lending(this, tools, options.maxPinned)
     this.#stopTicking = every(clock, TICK_MS, () => this.#tick())
     this.setView(view)
@@ -203,7 +211,11 @@ export class Group implements UpstreamOwner, Lender {
     this.#stream?.follow()
     // Only now, as whoever loses a connection by this looks for another one at once.
     if (changed && old !== undefined) this.#retire(old)
-    if (changed) this.#meetMaster()
+    if (changed) {
+      const process = `${view.masterEpoch} ${master?.id} ${master?.runId}`
+      this.scannedAt = { process, since: this.replid === undefined ? undefined : this.tools.time.now }
+      this.#meetMaster()
+    }
     this.#keepInTouch(this.tools.time.now)
     this.#reads.retry()
     this.#kept.drain()
@@ -391,7 +403,7 @@ export class Group implements UpstreamOwner, Lender {
       session.masterFilter |= this.#keys.filter(this.#keys.find(call, decoder))
     }
     if (session.rules.level === 'session') this.#follow(upstream, session)
-    else if (call.writes && this.#tellsLost) this.#followWrite(upstream, session)
+    else if (call.writes && call.marking !== 'none' && this.#tellsLost) this.#followWrite(upstream, session)
     session.lastTo = upstream.instanceId
     this.counters.command(call, 'master')
     request.sentAt = this.tools.time.now
@@ -517,12 +529,10 @@ export class Group implements UpstreamOwner, Lender {
     const instance = this.#instances.get(upstream.instanceId)
     instance?.answered(request, now)
     const isSlow = this.tools.insight.answered(request, tookMs, upstream.instanceId)
-    const histogram = this.#histogramOf(request)
-    histogram.observe(seconds)
-    if (isSlow) {
-      const labels = { command: request.call?.name ?? 'other', node: upstream.instanceId }
-      histogram.name(seconds, labels, this.clock.wall())
-    }
+    const target = request.toReplica ? 'replica' : 'master'
+    const call = request.call as Call
+    this.counters.duration(call, target).observe(seconds)
+    if (isSlow) this.counters.nameSlow(call, target, seconds, upstream.instanceId, this.clock.wall())
     if (request.confirmation === undefined || (request.session as Asker).closed) this.settled(request)
     if (request.toReplica) {
       const session = request.session as Asker
@@ -531,11 +541,21 @@ export class Group implements UpstreamOwner, Lender {
     } else if (request.readsMaster) noLongerAtMaster(request)
   }
 
-  #histogramOf(request: Request): Histogram {
-    const { counters } = this
-    if (request.toReplica) return counters.readReplica
-    if (!request.counted) return counters.readMaster
-    return request.call?.marking === 'none' ? counters.other : counters.write
+  // ── Reads that are asked twice ────────────────────────────────────────────────────────────────────────────────────
+
+  secondFor(request: Request, asked: Instance): Instance | undefined {
+    return this.#reads.second(request, asked)
+  }
+
+  answeredBy(request: Request, second: Instance): void {
+    const session = request.session as Asker
+    const tookMs = this.tools.time.now - request.sentAt
+    this.tools.insight.answered(request, tookMs, second.id)
+    this.counters.duration(request.call as Call, 'replica').observe(tookMs / 1000)
+    if (--session.replicaReads === 0) session.readFilter = 0
+    request.toReplica = false
+    session.lastReplica = second
+    session.lastTo = second.id
   }
 
   /**
@@ -666,6 +686,7 @@ export class Group implements UpstreamOwner, Lender {
     request.standing = undefined
     if (request.readsMaster) noLongerAtMaster(request)
     request.toReplica = false
+    request.hedge = undefined
     request.state = 'kept'
     request.confirmation?.abandon()
     this.settled(request)
@@ -726,22 +747,8 @@ export class Group implements UpstreamOwner, Lender {
     }
     this.#keepInTouch(now)
     this.#retired.closeDone(now)
-    this.#closeSilent(now)
+    this.#watch.look(this.#replicas, now)
     this.#askMasterAgain(now)
-  }
-
-  /** A replica that has answered nothing for too long loses its connection; its reads go elsewhere. */
-  #closeSilent(now: Millis): void {
-    for (const replica of this.#replicas) {
-      for (const resp of [2, 3] as const) {
-        const lane = replica.existingLane(resp)
-        const oldest = lane?.oldest
-        if (lane === undefined || oldest === undefined || oldest.kind !== 'client' || lane.paused) continue
-        if (now - Math.max(oldest.sentAt, lane.heardAt) <= this.options.readTimeoutMs) continue
-        replica.rest(now)
-        lane.close('read-timeout')
-      }
-    }
   }
 
   #askMasterAgain(now: Millis): void {
@@ -766,6 +773,7 @@ export class Group implements UpstreamOwner, Lender {
   close(): void {
     this.#stopTicking()
     this.#reads.close()
+    this.#hedger?.close()
     this.#stream?.close()
     this.#gate.expire()
     for (const instance of this.#instances.values()) instance.closeAll('shutdown')

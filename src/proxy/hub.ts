@@ -10,6 +10,7 @@ import type { Encoder } from '../resp/encoder.js'
 import type { Call, CallTable } from '../routing/calls.js'
 import type { ReadRules } from '../routing/choose.js'
 import type { Admission } from './admission.js'
+import type { ForeignUsers } from './foreign-users.js'
 import type { Group } from './group.js'
 import type { Admitted } from './guard.js'
 import type { WorkerOptions } from './options.js'
@@ -52,6 +53,8 @@ export interface Hub {
   readonly options: WorkerOptions
   readonly tools: UpstreamTools
   readonly policy: Policy
+  /** Where users are those of the instances. */
+  readonly foreignUsers: ForeignUsers | undefined
   readonly admission: Admission
   /** undefined until the first view: sessions wait for it. */
   readonly group: Group | undefined

@@ -1,5 +1,6 @@
 /**
- * INFO through the proxy: what the master says of itself, and a section about us.
+ * INFO through the proxy: what the master says of itself, and a section about us. Who is connected are the clients of the
+ * proxy, as CLIENT LIST has them: the master sees a few connections of ours.
  */
 
 import { decodeFrame } from '../resp/decoder.js'
@@ -12,17 +13,23 @@ export function withProxySection(session: Session, buffer: Buffer, start: number
   const text = textOf(decodeFrame(buffer, start, end))
   if (text === undefined) return Buffer.from(buffer.subarray(start, end))
   const encoder = new Encoder(session.resp, text.length + 1024)
-  encoder.verbatim('txt', `${text}${text === '' || text.endsWith('\r\n') ? '' : '\r\n'}\r\n${proxySection(session)}`)
+  const [, masterClients] = CONNECTED.exec(text) ?? []
+  const told = text.replace(CONNECTED, `connected_clients:${session.hub.sessions.size}`)
+  const section = proxySection(session, masterClients)
+  encoder.verbatim('txt', `${told}${told === '' || told.endsWith('\r\n') ? '' : '\r\n'}\r\n${section}`)
   return encoder.take()
 }
 
-export function proxySection(session: Session): string {
+const CONNECTED = /^connected_clients:(\d+)$/m
+
+export function proxySection(session: Session, masterClients?: string): string {
   const { hub, group } = session
   const { master, replicas, view, marks } = group
   const lines = [
     '# Proxy',
     `proxy_group:${group.name}`,
     `proxy_clients:${hub.sessions.size}`,
+    ...(masterClients === undefined ? [] : [`proxy_master_connected_clients:${masterClients}`]),
     `proxy_master:${master?.id ?? ''}`,
     `proxy_master_epoch:${view.masterEpoch}`,
     `proxy_replid:${group.replid ?? ''}`,

@@ -45,6 +45,7 @@ export class Instance implements Candidate {
   usable = false
   /** Connections that are lent. */
   lent = 0
+  measurements = 0
   readonly #latency = new Ewma(1000)
   readonly #lanes: [Upstream | undefined, Upstream | undefined] = [undefined, undefined]
   readonly #idle: [Upstream[], Upstream[]] = [[], []]
@@ -53,6 +54,7 @@ export class Instance implements Candidate {
   #retryAt: Millis = 0
   #retryMs: Millis = RETRY_MIN_MS
   #restUntil: Millis = 0
+  #ejectedUntil: Millis = 0
 
   constructor(
     view: InstanceView,
@@ -94,6 +96,7 @@ export class Instance implements Candidate {
       excluded === undefined &&
       role === 'replica' &&
       now >= this.#restUntil &&
+      now >= this.#ejectedUntil &&
       now >= this.#retryAt &&
       this.#lanes[0]?.readable === true
   }
@@ -177,6 +180,7 @@ export class Instance implements Candidate {
     this.#retryMs = RETRY_MIN_MS
     if (now === this.#sampledAt) return
     this.#sampledAt = now
+    this.measurements++
     const tookMs = now - request.sentAt
     this.#latency.add(tookMs, now)
     this.roundTrip.observe(tookMs / 1000)
@@ -200,6 +204,14 @@ export class Instance implements Candidate {
   /** It said that it does not serve: others are asked for a while. */
   rest(now: Millis): void {
     this.#restUntil = now + REST_MS
+    this.usable = false
+  }
+
+  /** It answers much later than others: nothing is sent to it for a while, and then it is measured anew. */
+  eject(forMs: Millis, now: Millis): void {
+    this.#ejectedUntil = now + forMs
+    this.#latency.reset()
+    this.latencyMs = LATENCY_UNKNOWN_MS
     this.usable = false
   }
 

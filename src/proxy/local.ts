@@ -10,6 +10,7 @@ import { proxySection } from './info.js'
 import { answerLagrange } from './lagrange.js'
 import type { Request } from './request.js'
 import type { Session } from './session.js'
+import type { Resp } from './upstream.js'
 import { DEFAULT_USER } from './users.js'
 import { wait } from './wait.js'
 
@@ -30,6 +31,8 @@ const answers: Readonly<Record<string, LocalAnswer>> = {
   auth,
   select,
   acl: answerAcl,
+  'acl|whoami': answerAcl,
+  'acl|log': answerAcl,
   client: answerClient,
   wait,
   waitaof: forwardAsUnsupported,
@@ -124,6 +127,18 @@ function hello(session: Session, request: Request, decoder: Decoder): void {
       at += 2
     } else return session.fail(request, `ERR Syntax error in HELLO option '${args[at]}'`)
   }
+  const greet = (): void => greetOnce(session, request, resp, login, name)
+  if (login === undefined) greet()
+  else withUsers(session, request, decoder, greet)
+}
+
+function greetOnce(
+  session: Session,
+  request: Request,
+  resp: Resp,
+  login: readonly [Bytes, Bytes] | undefined,
+  name: Bytes | undefined,
+): void {
   if (login !== undefined) {
     const refusal = refuseLogin(session, login[0], login[1], 'HELLO')
     if (refusal !== undefined) return session.fail(request, refusal)
@@ -171,15 +186,29 @@ function auth(session: Session, request: Request, decoder: Decoder): void {
     )
   }
   const [name, password] = args.length === 2 ? [DEFAULT_USER, args[1]] : [args[1], args[2]]
-  const refusal = refuseLogin(session, name as Bytes, password as Bytes, 'AUTH')
-  if (refusal !== undefined) return session.fail(request, refusal)
-  session.authenticate(name as Bytes)
-  sayOk(session, request)
+  withUsers(session, request, decoder, () => {
+    const refusal = refuseLogin(session, name as Bytes, password as Bytes, 'AUTH')
+    if (refusal !== undefined) return session.fail(request, refusal)
+    session.authenticate(name as Bytes)
+    sayOk(session, request)
+  })
+}
+
+/** Users of the instances are asked for before a login is judged: a password that was taken back a moment ago is wrong. */
+function withUsers(session: Session, request: Request, decoder: Decoder, judge: () => void): void {
+  const { foreignUsers } = session.hub
+  if (foreignUsers === undefined) return judge()
+  if (!session.isFirst(request)) return session.stall(request, decoder)
+  session.awaitAnswers()
+  foreignUsers.refresh(() => {
+    if (!session.closed) judge()
+  })
 }
 
 /** Answers why the login is not right. An address that guesses too often is not listened to for a while. */
 function refuseLogin(session: Session, name: Bytes, password: Bytes, command: string): Bytes | undefined {
-  const { policy, admission, tools, clock } = session.hub
+  const { policy, admission, tools, clock, foreignUsers } = session.hub
+  if (foreignUsers?.known === false) return 'ERR the users of the instances are not known (yet)'
   const host = session.peer.remoteHost
   const { now } = tools.time
   if (!admission.mayGuess(host, now))

@@ -7,6 +7,7 @@ import type { Acks } from '../routing/acks.js'
 import type { Level } from '../routing/choose.js'
 import type { LostWrites } from '../routing/floors.js'
 import type { RailOptions } from '../routing/guard-rails.js'
+import type { HedgeOptions } from '../routing/hedging.js'
 import type { Rule } from '../routing/rules.js'
 import type { InsightOptions } from './insight.js'
 
@@ -47,6 +48,8 @@ export interface WorkerOptions extends AdmissionOptions {
   readonly upstreamTls: TlsClientOptions | undefined
   /** The proxy's own users; undefined: there is only `default`. */
   readonly aclFile: string | undefined
+  /** Or those of the instances. */
+  readonly foreignUsers: boolean
   readonly rules: readonly Rule[]
   readonly rates: Rates
   /** A silent client is probed after so long; 0: never. */
@@ -72,6 +75,11 @@ export interface WorkerOptions extends AdmissionOptions {
   readonly rails: RailOptions
   /** One of so many reads at replicas is asked of the master as well, and compared; 0: none. */
   readonly verifyEvery: number
+
+  /** Reads asked of a second replica, when the first one is late. */
+  readonly hedge: HedgeOptions
+  /** Whether a replica that answers much later than the others is left alone for a while. */
+  readonly ejectOutliers: boolean
 
   /** How long a command waits for a writable master before it is refused with MASTERDOWN. */
   readonly holdTimeoutMs: Millis
@@ -109,6 +117,7 @@ export const defaultWorkerOptions: WorkerOptions = {
   upstreamPassword: undefined,
   upstreamTls: undefined,
   aclFile: undefined,
+  foreignUsers: false,
   rules: [],
   rates: { commandsPerSecond: 0, bytesPerSecond: 0, userCommandsPerSecond: 0, userBytesPerSecond: 0 },
   keepAliveMs: 300_000,
@@ -122,6 +131,8 @@ export const defaultWorkerOptions: WorkerOptions = {
   rails: { minServing: 0, masterShareMax: 1 },
   verifyEvery: 10_000,
   acks: undefined,
+  hedge: { percent: 0, afterMs: 1 },
+  ejectOutliers: true,
   holdTimeoutMs: 3000,
   holdBytes: 64 * 1024 * 1024,
   connectTimeoutMs: 1000,

@@ -20,6 +20,8 @@ export interface PolicyOptions {
   readonly password: string | undefined
   /** A file of users in the syntax of Redis. */
   readonly aclFile: string | undefined
+  /** The users are those of the instances. */
+  readonly foreignUsers: boolean
   readonly rules: readonly Rule[]
   readonly rates: Rates
 }
@@ -45,8 +47,8 @@ export class Policy {
   #plain = false
 
   /** Throws an Error that says what is wrong with the file of users. */
-  constructor({ password, aclFile, rules, rates }: PolicyOptions) {
-    this.users = aclFile === undefined ? undefined : new Users(aclFile)
+  constructor({ password, aclFile, foreignUsers, rules, rates }: PolicyOptions) {
+    this.users = aclFile === undefined && !foreignUsers ? undefined : new Users(aclFile)
     this.#password = password === undefined ? undefined : sha256(Buffer.from(password, 'utf8').toString('latin1'))
     this.#rules = rules
     this.#rates = rates

@@ -17,6 +17,7 @@ import type { Instance } from './instance.js'
 import type { KeySlots } from './key-slots.js'
 import { ReadIndex } from './read-index.js'
 import { keepBytes, type Request, reread } from './request.js'
+import { Scans } from './scans.js'
 import type { Standing } from './standing.js'
 import type { UpstreamTools } from './upstream.js'
 import type { Verifier } from './verifier.js'
@@ -33,6 +34,7 @@ export interface ReadPlan {
 export class Reads {
   readonly #waiting: Waiting
   readonly #index: ReadIndex
+  readonly #scans = new Scans()
   /** The one replica that may be chosen. */
   readonly #only: Instance[] = []
   readonly #choice: Choice<Instance> = { to: undefined, because: 'no-replica' }
@@ -57,7 +59,7 @@ export class Reads {
     choice.to = undefined
     if (!call.portable) {
       choice.because = 'node-local'
-      return this.#toMaster(session, request, call, decoder)
+      return this.#toMaster(session, request, call, call.scans ? this.#bind(session, call, decoder) : decoder)
     }
     const count = this.keys.find(call, decoder)
     const { level } = session.rules
@@ -71,6 +73,10 @@ export class Reads {
     if (choice.because === 'replica-about-to-qualify') return this.#wait(session, request, decoder, count)
     if (choice.to !== undefined && this.#toReplica(session, request, call, decoder, choice.to, count)) return
     this.#toMaster(session, request, call, decoder)
+  }
+
+  #bind(session: Asker, call: Call, decoder: Decoder): Decoder {
+    return this.#scans.bind(session, call, decoder, this.group.scannedAt, this.tools.time.now)
   }
 
   /** As `dispatch` decides for a connection that has seen nothing yet; nothing is sent, counted or kept. */
@@ -298,6 +304,17 @@ export class Reads {
     if (about) this.#choice.because = 'waited-in-vain'
     this.#toMaster(session, request, call, decoder)
     return true
+  }
+
+  /** Another replica that may answer a read in flight: with what its keys ask for by now. */
+  second(request: Request, asked: Instance): Instance | undefined {
+    const session = request.session as Asker
+    const others = this.group.replicas.filter(replica => replica !== asked)
+    const decoder = reread(this.reader, request)
+    const count = this.keys.find(request.call as Call, decoder)
+    const need = session.rules.level === 'strong' ? request.index : this.#need(session, count)
+    chooseRead(this.#choice, others, need, session.rules, undefined, this.tools.time.now)
+    return this.#choice.to
   }
 
   close(): void {

@@ -40,6 +40,9 @@ export class ReplyStream implements StreamSink {
   /** How long others have been waiting, in all, and since it took something last. */
   #slowMs: Millis = 0
   #deafMs: Millis = 0
+  /** Messages that came meanwhile: they must not stand within the reply. */
+  readonly #held: Buffer[] = []
+  #heldBytes = 0
 
   constructor(
     private readonly session: Session,
@@ -64,7 +67,16 @@ export class ReplyStream implements StreamSink {
   end(): void {
     this.#stopWatching()
     this.session.hub.tools.insight.large(this.request, this.#bytes)
+    for (const bytes of this.#held) this.session.peer.out.raw(bytes)
     this.session.streamed(this.request)
+  }
+
+  /** A message for the client, which it gets behind the reply. */
+  hold(buffer: Buffer, start: number, end: number): void {
+    const { peer, hub } = this.session
+    this.#held.push(Buffer.from(buffer.subarray(start, end)))
+    this.#heldBytes += end - start
+    if (this.#heldBytes > hub.options.pushQueuedBytes) peer.destroy('output-limit')
   }
 
   broken(): void {

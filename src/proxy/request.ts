@@ -37,8 +37,9 @@ export interface Recipient {
  * `role`     the sample behind a flush that carried writes; settles its flight
  * `ask`      of our own, with `answer` to call
  * `quiet`    of our own, whatever comes back (an error closes the connection)
+ * `ghost`    of a client that may have its answer, or has it, from elsewhere (hedger.ts)
  */
-export type RequestKind = 'client' | 'role' | 'ask' | 'quiet'
+export type RequestKind = 'client' | 'role' | 'ask' | 'quiet' | 'ghost'
 
 /**
  * `new`      read from the client
@@ -104,6 +105,8 @@ export class Request {
   losses = 0
   /** Its bytes are a script call whose script we have loaded once. */
   healed = false
+  /** It has been asked of another replica as well. */
+  hedge: object | undefined = undefined
 
   reply: Buffer | undefined = undefined
   /** Of a write that others must have before it is answered. */
@@ -152,6 +155,7 @@ export class RequestPool {
     request.attempts = 0
     request.losses = 0
     request.healed = false
+    request.hedge = undefined
     request.reply = undefined
     request.confirmation?.abandon()
     request.rules = undefined
@@ -167,6 +171,12 @@ export class RequestPool {
     request.kind = 'ask'
     request.answer = answer
     request.lost = lost
+    return request
+  }
+
+  ghost(answer: Answer, lost: () => void): Request {
+    const request = this.ask(answer, lost)
+    request.kind = 'ghost'
     return request
   }
 }

@@ -31,6 +31,7 @@ import { withProxySection } from './info.js'
 import type { Instance } from './instance.js'
 import { Listening } from './listening.js'
 import { answerLocally, refusedText } from './local.js'
+import type { MovesTo } from './maintenance.js'
 import { beginMonitor, isOwnNoise } from './monitor.js'
 import { relay } from './relay.js'
 import { ReplyStream, type StreamSink, type StreamSource } from './reply-stream.js'
@@ -64,6 +65,7 @@ export class Session implements Asker, PeerHandler {
   user: Bytes = DEFAULT_USER
   authenticated: boolean
   noEvict = false
+  movesTo: MovesTo = undefined
   rules: ReadRules
   /** What it has chosen itself, whatever its listener and the rules say. */
   chosenRules: ReadRules | undefined = undefined
@@ -170,6 +172,7 @@ export class Session implements Asker, PeerHandler {
     this.db = 0
     this.name = ''
     this.noEvict = false
+    this.movesTo = undefined
     this.standing.members--
     this.standing = new Standing(() => this.hub.group)
     this.standing.members++
@@ -228,6 +231,11 @@ export class Session implements Asker, PeerHandler {
   /** True when it could be closed without anybody missing anything. */
   get idle(): boolean {
     return this.#head === undefined && this.transaction === undefined && this.#decoder.pending === 0
+  }
+
+  /** It has asked nothing yet. */
+  get silent(): boolean {
+    return this.lastCommand === 'NULL'
   }
 
   /** Bytes that were read from it and not answered or sent on, the command at hand included. */
@@ -652,6 +660,7 @@ export class Session implements Asker, PeerHandler {
 
   /** Bytes that are no reply to a request. */
   passThrough(buffer: Buffer, start: number, end: number): void {
+    if (this.#stream !== undefined) return this.#stream.hold(buffer, start, end)
     this.peer.out.raw(buffer, start, end)
     if (this.peer.out.length > LARGE_REPLY_BYTES && this.peer.queuedBytes > this.hub.options.pushQueuedBytes) {
       return this.peer.destroy('output-limit')

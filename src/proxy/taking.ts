@@ -76,6 +76,12 @@ export function notice(session: Session, request: Request, call: Call, decoder: 
     case 'script|flush':
       session.group.scripts.forgetAll()
       return
+    case 'acl|setuser':
+    case 'acl|deluser':
+    case 'acl|load':
+      // Behind it, on the same connection.
+      session.hub.clock.after(0, () => session.hub.foreignUsers?.refresh())
+      return
     default:
   }
 }

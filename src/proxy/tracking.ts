@@ -24,6 +24,7 @@ import type { Upstream } from './upstream.js'
 const CHANNEL = '__redis__:invalidate'
 const NO_TARGET = 'ERR The client ID you want redirect to does not exist'
 const NOT_NOW = 'ERR Tracking could not be changed, as the connection to the master was lost: try again'
+const OFF = encodeCommand(['CLIENT', 'TRACKING', 'OFF'])
 /** Each may add prefixes. */
 const MAX_COMMANDS = 256
 /** How long until the connection is asked for again. */
@@ -106,6 +107,37 @@ export class Tracking {
         session.fail(request, NOT_NOW)
       },
     )
+  }
+
+  /**
+   * CLIENT TRACKING OFF: said to the instance, and heard by it, before the client is answered. A connection that was merely
+   * closed would be told of later writes until the instance has noticed.
+   */
+  static turnOff(session: Session, request: Request): void {
+    const { tracking } = session
+    const upstream = tracking?.upstream
+    const end = (isClean: boolean): void => {
+      if (session.closed) return session.hub.tools.requests.give(request)
+      session.tracking = undefined
+      if (isClean && tracking !== undefined) tracking.#giveBack()
+      else tracking?.abandon()
+      session.begin(request).ok()
+      session.finish(request)
+    }
+    if (upstream === undefined || !upstream.confirmed) return end(false)
+    session.awaitAnswers()
+    upstream.ask(
+      OFF,
+      answer => end(answer.buffer[answer.start] !== DASH),
+      () => end(false),
+    )
+  }
+
+  /** A transaction that has begun on the connection goes on with it, and gives it back itself. */
+  #giveBack(): void {
+    const { upstream, session } = this
+    this.upstream = undefined
+    if (upstream !== undefined && session.transaction?.upstream !== upstream) session.group.lent.giveBack(upstream)
   }
 
   /** CLIENT CACHING YES|NO; answers an error. It is told to the instance together with the command it is for. */

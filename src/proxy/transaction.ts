@@ -109,7 +109,7 @@ export class Transaction {
       this.#isClientReply(call, decoder) ||
       call.handling === 'relay' ||
       call.handling === 'refused' ||
-      (call.handling === 'local' && call.name === 'acl')
+      (call.handling === 'local' && call.name.startsWith('acl'))
     ) {
       this.#refused = true
       this.session.fail(request, `ERR ${call.name.split('|')[0]?.toUpperCase()} is not allowed in transactions`)

@@ -131,6 +131,9 @@ const INFO_REPLICATION = encodeCommand(['INFO', 'replication'])
 const CLIENT_ID = encodeCommand(['CLIENT', 'ID'])
 const MASTER_ROLE = Buffer.from('*3\r\n$6\r\nmaster\r\n:')
 
+/** For parts of a reply that nobody waits for. */
+const DROPPED: StreamSink = { part: () => undefined, end: () => undefined, broken: () => undefined }
+
 export class Upstream implements Flushable, PeerHandler, StreamSource {
   readonly early = true
   /** The instance is master in the current epoch, said on this connection. Set by the group. */
@@ -198,6 +201,16 @@ export class Upstream implements Flushable, PeerHandler, StreamSource {
 
   get oldest(): Request | undefined {
     return this.#pending.peek()
+  }
+
+  /** The request that `index` others are before. */
+  pendingAt(index: number): Request | undefined {
+    return this.#pending.at(index)
+  }
+
+  /** The request gets its answer from elsewhere; `ghost` takes its place. False: it is not in the queue (any more). */
+  disown(request: Request, ghost: Request): boolean {
+    return this.#pending.replace(request, ghost)
   }
 
   /** It has been waiting for a script for so long that whoever stands behind would rather hear BUSY. */
@@ -415,6 +428,7 @@ export class Upstream implements Flushable, PeerHandler, StreamSource {
   /** Not on a lent connection: what arrives there is looked at by its session. */
   #beginStream(): void {
     const request = this.#pending.peek()
+    if (request?.kind === 'ghost' && this.#isData()) return this.#beginDropping(request)
     if (this.lentTo !== undefined || request?.kind !== 'client' || this.#unselected || !this.#isData()) return
     const sink = request.session?.beginStream?.(request, this)
     if (sink === undefined) return
@@ -422,6 +436,15 @@ export class Upstream implements Flushable, PeerHandler, StreamSource {
     this.owner.onAnswered(this, request)
     this.#streamed = sink
     this.#passParts(sink)
+  }
+
+  /** Too large to be kept for nobody. */
+  #beginDropping(request: Request): void {
+    this.#pending.shift()
+    request.lost?.()
+    this.tools.requests.give(request)
+    this.#streamed = DROPPED
+    this.#passParts(DROPPED)
   }
 
   /** No error, which may mean that the command was not executed, and no push. */
@@ -487,6 +510,7 @@ export class Upstream implements Flushable, PeerHandler, StreamSource {
     const { kind, answer, flight } = request
     switch (kind) {
       case 'ask':
+      case 'ghost':
         answer?.(this.#decoder)
         break
       case 'role':

@@ -1,5 +1,5 @@
 /**
- * The proxy's own users: those of a file in the syntax of Redis' aclfile. What they may do is decided by command/acl.ts;
+ * The users of the proxy: those of a file in the syntax of Redis' aclfile, or those of the instances (foreign-users.ts). What they may do is decided by command/acl.ts;
  * instances see one user only, that of the proxy.
  *
  * Commands are known by their place in a table, and the table becomes that of the upstream once it has told its own: users
@@ -23,9 +23,9 @@ export class Users {
   #users: ReadonlyMap<Bytes, User> = new Map()
   #unrestricted: ReadonlySet<Bytes> = new Set()
 
-  /** Throws an Error that says what is wrong with the file. */
-  constructor(readonly file: string) {
-    const errors = this.load()
+  /** Throws an Error that says what is wrong with the file. Without one nobody is known, until `take` says who is. */
+  constructor(readonly file: string | undefined) {
+    const errors = file === undefined ? undefined : this.load()
     if (errors !== undefined) throw new Error(errors)
   }
 
@@ -69,6 +69,7 @@ export class Users {
 
   /** Reads the file again: all of it, or no change and what is wrong with it. */
   load(): Bytes | undefined {
+    if (this.file === undefined) return undefined
     let text: string
     try {
       text = readFileSync(this.file, 'latin1')
@@ -82,14 +83,19 @@ export class Users {
     return undefined
   }
 
+  /** The users of this text, in the syntax of ACL LIST; answers what is wrong with it, and then nothing has changed. */
+  take(text: Bytes): string {
+    return this.#make(text)
+  }
+
   useTable(table: CommandTable): void {
     this.#table = table
-    this.#make(this.#text)
+    if (this.#users.size > 0) this.#make(this.#text)
   }
 
   #make(text: string): string {
     const context: RuleContext = { table: this.#table, hash: sha256, allChannels: false }
-    const { users, errors } = usersOf(text, this.file, context)
+    const { users, errors } = usersOf(text, this.file ?? 'ACL LIST', context)
     if (errors !== '') return errors
     const known = users.some(user => user.name === DEFAULT_USER) ? users : [...users, openUser(DEFAULT_USER, context)]
     this.#text = text

@@ -18,7 +18,7 @@ import { TlsClient, TlsServer, type TlsServerOptions } from '../net/tls.js'
 import { Decoder } from '../resp/decoder.js'
 import { Encoder, encodeCommand } from '../resp/encoder.js'
 import { itemsOf, requestLimits, textOf } from '../resp/protocol.js'
-import { type Call, CallTable } from '../routing/calls.js'
+import { type Call, CallTable, type UserSource } from '../routing/calls.js'
 import type { Level } from '../routing/choose.js'
 import type { Rule } from '../routing/rules.js'
 import type { ControlPlane, DataPlane, HoldReport, HoldRequest, ReleaseReport } from '../topology/planes.js'
@@ -26,19 +26,21 @@ import type { FreshnessUpdate, Lineage, TopologyView } from '../topology/view.js
 import { Admission } from './admission.js'
 import { describe } from './client-command.js'
 import { GroupCounters } from './counters.js'
+import { ForeignUsers } from './foreign-users.js'
 import { Group } from './group.js'
 import type { Admitted } from './guard.js'
 import { type Access, type Entrance, entranceCounters, type Hub } from './hub.js'
 import { Insight } from './insight.js'
 import { ACL_LOG_ENTRIES } from './local.js'
 import { BlockPool } from './log.js'
+import { announceMove } from './maintenance.js'
 import { defaultWorkerOptions, type Rates, type WorkerOptions } from './options.js'
 import { Policy } from './policy.js'
 import { RequestPool } from './request.js'
 import { Session } from './session.js'
 import { type Standing, Standings } from './standing.js'
 import { Instant, type Introduction, type Upstream, type UpstreamTools } from './upstream.js'
-import { DEFAULT_USER } from './users.js'
+import { DEFAULT_USER, type Users } from './users.js'
 
 export { defaultWorkerOptions, type WorkerOptions } from './options.js'
 
@@ -48,6 +50,10 @@ const DATABASES = encodeCommand(['CONFIG', 'GET', 'databases'])
 const ENDED_BY_US = new Set(['output-limit', 'killed', 'acl', 'auth-timeout', 'idle', 'web'])
 /** How often a draining worker looks whether everybody has gone. */
 const DRAIN_STEP_MS = 10
+/** How much of the time of a drain those have who were told to move. */
+const MOVING_SHARE = 0.8
+/** A client that has just been accepted gets its first answer before it is ended. */
+const FIRST_WORD_MS = 1000
 /** How often it looks for clients that have been there for too long. */
 const SWEEP_MS = 500
 
@@ -83,6 +89,7 @@ export class Worker implements DataPlane, Hub {
   group: Group | undefined
   calls: CallTable
   readonly policy: Policy
+  readonly foreignUsers: ForeignUsers | undefined
   readonly admission: Admission
   about = { version: '7.0.15', databases: 16 }
   draining = false
@@ -112,7 +119,12 @@ export class Worker implements DataPlane, Hub {
     this.tools = { time, requests: new RequestPool(), blocks: new BlockPool(), insight, tls }
     this.policy = new Policy(this.options)
     this.admission = new Admission(this.options)
-    this.calls = new CallTable(builtinTable, this.policy.users !== undefined)
+    const { users } = this.policy
+    if (users !== undefined && options.foreignUsers === true) {
+      const changed = (before: ReadonlyMap<string, string>): void => this.#applyForeignUsers(users, before)
+      this.foreignUsers = new ForeignUsers(users, () => this.group, events, changed)
+    }
+    this.calls = new CallTable(builtinTable, this.#userSource)
     this.#stopSweeping = every(clock, SWEEP_MS, () => this.#sweep())
     store.beforeSnapshot(() => this.#measure())
   }
@@ -188,9 +200,8 @@ export class Worker implements DataPlane, Hub {
   ): void {
     this.tools.time.update()
     const { open } = this.policy
-    const refused = this.draining
-      ? { reason: 'draining', text: 'ERR max number of clients reached' }
-      : this.admission.refuse(from.host, open)
+    // While it drains, whoever comes had come before: a handshake takes a moment. It is served, and then ended as the others.
+    const refused = this.admission.refuse(from.host, open)
     if (refused !== undefined) {
       this.#reject(entrance, refused.reason)
       socket.on('error', () => undefined)
@@ -208,6 +219,7 @@ export class Worker implements DataPlane, Hub {
 
   #sweep(): void {
     const now = this.tools.time.update()
+    this.foreignUsers?.refresh()
     for (const session of this.sessions.values()) {
       const reason = this.admission.overdue(session, now)
       if (reason !== undefined) session.peer.destroy(reason)
@@ -215,6 +227,24 @@ export class Worker implements DataPlane, Hub {
   }
 
   // ── Users and rules ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  get #userSource(): UserSource {
+    if (this.policy.users === undefined) return 'none'
+    return this.foreignUsers === undefined ? 'file' : 'instances'
+  }
+
+  /** As Redis has it: what a user may do changes under his connections, and those of one who is gone are closed. */
+  #applyForeignUsers(users: Users, before: ReadonlyMap<string, string>): void {
+    const after = users.described
+    for (const session of [...this.sessions.values()]) {
+      const { user } = session
+      if (!session.authenticated && users.open) session.authenticate(DEFAULT_USER)
+      session.regard()
+      if (before.get(user) === after.get(user) || before.get(user) === undefined) continue
+      // What is heard on channels was allowed once: it has to be asked for again.
+      if (!after.has(user) || session.subscription !== undefined) session.peer.destroy('acl')
+    }
+  }
 
   /** Whoever is not what he was has to come in again, as Redis has it. */
   loadUsers(asking: Session | undefined): string | undefined {
@@ -293,13 +323,24 @@ export class Worker implements DataPlane, Hub {
     this.store.counter('lagrange_client_connections_rejected_total', { listener: name, reason }).value++
   }
 
-  /** Accepts nobody, and lets everybody finish what they asked; whoever is there at the deadline is closed. */
+  /**
+   * Accepts nobody, and lets everybody finish what they asked; whoever is there at the deadline is closed. Clients that
+   * asked for it are told, and have most of the time to move before they are ended as the others are at once.
+   */
   async drain(deadlineMs: Millis): Promise<void> {
     this.draining = true
     for (const listener of this.#listeners) void listener.close()
-    const until = this.clock.now() + deadlineMs
-    while (this.sessions.size > 0 && this.clock.now() < until) {
-      for (const session of [...this.sessions.values()]) if (session.idle) session.endWhenAnswered()
+    const begun = this.clock.now()
+    const sequence = Math.floor(this.clock.wall() / 1000)
+    const patience = begun + deadlineMs * MOVING_SHARE
+    const told = new Set<Session>()
+    const seconds = Math.max(1, Math.floor((deadlineMs * MOVING_SHARE) / 1000))
+    for (const session of this.sessions.values()) if (announceMove(session, sequence, seconds)) told.add(session)
+    for (let now = begun; this.sessions.size > 0 && now < begun + deadlineMs; now = this.clock.now()) {
+      for (const session of [...this.sessions.values()]) {
+        const maySpeak = told.has(session) ? now < patience : session.silent && now < session.since + FIRST_WORD_MS
+        if (session.idle && !maySpeak) session.endWhenAnswered()
+      }
       await new Promise<void>(resolve => void this.clock.after(DRAIN_STEP_MS, resolve))
     }
     await this.close()
@@ -321,6 +362,7 @@ export class Worker implements DataPlane, Hub {
       this.#awaitingMaster.delete(session)
       session.subscription?.resubscribe()
     }
+    this.foreignUsers?.refresh()
     if (introduction.version !== undefined) this.about = { ...this.about, version: introduction.version }
     const known = `${introduction.runId} ${introduction.version}`
     if (this.#tableOf === known) return
@@ -338,7 +380,7 @@ export class Worker implements DataPlane, Hub {
     if (reply.type !== 'array') return
     const table = tableFromCommandReply(reply)
     this.policy.useTable(table)
-    this.calls = new CallTable(table, this.policy.users !== undefined)
+    this.calls = new CallTable(table, this.#userSource)
     this.group?.counters.forgetCalls()
   }
 

@@ -39,6 +39,8 @@ export interface Call {
   readonly writes: boolean
   /** False when only the node that is asked can answer: never balanced. */
   readonly portable: boolean
+  /** SCAN and its like: its cursor is that of one process. */
+  readonly scans: boolean
   readonly firstKey: number
   readonly lastKey: number
   readonly keyStep: number
@@ -54,8 +56,15 @@ export interface Call {
 const LOCAL = new Set(
   'ping echo quit reset hello auth select client wait waitaof readonly readwrite asking lagrange proxy'.split(' '),
 )
-/** Answered by the proxy where it has users of its own. */
-const USERS = 'acl'
+/** Whose the users are: nobody's but the instances', which see the proxy's only; those of a file; or read from the instances. */
+export type UserSource = 'none' | 'file' | 'instances'
+
+/** What the proxy answers of ACL: where it has a file everything, where not what an instance would say of the proxy. */
+const ABOUT_USERS: Readonly<Record<UserSource, ReadonlySet<string>>> = {
+  none: new Set(),
+  file: new Set(['acl']),
+  instances: new Set(['acl|whoami', 'acl|log']),
+}
 const TRANSACTION = new Set(['multi', 'exec', 'discard', 'watch', 'unwatch'])
 const ALONE = new Set(['debug', 'script|kill', 'function|kill', 'function|stats'])
 const SUBSCRIBE = new Set(['subscribe', 'psubscribe', 'ssubscribe', 'unsubscribe', 'punsubscribe', 'sunsubscribe'])
@@ -65,6 +74,8 @@ const RELAYED = new Set(['sync', 'psync', 'replconf'])
 const SCRIPTS = new Set(['eval', 'evalsha', 'fcall'])
 /** Reads that see keys they do not declare, or need something a replica may not have. */
 const NOT_PORTABLE = new Set(['eval_ro', 'evalsha_ro', 'fcall_ro', 'sort_ro'])
+
+const SCANS = new Set(['scan', 'hscan', 'sscan', 'zscan'])
 
 /** Blocking by their flags, and without BLOCK an ordinary command. */
 const MAY_WAIT = new Set(['xread', 'xreadgroup'])
@@ -78,10 +89,9 @@ export class CallTable {
   /** What is done with a name that no table has: to the master, as something that may write. */
   readonly unknown: Call
 
-  /** `ownUsers`: questions about users are the proxy's to answer. */
   constructor(
     table: CommandTable,
-    private readonly ownUsers = false,
+    private readonly users: UserSource = 'none',
   ) {
     this.unknown = this.#keep('other', undefined, undefined)
     for (const spec of table) {
@@ -96,7 +106,7 @@ export class CallTable {
   }
 
   #isLocal(name: string): boolean {
-    return LOCAL.has(name) || (this.ownUsers && name === USERS)
+    return LOCAL.has(name) || ABOUT_USERS[this.users].has(name)
   }
 
   /** The call whose name is `bytes[start…end)`. */
@@ -133,6 +143,7 @@ function callOf(
     // What is no read is treated as a write when it comes to sending it twice or during a switch.
     writes: handling !== 'local' && spec?.access !== 'read',
     portable: spec !== undefined && !spec.nodeLocal && !NOT_PORTABLE.has(name),
+    scans: SCANS.has(name),
     firstKey: spec?.firstKey ?? 0,
     lastKey: spec?.lastKey ?? 0,
     keyStep: Math.max(1, spec?.keyStep ?? 1),

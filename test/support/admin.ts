@@ -64,6 +64,7 @@ export class FakeBackend implements AdminBackend {
       ? ({ refused: 'unknown-rescue', detail: 'there is none' } as const)
       : this.#did('apply', { id, applied: 0, skipped: 0, failed: 0, skippedKeys: [], firstError: null })
   acknowledge = () => this.#did('acknowledge', undefined)
+  restartWorkers = async () => this.#did('restartWorkers', undefined)
   drain = (id: string, drained: boolean) =>
     fakeTopology.groups.some(group => group.members.some(one => one.id === id)) &&
     this.#did(drained ? 'drain' : 'undrain', true)

@@ -241,9 +241,7 @@ redis.describe('the proxy before a real group', () => {
     expect(await one.pipeline(['CLIENT', 'SETNAME', 'me'], ['CLIENT', 'GETNAME'])).toEqual(['OK', 'me'])
     expect(await one.call('CLIENT', 'SETNAME', 'a b')).toMatch(/^-ERR Client names cannot/)
     expect(await two.call('CLIENT', 'LIST')).toContain(' name=me ')
-    expect(await two.call('CLIENT', 'MAINT_NOTIFICATIONS', 'ON')).toMatch(
-      /^-ERR unknown subcommand 'MAINT_NOTIFICATIONS'/,
-    )
+    expect(await two.call('CLIENT', 'NO-SUCH')).toMatch(/^-ERR unknown subcommand 'NO-SUCH'/)
     expect(await one.call('CLIENT', 'KILL', 'ID', String(await two.call('CLIENT', 'ID')))).toBe(1)
     await two.untilClosed()
     one.send(
@@ -296,6 +294,10 @@ redis.describe('the proxy before a real group', () => {
     const info = (await client.call('INFO')) as string
     expect(info).toMatch(/\r\nrole:master\r\n/)
     expect(info).toMatch(/# Proxy\r\nproxy_group:main\r\n/)
+    // Whom CLIENT LIST has, not the connections that the master sees.
+    const listed = ((await client.call('CLIENT', 'LIST')) as string).trim().split('\n').length
+    expect(info).toContain(`\r\nconnected_clients:${listed}\r\n`)
+    expect(info).toMatch(/\r\nproxy_master_connected_clients:\d+\r\n/)
     expect(await client.call('PROXY', 'INFO')).toMatch(/^# Proxy/)
   })
 

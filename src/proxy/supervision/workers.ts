@@ -4,6 +4,9 @@
  *
  *     spawned ──hello──▶ configured ──ready──▶ serving ──exit──▶ spawned again after a pause that grows when it
  *        └──── hello from a worker of an earlier supervisor: adopted ──▲             dies young, 50 ms … 5 s
+ *
+ * A restart replaces one worker after the other: the next one serves on the same socket before the last one is drained, so
+ * nobody who connects is refused or waits.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { rmSync } from 'node:fs'
@@ -56,10 +59,17 @@ interface Member {
   restartDelayMs: Millis
 }
 
+/** Why workers are not restarted. */
+export type RestartRefusal =
+  | 'busy' // a restart is under way, or the proxy stops
+  | 'adopted' // the workers are those of an earlier supervisor, which alone could hand over its sockets
+  | 'not-serving' // a new worker did not come up
+
 /** A worker that lived this long did not die of what it was told at its start. */
 const SETTLED_MS = 10_000
 const RESTART_MIN_MS = 50
 const RESTART_MAX_MS = 5_000
+const RESTART_START_MS = 20_000
 const ANSWER_MS = 250
 /** For reading files. */
 const RELOAD_MS = 5_000
@@ -70,6 +80,9 @@ const ADOPTION_MS = 400
 
 export class Workers {
   readonly #members: Member[] = []
+  /** During a restart: who is to take a worker's place, and the worker that finishes what it has begun. */
+  #next: Member | undefined
+  #leaving: Member | undefined
   readonly #restarts: Counter
   #server: { close(): Promise<void> } | undefined
   #bounds: readonly Bound[] = []
@@ -93,17 +106,7 @@ export class Workers {
     metrics.beforeSnapshot(() => {
       serving.value = this.serving
     })
-    for (let index = 0; index < options.count; index++) {
-      this.#members.push({
-        index,
-        child: undefined,
-        pid: undefined,
-        channel: undefined,
-        serving: false,
-        startedAt: 0,
-        restartDelayMs: 0,
-      })
-    }
+    for (let index = 0; index < options.count; index++) this.#members.push(newMember(index))
   }
 
   /** How many accept clients now. */
@@ -141,6 +144,47 @@ export class Workers {
     }
   }
 
+  /**
+   * Replaces every worker by a new one, one after the other; undefined: it is done. Otherwise why not: then those that have
+   * not been replaced go on.
+   */
+  async restart(): Promise<RestartRefusal | undefined> {
+    if (this.#next !== undefined || this.#leaving !== undefined || this.#stopping) return 'busy'
+    // Sockets that an earlier supervisor has bound are known to its workers only.
+    if (this.#bounds.length === 0) return 'adopted'
+    for (const { index } of [...this.#members]) {
+      const next = newMember(index)
+      this.#next = next
+      this.#spawn(next)
+      const deadline = this.clock.now() + RESTART_START_MS
+      while (!next.serving && next.child !== undefined && this.clock.now() < deadline) await pause(this.clock, 10)
+      this.#next = undefined
+      if (!next.serving) {
+        next.child?.kill('SIGKILL')
+        this.events.event('error', '-worker-restart', { worker: index, pid: next.pid })
+        return 'not-serving'
+      }
+      await this.#replace(this.#members[index] as Member, next)
+    }
+    return undefined
+  }
+
+  async #replace(old: Member, next: Member): Promise<void> {
+    const { index } = next
+    this.#members[index] = next
+    this.#leaving = old
+    this.events.event('info', '+worker-replaced', { worker: index, pid: next.pid, before: old.pid })
+    const { drainMs } = this.options
+    await old.channel?.ask('drain', { deadlineMs: drainMs }, drainMs + ANSWER_MS).catch(() => undefined)
+    await this.#end(old)
+    this.#leaving = undefined
+  }
+
+  /** Everybody who may have clients. */
+  get #all(): readonly Member[] {
+    return [...this.#members, this.#next, this.#leaving].filter(member => member !== undefined)
+  }
+
   // ── DataPlane, for all workers at once ────────────────────────────────────────────────────────────────────────────
 
   setView(view: TopologyView): void {
@@ -156,7 +200,7 @@ export class Workers {
   /** Drained when every worker is. A worker that died has nothing in flight; one that stays silent is not drained. */
   async hold(request: HoldRequest): Promise<HoldReport> {
     this.#holds.set(request.group, { endsAt: this.clock.now() + request.timeoutMs })
-    const asked = this.#members.flatMap(member => (member.channel === undefined ? [] : [member.channel]))
+    const asked = this.#all.flatMap(member => (member.channel === undefined ? [] : [member.channel]))
     const reports = await this.#askAll<HoldReport>('hold', request, request.timeoutMs + ANSWER_MS)
     return {
       drained: reports.every((report, index) => report?.drained ?? asked[index]?.closed ?? true),
@@ -193,7 +237,9 @@ export class Workers {
 
   /** What each worker that answered in time says, by its index. */
   async inspect<Q extends Question>(question: Q): Promise<readonly { worker: number; answer: Answers[Q['ask']] }[]> {
-    const asked = this.#members.filter(
+    // Who is leaving has sessions of the same numbers as who has taken its place.
+    const among = question.ask === 'kill' ? this.#members : this.#all
+    const asked = among.filter(
       member => member.channel !== undefined && (question.ask !== 'kill' || question.worker === member.index),
     )
     const answers = await Promise.all(
@@ -207,12 +253,14 @@ export class Workers {
   /** Lets every worker finish what it has begun, then ends it. Resolves when none is left. */
   async stop(): Promise<void> {
     this.#stopping = true
+    // Whoever connects from here on is refused at once, or served by a next process, instead of waiting for nobody.
+    for (const bound of this.#bounds) bound.close()
+    this.#next?.child?.kill('SIGKILL')
     await this.#askAll('drain', { deadlineMs: this.options.drainMs }, this.options.drainMs + ANSWER_MS)
-    await Promise.all(this.#members.map(member => this.#end(member)))
+    await Promise.all(this.#all.map(member => this.#end(member)))
     this.#stopBeat()
     await this.#server?.close()
     rmSync(this.options.controlPath, { force: true })
-    for (const bound of this.#bounds) bound.close()
   }
 
   // ── One worker ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -237,9 +285,14 @@ export class Workers {
     member.child = undefined
     member.pid = undefined
     member.serving = false
-    if (this.#stopping) return
+    if (this.#stopping || !this.#isOurs(member)) return
     this.events.event('error', '-worker', { worker: member.index, reason })
     this.#restartLater(member)
+  }
+
+  /** False for a worker whose place another one has taken, or has not taken yet. */
+  #isOurs(member: Member): boolean {
+    return this.#members[member.index] === member
   }
 
   /** At once, unless it died young: then after a pause that doubles. */
@@ -269,7 +322,8 @@ export class Workers {
   }
 
   #welcome(hello: Hello, channel: Channel): Member | undefined {
-    const member = this.#members[hello.index]
+    const isNext = this.#next !== undefined && hello.pid === this.#next.child?.pid
+    const member = isNext ? this.#next : this.#members[hello.index]
     // Who is not ours and does not serve never will: only its own supervisor could have handed it the sockets.
     const useless = !hello.serving && hello.pid !== member?.child?.pid
     if (member === undefined || useless || (member.channel !== undefined && member.pid !== hello.pid)) {
@@ -303,7 +357,7 @@ export class Workers {
     member.channel = undefined
     member.serving = false
     // An adopted worker is nobody's child: that its channel ended is all we will hear of its death.
-    if (member.child === undefined && !this.#stopping) {
+    if (member.child === undefined && !this.#stopping && this.#isOurs(member)) {
       member.pid = undefined
       this.events.event('error', '-worker', { worker: member.index, reason: 'channel closed' })
       this.#restartLater(member)
@@ -324,12 +378,12 @@ export class Workers {
   }
 
   #tellAll(kind: Bytes, body: unknown): void {
-    for (const member of this.#members) member.channel?.tell(kind, body)
+    for (const member of this.#all) member.channel?.tell(kind, body)
   }
 
   /** One answer per connected worker; undefined for those that did not answer. */
   #askAll<T>(kind: Bytes, body: unknown, timeoutMs: Millis): Promise<(T | undefined)[]> {
-    const channels = this.#members.flatMap(member => (member.channel === undefined ? [] : [member.channel]))
+    const channels = this.#all.flatMap(member => (member.channel === undefined ? [] : [member.channel]))
     return Promise.all(
       channels.map(channel =>
         channel.ask(kind, body, timeoutMs).then(
@@ -338,6 +392,18 @@ export class Workers {
         ),
       ),
     )
+  }
+}
+
+function newMember(index: number): Member {
+  return {
+    index,
+    child: undefined,
+    pid: undefined,
+    channel: undefined,
+    serving: false,
+    startedAt: 0,
+    restartDelayMs: 0,
   }
 }
 
