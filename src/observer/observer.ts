@@ -18,7 +18,7 @@ import type { Millis } from '../base/units.js'
 import type { MetricStore } from '../metrics/store.js'
 import type { Credentials } from '../net/client.js'
 import { type Flushable, turn } from '../net/turn.js'
-import { chooseMaster } from '../topology/adopt.js'
+import { type AdoptOptions, chooseMaster } from '../topology/adopt.js'
 import { type Diagnosis, diagnose } from '../topology/diagnose.js'
 import { type InstanceFacts, newInstance, type Observation, observe } from '../topology/facts.js'
 import {
@@ -53,6 +53,8 @@ export interface ObserverOptions extends Partial<JudgeOptions> {
   readonly lastMaster?: string | undefined
   readonly zones?: ReadonlyMap<string, string>
   readonly dial?: Dial
+  /** How soon a replica that is behind is asked again. */
+  readonly roleGapMs?: Millis
   /** Whether replicas are tapped, to be told what they have applied instead of asking. */
   readonly taps?: boolean
 }
@@ -90,6 +92,7 @@ export class Observer implements Flushable {
   readonly #pingPeriodMs: Millis
   readonly #infoPeriodMs: Millis
   readonly #headPeriodMs: Millis
+  readonly #roleGapMs: Millis
   readonly #watched = new Map<string, Watched>()
   readonly #aliases = new Map<string, { readonly id: string; readonly since: Millis }>()
   readonly #timeline = new OffsetTimeline()
@@ -111,6 +114,7 @@ export class Observer implements Flushable {
   #declaredAt: Millis = 0
   #frozen = false
   #acting = false
+  #mayAdopt: AdoptOptions['mayAdopt']
   #stopped = false
   #tickAt: Millis
   #tiltUntil: Millis = Number.NEGATIVE_INFINITY
@@ -132,6 +136,7 @@ export class Observer implements Flushable {
     this.#pingPeriodMs = options.pingPeriodMs ?? 100
     this.#infoPeriodMs = options.infoPeriodMs ?? 1000
     this.#headPeriodMs = options.headPeriodMs ?? 20
+    this.#roleGapMs = options.roleGapMs ?? ROLE_GAP_MS
     this.#group = emptyGroup(options.group)
     this.#diagnosisSince = clock.now()
     this.#tickAt = clock.now()
@@ -287,8 +292,9 @@ export class Observer implements Flushable {
   // ── What the agent tells ──────────────────────────────────────────────────────────────────────────────────────────
 
   /** An agent acts on this group; see AdoptOptions.acting. */
-  setActing(acting: boolean): void {
+  setActing(acting: boolean, mayAdopt?: AdoptOptions['mayAdopt']): void {
     this.#acting = acting
+    this.#mayAdopt = acting ? mayAdopt : undefined
   }
 
   /** A switch is running: what looks like somebody else's promotion is ours, and everybody is asked more often. */
@@ -537,7 +543,7 @@ export class Observer implements Flushable {
       this.#diagnosis.name === 'master-suspect' || this.#diagnosis.name === 'master-unreachable-replicas-linked'
     if ((!isBehind || this.#taps?.isStreaming(facts.id)) && !isWitness) return
     watched.cancelRole()
-    watched.cancelRole = this.clock.after(isBehind ? ROLE_GAP_MS : SUSPECT_GAP_MS, () => this.#askRole(facts.id))
+    watched.cancelRole = this.clock.after(isBehind ? this.#roleGapMs : SUSPECT_GAP_MS, () => this.#askRole(facts.id))
   }
 
   // ── Offsets ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -558,7 +564,7 @@ export class Observer implements Flushable {
       const watched = this.#watched.get(replica.id)
       if (watched === undefined || replica.role !== 'replica' || (replica.offset ?? 0) >= offset) continue
       if (this.#taps?.isStreaming(replica.id)) continue
-      if (heardAt - watched.roleAskedAt >= ROLE_GAP_MS) this.#askRole(replica.id)
+      if (heardAt - watched.roleAskedAt >= this.#roleGapMs) this.#askRole(replica.id)
     }
   }
 
@@ -658,7 +664,7 @@ export class Observer implements Flushable {
     if (!this.#frozen) {
       const adoption = chooseMaster(
         this.#group,
-        { ...this.#judge, prefer: this.options.lastMaster, acting: this.#acting },
+        { ...this.#judge, prefer: this.options.lastMaster, acting: this.#acting, mayAdopt: this.#mayAdopt },
         now,
       )
       if (adoption.adopt !== undefined) this.declareMaster(adoption.adopt, 0, adoption.because)

@@ -25,7 +25,9 @@ const DASH = 0x2d
 /** What it needs of the group. */
 export interface Confirmers {
   readonly replid: string | undefined
-  readonly replicas: readonly Instance[]
+  readonly replicas: readonly Pick<Instance, 'applied' | 'view'>[]
+  /** The master of the view has said itself that it is, and what its history is. */
+  readonly metMaster: boolean
   /** The sample that covers the request is there: it is in flight no more. */
   settled(request: Request): void
 }
@@ -140,6 +142,8 @@ export class Confirming {
   /** What replicas or the witness have may have changed. */
   freshened(witness?: FreshnessUpdate['witness']): void {
     if (witness !== undefined) this.#witness = witness
+    // While a master is being replaced its replicas may still get what it accepts, after they were asked what they have.
+    if (!this.group.metMaster) return
     for (const [acks, queue] of this.#waiting) {
       const upTo = this.#confirmedUpTo(acks)
       for (let first = queue.peek(); first !== undefined; first = queue.peek()) {
@@ -196,7 +200,9 @@ export class Confirming {
   }
 
   #isConfirmed({ offset, of, acks }: Confirmation): boolean {
-    return offset !== undefined && of === this.group.replid && offset <= this.#confirmedUpTo(acks)
+    return (
+      offset !== undefined && this.group.metMaster && of === this.group.replid && offset <= this.#confirmedUpTo(acks)
+    )
   }
 
   #confirmedUpTo({ of }: Acks): Offset {

@@ -94,6 +94,8 @@ export class Group implements UpstreamOwner, Lender {
   /** Flights whose connection died before their sample. */
   readonly #orphans: Flight[] = []
   #askedAt: Millis = 0
+  /** Whose master has told its history. */
+  #metEpoch = -1
   #head: Offset = -1
   #sampleDue = false
   #drainDue = false
@@ -169,6 +171,10 @@ export class Group implements UpstreamOwner, Lender {
 
   instanceOf(upstream: Upstream): Instance | undefined {
     return this.#instances.get(upstream.instanceId)
+  }
+
+  get metMaster(): boolean {
+    return this.#master !== undefined && this.#metEpoch === this.view.masterEpoch
   }
 
   get holding(): boolean {
@@ -300,6 +306,7 @@ export class Group implements UpstreamOwner, Lender {
       this.anchor = offset
       this.#beginLineage({ replid, replid2: introduction.replid2, secondOffset: introduction.secondOffset })
     }
+    this.#metEpoch = this.view.masterEpoch
     this.marks.anchor(offset)
     if (!this.#stream?.inStep) this.#stream?.begun()
     for (const flight of this.#orphans.splice(0)) this.marks.settle(flight, offset)

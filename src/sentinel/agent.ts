@@ -33,7 +33,7 @@ import {
   type SwitchKind,
   type SwitchReport,
 } from '../topology/operation.js'
-import { type Absent, noPromises, noteAbsent, type Promises } from '../topology/promises.js'
+import { type Absent, honours, noPromises, noteAbsent, type Promises, unreadOf } from '../topology/promises.js'
 import { kinOf, planRepairs, type Repair } from '../topology/repair.js'
 import { siblingsOf } from '../topology/siblings.js'
 import { type SwitchoverOptions, switchoverDefaults } from '../topology/switchover.js'
@@ -153,7 +153,7 @@ export class Agent {
   }
 
   start(): void {
-    this.observer.setActing(this.options.failover)
+    this.observer.setActing(this.options.failover, this.#mayAdopt)
     this.#cancel.push(
       this.observer.onChange(() => this.#consider()),
       every(this.clock, TICK_MS, () => this.#tick()),
@@ -182,7 +182,7 @@ export class Agent {
   pause(paused: boolean): boolean {
     if (this.#paused === paused) return false
     this.#paused = paused
-    this.observer.setActing(this.options.failover && !paused)
+    this.observer.setActing(this.options.failover && !paused, this.#mayAdopt)
     this.events.event('warn', paused ? '+paused' : '-paused', { group: this.observer.name })
     if (!paused) this.#consider()
     return true
@@ -378,6 +378,14 @@ export class Agent {
     this.#retryAt = now + Math.min(RETRY_MS_MIN * 2 ** this.#failures++, RETRY_MS_MAX)
     const name = report.reason === 'no-candidate' ? '-failover-abort-no-good-slave' : `-failover-${report.result}`
     this.events.event('error', name, { group: report.group, reason: report.reason })
+  }
+
+  /** Somebody is master that we did not promote: what was promised to writes holds for him as well. */
+  readonly #mayAdopt = (instance: InstanceFacts): boolean => {
+    const { group } = this.observer
+    const promises = this.options.promises?.() ?? noPromises
+    const since = declaredMaster(group)?.liveness.silentSince ?? this.clock.now()
+    return honours(promises, unreadOf(group, instance, this.#absent, since))
   }
 
   // ── Beginning and ending ──────────────────────────────────────────────────────────────────────────────────────────

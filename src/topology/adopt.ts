@@ -29,6 +29,8 @@ export interface AdoptOptions extends JudgeOptions {
   readonly prefer: string | undefined
   /** An agent of ours acts on this group: it, not adoption, answers a master that lost its history. */
   readonly acting: boolean
+  /** Whether it has every write that was promised to be safe. One that says master may have come back as such by itself. */
+  readonly mayAdopt?: (instance: InstanceFacts) => boolean
 }
 
 export function chooseMaster(group: Group, options: AdoptOptions, now: Millis): Adoption {
@@ -80,6 +82,7 @@ function reconsider(group: Group, master: InstanceFacts, options: AdoptOptions, 
   )
   const [only, another] = promoted
   if (only === undefined) return followed(group, master, options, now)
+  if (options.mayAdopt?.(only) === false) return none('waiting')
   return another === undefined ? { adopt: only.id, because: 'promoted-elsewhere' } : none('several-masters')
 }
 

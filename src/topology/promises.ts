@@ -41,14 +41,14 @@ export function noteAbsent(absent: Absent, group: Group, options: JudgeOptions, 
 
 /** Who may have confirmed writes that the candidate lacks, and cannot be asked. */
 export function unreadOf(group: Group, candidate: InstanceFacts, absent: Absent, since: Millis): readonly string[] {
-  const has = candidate.offset ?? -1
+  const has = sharedOffset(candidate, group)
   return replicasOf(group)
     .filter(replica => {
       if (replica.id === candidate.id) return false
       const gone = absent.get(replica.id)
       if (gone !== undefined && gone <= has) return false
       const isRead = replica.infoAt !== undefined && replica.infoAt >= since
-      return !isRead || (isComparable(replica, group) && (replica.offset ?? 0) > has)
+      return !isRead || sharedOffset(replica, group) > has
     })
     .map(({ id }) => id)
 }
@@ -69,7 +69,23 @@ function replicasOf(group: Group): readonly InstanceFacts[] {
   })
 }
 
-function isComparable(instance: InstanceFacts, { lineage, past }: Group): boolean {
-  const kin = lineage && kinship(instance, lineage, past)
-  return kin === 'same' || kin === 'ancestor'
+/** How much of the group's history it has; for one whose own cannot be compared any more, all of it, to be safe. */
+function sharedOffset(instance: InstanceFacts, { lineage, past }: Group): Offset {
+  if (lineage === undefined) return instance.offset ?? -1
+  const fork = lineage.secondOffset - 1
+  switch (kinship(instance, lineage, past)) {
+    case 'same':
+    case 'ancestor':
+      return instance.offset ?? -1
+    case 'diverged':
+      return fork
+    // It left that history when it was promoted, or came back as a master.
+    case 'descendant':
+      return instance.secondOffset - 1
+    case 'past':
+      if (instance.replid2 === lineage.replid2) return Math.min(fork, instance.secondOffset - 1)
+      return Number.POSITIVE_INFINITY
+    default:
+      return -1
+  }
 }

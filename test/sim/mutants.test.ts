@@ -4,14 +4,18 @@
  */
 import { afterEach, expect, test, vi } from 'vitest'
 import { Observer } from '../../src/observer/observer.js'
+import type * as Acks from '../../src/routing/acks.js'
+import type * as Adopt from '../../src/topology/adopt.js'
 import type * as Candidate from '../../src/topology/candidate.js'
 import type * as Detector from '../../src/topology/detector.js'
 import type * as Diagnose from '../../src/topology/diagnose.js'
 import type * as Failover from '../../src/topology/failover.js'
 import type * as Lineage from '../../src/topology/lineage.js'
 import type * as Operation from '../../src/topology/operation.js'
+import type * as Promises from '../../src/topology/promises.js'
 import type * as Repair from '../../src/topology/repair.js'
 import type * as Switchover from '../../src/topology/switchover.js'
+import { SimConfirming } from '../support/sim-acks.js'
 import { Simulation, Violation, type Weather } from '../support/simulation.js'
 
 type Mistake = (typeof mistakes)[number][0]
@@ -34,6 +38,11 @@ const mistakes = [
   ['never-demote-the-returned', 'crash'],
   ['publish-before-confirmed', 'storm'],
   ['adopt-the-empty', 'amnesia'],
+  ['forget-promises', 'promises'],
+  ['confirm-by-one-less', 'promises'],
+  ['confirm-while-replaced', 'promises'],
+  ['dead-are-harmless', 'promises'],
+  ['adopt-who-returns', 'promises'],
 ] as const satisfies readonly (readonly [string, Weather])[]
 
 let mistake: Mistake | undefined
@@ -44,6 +53,7 @@ afterEach(() => {
 
 test.each(mistakes)('%s is seen (%s)', { timeout: 120_000 }, async (name, weather) => {
   mistake = name
+  if (name === 'confirm-while-replaced') vi.spyOn(SimConfirming.prototype, 'metMaster', 'get').mockReturnValue(true)
   if (name === 'act-when-just-back') vi.spyOn(Observer.prototype, 'tilted', 'get').mockReturnValue(false)
   expect(await livesUntilSeen(weather)).toBeLessThanOrEqual(LIVES_MAX)
 })
@@ -105,6 +115,31 @@ vi.mock('../../src/topology/diagnose.js', async importOriginal => {
 vi.mock('../../src/topology/operation.js', async importOriginal => {
   const actual = await importOriginal<typeof Operation>()
   return { ...actual, heldBackMs: forget('no-anti-flapping', actual.heldBackMs, 0) }
+})
+
+vi.mock('../../src/topology/promises.js', async importOriginal => {
+  const actual = await importOriginal<typeof Promises>()
+  const noteAbsent: typeof actual.noteAbsent = (absent, group, options, now) => {
+    const noted = actual.noteAbsent(absent, group, options, now)
+    return mistake === 'dead-are-harmless' ? new Map([...noted].map(([id]) => [id, 0])) : noted
+  }
+  return { ...actual, noteAbsent, honours: forget('forget-promises', actual.honours, true) }
+})
+
+vi.mock('../../src/topology/adopt.js', async importOriginal => {
+  const actual = await importOriginal<typeof Adopt>()
+  const chooseMaster: typeof actual.chooseMaster = (group, options, now) =>
+    actual.chooseMaster(group, mistake === 'adopt-who-returns' ? { ...options, mayAdopt: () => true } : options, now)
+  return { ...actual, chooseMaster }
+})
+
+vi.mock('../../src/routing/acks.js', async importOriginal => {
+  const actual = await importOriginal<typeof Acks>()
+  const confirmedUpTo: typeof actual.confirmedUpTo = (applied, count) => {
+    if (mistake !== 'confirm-by-one-less') return actual.confirmedUpTo(applied, count)
+    return count === 1 ? Number.POSITIVE_INFINITY : actual.confirmedUpTo(applied, count - 1)
+  }
+  return { ...actual, confirmedUpTo }
 })
 
 vi.mock('../../src/topology/repair.js', async importOriginal => {

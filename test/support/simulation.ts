@@ -16,6 +16,7 @@ import { failoverDefaults, longestFailoverMs } from '../../src/topology/failover
 import type { HoldReport, HoldRequest, ReleaseReport } from '../../src/topology/planes.js'
 import { longestMs, switchoverDefaults } from '../../src/topology/switchover.js'
 import type { TopologyView } from '../../src/topology/view.js'
+import { SimConfirming, type Write } from './sim-acks.js'
 import { Chance, SimGroup, type SimNode, VirtualClock } from './sim-group.js'
 
 /**
@@ -24,9 +25,10 @@ import { Chance, SimGroup, type SimNode, VirtualClock } from './sim-group.js'
  * `amnesia`: masters come back at once and empty; nodes that guard their data let nobody wipe it.
  * `island`: we are cut off from masters that live, and are away ourselves: nobody may be replaced for that.
  * `freeze`: masters stop, longer than down-after, and go on as if nothing had happened.
+ * `promises`: anybody dies or is cut off, with its data, while writes wait for replicas: none that was confirmed may be lost.
  * `storm`: everything.
  */
-export const weathers = ['gentle', 'crash', 'amnesia', 'island', 'freeze', 'storm'] as const
+export const weathers = ['gentle', 'crash', 'amnesia', 'island', 'freeze', 'promises', 'storm'] as const
 export type Weather = (typeof weathers)[number]
 
 export class Violation extends Error {
@@ -41,6 +43,7 @@ const CALM_MS = 2800
 const CONVERGED_MS = 2500
 const DOWN_AFTER_MS = 400
 const WRITE_EVERY_MS = 8
+const ROLE_GAP_MS = 3
 /** Entries a node applies in four milliseconds: none, a fraction of what is written, all. */
 const RATES = [0, 1, 1000, 1000] as const
 const DATA_SLACK = 20
@@ -72,9 +75,11 @@ export class Simulation implements WriteGate {
   #silentFailoverAt: Millis = Number.NEGATIVE_INFINITY
   #isForSilence = false
   #chosen: unknown
+  #isForced = false
   #phase: 'faults' | 'calm' | 'over' = 'faults'
   #calmAt: Millis = Number.POSITIVE_INFINITY
   #running = 0
+  readonly #confirming: SimConfirming | undefined
 
   constructor(
     readonly seed: number,
@@ -83,6 +88,11 @@ export class Simulation implements WriteGate {
     const chance = new Chance(seed * weathers.length + weathers.indexOf(weather))
     this.#chance = chance
     this.#group = new SimGroup(this.clock, chance, chance.pick([2, 3, 3, 4]))
+    const replicas = this.#group.nodes.length - 1
+    const promises = {
+      replicas: weather === 'promises' ? chance.pick([1, Math.min(2, replicas)]) : undefined,
+      witness: false,
+    }
     this.#breaks = weather === 'gentle' ? chance.pick([0, 0.002, 0.02, 0.1]) : 0
     this.#antiFlapMs = chance.pick([0, 0, 1000])
     for (const node of this.#group.nodes) node.guarded = weather === 'amnesia'
@@ -93,10 +103,16 @@ export class Simulation implements WriteGate {
       seeds: this.#group.nodes.map(node => ({ host: 'sim', port: node.port })),
       downAfterMs: DOWN_AFTER_MS,
       headPeriodMs: 50,
+      // Of the thousands of questions in a second most are of no interest, but where a switch waits for the last byte.
+      roleGapMs: weather === 'gentle' ? 1 : ROLE_GAP_MS,
       dial,
     })
+    if (promises.replicas !== undefined) {
+      const acks = { of: promises.replicas, timeoutMs: 1000, otherwise: 'refuse' } as const
+      this.#confirming = new SimConfirming(this.clock, this.#observer, acks)
+    }
     const antiFlap = { windowMs: this.#antiFlapMs }
-    const options = { failover: true, antiFlap, dial }
+    const options = { failover: true, antiFlap, dial, promises: () => promises }
     this.#agent = new Agent(this.clock, bus, new MetricStore(), this.#observer, this, options)
     bus.listen(({ name, fields }) => this.#hear(name, fields))
     this.#observer.onView(view => this.#checkView(view))
@@ -138,6 +154,9 @@ export class Simulation implements WriteGate {
   #hear(name: string, fields: Readonly<Record<string, unknown>>): void {
     this.trace.push(`${this.clock.now().toFixed(2)} ${name} ${JSON.stringify(fields)}`)
     if (name.includes('-state-') && this.#phase === 'faults') this.#atStep()
+    // What is told is that promises may be broken; only then they may be.
+    if (name === '+try-failover' || name === '+switchover') this.#isForced = false
+    if (name === '+failover-lossy') this.#isForced = true
     if (name === '+selected-slave') this.#chosen = fields.because
     if (name === '+try-failover') this.#checkCause(String(fields.cause))
     if (name === '+failover-end' && fields.result === 'ok' && this.#isForSilence) {
@@ -151,7 +170,11 @@ export class Simulation implements WriteGate {
   #act(): void {
     const { weather } = this
     const node = this.#chance.pick(this.#group.nodes)
-    const plans = weather === 'gentle' || weather === 'storm' || (weather === 'island' && this.#chance.is(0.2))
+    const plans =
+      weather === 'gentle' ||
+      weather === 'storm' ||
+      weather === 'promises' ||
+      (weather === 'island' && this.#chance.is(0.2))
     if (plans && this.#chance.is(0.4)) this.#switch()
     switch (weather) {
       case 'gentle':
@@ -166,6 +189,10 @@ export class Simulation implements WriteGate {
         return this.#chance.is(0.3) ? this.#stall() : this.#leave()
       case 'freeze':
         return this.#chance.is(0.5) ? this.#freeze() : this.#slow(node)
+      case 'promises':
+        if (this.#chance.is(0.2)) return this.#crash(true, this.#chance.between(20, 600))
+        if (this.#chance.is(0.3)) this.#slow(node)
+        return this.clock.quietly(this.#chance.between(0, 100), () => this.#harm(this.#chance.pick(this.#group.nodes)))
       case 'storm':
         if (this.#chance.is(0.05)) this.#stall()
         this.#slow(node)
@@ -202,7 +229,7 @@ export class Simulation implements WriteGate {
     if (others.length === 0) return
     this.#fault(withData ? 'crash' : 'crash-empty', master)
     this.#group.kill(master)
-    if (backAfterMs > RECOVERY_MS) this.#checkLater(master, RECOVERY_MS)
+    if (backAfterMs > RECOVERY_MS && this.weather !== 'promises') this.#checkLater(master, RECOVERY_MS)
     this.clock.after(backAfterMs, () => master.alive || master.restart(withData))
   }
 
@@ -250,7 +277,7 @@ export class Simulation implements WriteGate {
     const node = this.#chance.pick(this.#group.nodes)
     this.clock.after(this.#chance.between(0, 1.5), () => {
       if (this.#phase !== 'faults') return
-      if (this.weather === 'storm') this.#harm(node)
+      if (this.weather === 'storm' || this.weather === 'promises') this.#harm(node)
       else this.#slow(node)
     })
   }
@@ -260,13 +287,14 @@ export class Simulation implements WriteGate {
     const { clock } = this
     const soon = this.#chance.between(5, 800)
     clock.quietly(soon, () => this.#harmed.set(node.id, clock.now()))
-    const what = this.#chance.pick(['kill', 'kill', 'stop', 'cut', 'split', 'lines', 'impostor'] as const)
+    const kinds = ['kill', 'kill', 'stop', 'cut', 'split', 'lines', 'impostor'] as const
+    const what = this.#chance.pick(this.weather === 'promises' ? kinds.slice(0, -1) : kinds)
     this.#harmed.set(node.id, clock.now())
     this.#fault(what, node)
     switch (what) {
       case 'kill': {
         if (!node.alive) return
-        const withData = this.#chance.is(0.8)
+        const withData = this.weather === 'promises' || this.#chance.is(0.8)
         this.#group.kill(node)
         return clock.quietly(soon, () => node.alive || node.restart(withData))
       }
@@ -298,7 +326,10 @@ export class Simulation implements WriteGate {
     this.#running++
     const answer = this.#chance.is(0.85)
       ? this.#agent.switchover({ to, timeoutMs: 500 })
-      : this.#agent.failover({ to, acceptDataLoss: this.weather === 'storm' })
+      : this.#agent.failover({
+          to,
+          acceptDataLoss: this.weather === 'storm' || (this.#confirming && this.#chance.is(0.3)),
+        })
     void answer.then(report => {
       this.#running--
       const limitMs = Math.max(longestMs(switchoverDefaults), longestFailoverMs(failoverDefaults)) + 500
@@ -330,6 +361,7 @@ export class Simulation implements WriteGate {
     if (this.#heldSince !== undefined || master === undefined) return
     const node = this.#group.node(master.port) as SimNode
     const { generation } = node
+    const write = this.#confirming?.send()
     this.#inFlight++
     const arrive = (): void => {
       this.#inFlight--
@@ -341,9 +373,17 @@ export class Simulation implements WriteGate {
       const id = this.#nextWrite++
       node.data.push(id)
       // Connections to the master of another epoch are closed: what it answers then nobody hears.
-      if (epoch === this.#observer.group.masterEpoch) this.#acked.push(id)
+      if (epoch !== this.#observer.group.masterEpoch) return
+      this.#acked.push(id)
+      if (write !== undefined) clock.quietly(this.#group.delayMs(), () => this.#answer(write, epoch, id, node.offset))
     }
     clock.quietly(this.#group.delayMs(), () => (node.stopped ? node.inbox.push(arrive) : arrive()))
+  }
+
+  /** The answer reaches the proxy, unless its connection has been closed meanwhile. */
+  #answer(write: Write, epoch: number, id: number, offset: number): void {
+    if (epoch === this.#observer.group.masterEpoch) this.#confirming?.answer(write, id, offset)
+    else this.#confirming?.lose(write)
   }
 
   async hold(request: HoldRequest): Promise<HoldReport> {
@@ -390,7 +430,22 @@ export class Simulation implements WriteGate {
     const node = this.#group.node(port)
     const isOne = node?.runId !== runId || node?.role === 'master' || this.weather === 'storm'
     this.#must(isOne, `${id} is shown as master, and is none`)
+    if (node !== undefined) this.#checkPromises(node)
     if (node?.isStranger === true) this.#must(false, `${id} has another group's data`)
+  }
+
+  /** S5: a master is chosen, and has every write that was confirmed, unless an operator wanted one whatever it has. */
+  #checkPromises(master: SimNode): void {
+    if (this.#confirming === undefined) return
+    const has = new Set(master.data)
+    const lost = this.#confirming.confirmed.filter(id => !has.has(id))
+    if (lost.length === 0) return
+    this.#must(this.#isForced, `${master.id} lacks ${lost.length} confirmed writes, ${lost[0]} the first`)
+    this.#confirming.confirmed.splice(
+      0,
+      Number.POSITIVE_INFINITY,
+      ...this.#confirming.confirmed.filter(id => has.has(id)),
+    )
   }
 
   /** Broken lines, slow replicas, a lost network or our own absence are no reason to replace a master that lives. */
@@ -484,6 +539,10 @@ export class Simulation implements WriteGate {
     this.#must(excluded.length === 0, `${excluded[0]?.id} is excluded: ${excluded[0]?.excluded}`)
     this.#must(this.#acked.length > 50, `only ${this.#acked.length} writes`)
     this.#checkNothingLost('at the end')
+    this.#checkPromises(master)
+    if (this.#confirming !== undefined) {
+      this.#must(this.#confirming.confirmed.length > 20, `only ${this.#confirming.confirmed.length} confirmed writes`)
+    }
     if (this.weather === 'gentle' && this.#breaks === 0) {
       const full = this.#group.fullResyncs - this.#fullResyncs
       this.#must(full === 0, `${full} full resyncs although nobody died`)

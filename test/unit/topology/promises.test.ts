@@ -1,7 +1,7 @@
 /** Who may be promoted without breaking what was promised to confirmed writes: R + W > N. */
 import { expect, test } from 'vitest'
 import { honours, noteAbsent, unreadOf } from '../../../src/topology/promises.js'
-import { B, C, group, instance, link, master, NOW, options, replica, seen } from './fixtures.js'
+import { A, B, C, group, instance, link, master, NOW, options, replica, seen } from './fixtures.js'
 
 const SINCE = NOW - 20
 const read = { infoAt: NOW - 5 }
@@ -32,6 +32,20 @@ for (const [name, acks, given, absent, expected] of [
     'one of the history before, read',
     1,
     [replica(2, read), replica(3, { ...read, replid: B, offset: 2000 })],
+    [],
+    true,
+  ],
+  [
+    'one came back as a master, with more',
+    1,
+    [replica(2, read), master(3, { ...read, replid: C, replid2: A, secondOffset: 1002 })],
+    [],
+    false,
+  ],
+  [
+    'one came back as a master, with as much',
+    1,
+    [replica(2, read), master(3, { ...read, replid: C, replid2: A, secondOffset: 1001 })],
     [],
     true,
   ],
