@@ -477,6 +477,11 @@ export class Agent {
     const { diagnosis, judgeOptions } = this.observer
     const now = this.clock.now()
     const { evidence, since } = diagnosis
+    if (diagnosis.name === 'ok') {
+      // What made earlier attempts fail is over.
+      this.#failures = 0
+      this.#retryAt = Number.NEGATIVE_INFINITY
+    }
     if (evidence === undefined || now < this.#retryAt) return false
     // A master that was demoted by somebody may be in the middle of that somebody's switch.
     if (evidence === 'no-master' && since !== undefined && now - since < judgeOptions.downAfterMs) return false

@@ -185,7 +185,8 @@ async function replaceUnderItsWriters(): Promise<[diverged: number, missing: num
   const before = ((await (await get('/api/v1/rescue')).json()) as { rescues: { id: string }[] }).rescues.map(
     one => one.id,
   )
-  await world.post('/api/v1/failover', { acceptDataLoss: true })
+  // On a busy machine the agent may have been stalled a moment ago, and refuses.
+  while (!(await world.post('/api/v1/failover', { acceptDataLoss: true })).ok) await sleep(200)
   await demotedAfterMs(port)
   writing = false
   await writer
