@@ -190,7 +190,7 @@ function hello(session: Session, args: readonly Bytes[], reply: Encoder, server:
   }
   if (name !== undefined) session.name = name
   if (version !== undefined) reply.resp = version as 2 | 3
-  reply.map(7)
+  reply.map(server.mode === undefined ? 7 : 6)
   reply.bulk('server')
   reply.bulk('redis')
   reply.bulk('version')
