@@ -267,6 +267,12 @@ export class QuorumSim {
         }
         return this.#send(sentinel, to, 'commands', heard, asked)
       }
+      case 'save': {
+        const { life } = sentinel
+        return this.#after(1 + this.random() * 20, () => {
+          if (sentinel.life === life && sentinel.writable) sentinel.disk = sentinelLines(sentinel.council)
+        })
+      }
       default:
         return
     }
@@ -315,14 +321,15 @@ export class QuorumSim {
     })
   }
 
-  /** The far end's process has ended: the kernel tells whoever is connected. */
-  reset(port: number): void {
+  /** The far end's process has ended: the kernel tells whoever is connected, of one connection after the other. */
+  reset(port: number, first: LineKind = 'commands'): void {
     for (const sentinel of this.sentinels) {
       if (!sentinel.alive || !this.#reachable(sentinel.port, port)) continue
       for (const master of sentinel.council.masters.values()) {
         for (const watched of [master, ...master.replicas.values(), ...master.peers.values()]) {
           if (watched.place.port !== port) continue
-          for (const line of [...(sentinel.lines.get(watched.link) ?? [])]) {
+          const lines = [...(sentinel.lines.get(watched.link) ?? [])]
+          for (const line of lines.sort((one, other) => Number(other === first) - Number(one === first))) {
             sentinel.lines.get(watched.link)?.delete(line)
             sentinel.quorum.closed(watched, line, 'ECONNRESET', this.now)
           }

@@ -4,7 +4,7 @@
  * answer back to the machine. An AUTH that is refused is no end: a server without a password refuses it as well.
  */
 import type { Clock } from '../../base/clock.js'
-import type { Bytes } from '../../base/units.js'
+import type { Bytes, Millis } from '../../base/units.js'
 import { Client } from '../../net/client.js'
 import { type Frame, itemsOf, numberOf, textOf } from '../../resp/protocol.js'
 import type { Council } from '../../topology/quorum/council.js'
@@ -13,6 +13,7 @@ import { formatHello, HELLO_CHANNEL } from '../../topology/quorum/hello.js'
 import type { Quorum } from '../../topology/quorum/quorum.js'
 import {
   type LinkFacts,
+  type MasterWatch,
   masterOf,
   type PeerWatch,
   type Place,
@@ -21,6 +22,14 @@ import {
 } from '../../topology/quorum/watched.js'
 
 const CONNECT_TIMEOUT_MS = 15_000
+/** Clients of a master that steps down have so long to find the next one before their connections end. */
+const LET_GO_MS: Millis = 300
+/** A connection that is not needed any more is closed when what was sent has had time to leave. */
+const LINGER_MS: Millis = 100
+const KILLS = [
+  ['CLIENT', 'KILL', 'TYPE', 'normal'],
+  ['CLIENT', 'KILL', 'TYPE', 'pubsub'],
+] as const
 
 interface Lines {
   commands?: Client
@@ -62,7 +71,8 @@ export class Links {
     if (lines === undefined || client === undefined) return
     delete lines[line]
     if (lines.commands === undefined && lines.messages === undefined) this.#lines.delete(link)
-    client.close()
+    // What was ordered last still goes out.
+    this.clock.after(LET_GO_MS + LINGER_MS, () => client.close())
   }
 
   closeAll(): void {
@@ -109,14 +119,43 @@ export class Links {
    * connections, whose owners ask for the master when they connect again. What came of it is asked behind it.
    */
   slaveof(to: ServerWatch, place: Place | undefined): void {
-    const [host, port] = place === undefined ? ['NO', 'ONE'] : [this.council.shown(place), String(place.port)]
-    this.#send(to, ['MULTI'])
-    this.#send(to, ['SLAVEOF', host, port])
-    this.#send(to, ['CONFIG', 'REWRITE'])
-    this.#send(to, ['CLIENT', 'KILL', 'TYPE', 'normal'])
-    this.#send(to, ['CLIENT', 'KILL', 'TYPE', 'pubsub'])
-    this.#send(to, ['EXEC'])
+    this.#sendAll(to, ['MULTI'], this.#slaveofWords(place), ['CONFIG', 'REWRITE'], ...KILLS, ['EXEC'])
     this.info(to)
+  }
+
+  /**
+   * Writes that wait at a paused server are answered with -READONLY when it goes on as a replica: they were not executed,
+   * and whoever sent them may send them to the next master. Ended connections would leave them in doubt, so those end later.
+   */
+  stepDown(to: MasterWatch, place: Place): void {
+    this.#sendAll(to, ['MULTI'], this.#slaveofWords(place), ['CONFIG', 'REWRITE'], ['EXEC'], ['CLIENT', 'UNPAUSE'])
+    this.info(to)
+    const client = this.#lines.get(to.link)?.commands
+    this.clock.after(LET_GO_MS, () => {
+      for (const kill of KILLS) client?.send(renamed(to, kill)).catch(() => undefined)
+    })
+  }
+
+  #slaveofWords(place: Place | undefined): readonly string[] {
+    return place === undefined ? ['SLAVEOF', 'NO', 'ONE'] : ['SLAVEOF', this.council.shown(place), String(place.port)]
+  }
+
+  /** Who may not, or does not know how, answers with an error, and is not paused. */
+  pause(to: MasterWatch, forMs: Millis): void {
+    let paused = false
+    this.#send(to, ['CLIENT', 'PAUSE', String(forMs), 'WRITE'], frame => {
+      paused = frame.type !== 'error'
+    })
+    this.#send(to, ['INFO'], frame => {
+      const now = this.clock.now()
+      const text = textOf(frame)
+      if (text !== undefined && frame.type !== 'error') this.quorum.info(to, text, now)
+      this.quorum.paused(to, paused, now)
+    })
+  }
+
+  unpause(to: MasterWatch): void {
+    this.#send(to, ['CLIENT', 'UNPAUSE'])
   }
 
   ask(to: PeerWatch, epoch: number, candidate: string | undefined): void {
@@ -170,6 +209,10 @@ export class Links {
     if (sentinelPass !== '') return sentinelUser === '' ? [sentinelPass] : [sentinelUser, sentinelPass]
     const own = this.ownPassword()
     return own === '' ? undefined : [own]
+  }
+
+  #sendAll(to: Watched, ...commands: readonly (readonly Bytes[])[]): void {
+    for (const words of commands) this.#send(to, words)
   }
 
   #send(to: Watched, words: readonly Bytes[], read: (frame: Frame) => void = () => undefined): void {

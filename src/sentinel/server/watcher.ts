@@ -44,6 +44,7 @@ export class Watcher {
   readonly events = new Map<string, number>()
   #cancel: () => void = () => undefined
   #performing = false
+  #unsaved = false
 
   constructor(
     readonly clock: Clock,
@@ -79,6 +80,7 @@ export class Watcher {
 
   stop(): void {
     this.#cancel()
+    if (this.#unsaved) this.#save()
     this.scripts.stop()
     this.links.closeAll()
   }
@@ -121,8 +123,16 @@ export class Watcher {
         return this.links.hello(effect.to)
       case 'slaveof':
         return this.links.slaveof(effect.to, effect.place)
+      case 'step-down':
+        return this.links.stepDown(effect.to, effect.place)
+      case 'pause':
+        return this.links.pause(effect.to, effect.forMs)
+      case 'unpause':
+        return this.links.unpause(effect.to)
       case 'ask':
         return this.links.ask(effect.to, effect.epoch, effect.candidate)
+      case 'save':
+        return this.#saveSoon()
       case 'run-script':
         return this.scripts.schedule(effect.path, effect.args)
       case 'crash':
@@ -139,7 +149,17 @@ export class Watcher {
     this.events.set(name, (this.events.get(name) ?? 0) + 1)
   }
 
+  /** In a later turn: what was decided in this one is on its way to whoever waits for it. */
+  #saveSoon(): void {
+    if (this.#unsaved) return
+    this.#unsaved = true
+    this.clock.after(0, () => {
+      if (this.#unsaved) this.#save()
+    })
+  }
+
   #save(): boolean {
+    this.#unsaved = false
     const saved = this.options.save()
     if (saved) this.options.voice.log('notice', 'Sentinel new configuration saved on disk')
     else this.options.voice.log('warning', 'WARNING: Sentinel was not able to save the new configuration on disk!!!')

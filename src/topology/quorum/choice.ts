@@ -14,7 +14,9 @@ export function chooseReplica(council: Council, master: MasterWatch, now: Millis
 function isFit({ timing }: Council, replica: ReplicaWatch, now: Millis): boolean {
   const { master, link } = replica
   const freshMs = master.sdown ? 5 * timing['ping-period'] : 3 * timing['info-period']
-  const linkDownMsMax = (master.sdown ? now - master.sdownAt : 0) + 10 * master.downAfterMs
+  // Since the master was last heard of: in tilt its silence goes on for long before it is called down.
+  const silentSince = Math.min(master.sdownAt, master.link.goodAt)
+  const linkDownMsMax = (master.sdown ? now - silentSince : 0) + 10 * master.downAfterMs
   return (
     !replica.sdown &&
     link.whole &&

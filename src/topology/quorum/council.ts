@@ -4,7 +4,8 @@
  *     replies, hellos, requests, ticks ──▶ quorum.ts ──▶ down · election · promotion · hello · reports ──▶ effects
  *
  * Two things come from outside as functions: chance, and `durable`, which writes the present state to stable storage
- * and answers whether that worked. A vote that is not on the disk is not given: see election.ts.
+ * and answers whether that worked. A vote that is not on the disk is not given: see election.ts. Everything else that a
+ * sentinel remembers it was told by others or has told them, so that news of a failover need not wait for a disk.
  */
 import { formatAddress } from '../../base/address.js'
 import type { Millis } from '../../base/units.js'
@@ -86,8 +87,14 @@ export class Council {
     return `${own} @ ${name} ${this.shown(place)} ${place.port}`
   }
 
+  /** Now, before anything else: what was promised to somebody. */
   save(): boolean {
     return this.ports.durable()
+  }
+
+  /** Soon: what others know as well and will tell us again, should we crash before it is written. */
+  saveSoon(): void {
+    if (!this.#effects.some(effect => effect.do === 'save')) this.emit({ do: 'save' })
   }
 
   ignore(reason: Ignored): void {

@@ -12,8 +12,8 @@
  */
 import type { Millis } from '../../base/units.js'
 import type { Council } from './council.js'
-import { DESYNC_MS, URGENT_MS } from './timing.js'
-import { failing, isSettled, type MasterWatch, type ReplicaWatch, type Watched } from './watched.js'
+import { RANK_MS, URGENT_MS } from './timing.js'
+import { failing, isSettled, type MasterWatch, promotedOf, type ReplicaWatch, type Watched } from './watched.js'
 
 /** A replica that can be asked but does not answer must not protect a dead master for longer than this. */
 const WITNESS_WAIT_MS: Millis = 4 * URGENT_MS
@@ -58,6 +58,8 @@ function isDisguised(council: Council, master: MasterWatch, now: Millis): boolea
 export function isProvenDead(master: MasterWatch, now: Millis): boolean {
   const { refusals, refusedAt } = master.link
   if (refusals < REFUSALS) return false
+  // Its replicas follow another one by now, and witness nothing any more; it is as dead as before.
+  if (promotedOf(master) !== undefined) return true
   const askable = [...master.replicas.values()].filter(replica => replica.link.whole && !replica.sdown)
   const witnesses = askable.filter(replica => replica.infoAt > refusedAt && follows(replica, master))
   if (witnesses.length === 0 || witnesses.some(replica => replica.linkUp)) return false
@@ -71,14 +73,24 @@ function follows(replica: ReplicaWatch, master: MasterWatch): boolean {
 export function checkObjective(council: Council, master: MasterWatch, now: Millis): void {
   const agreeing = master.sdown ? 1 + [...master.peers.values()].filter(peer => peer.saysDown).length : 0
   const byQuorum = master.sdown && agreeing >= master.quorum
-  const odown = byQuorum || (master.sdown && isProvenDead(master, now) && canBeElected(master))
+  const odown = byQuorum || (master.sdown && isProvenDead(master, now) && canBeElected(master, now))
   if (odown === master.odown) return
   master.odown = odown
   if (!odown) return council.event('warning', '-odown', master)
   master.odownAt = now
   master.odownBy = byQuorum ? 'quorum' : 'evidence'
-  master.standAt = now + council.ports.chance() * DESYNC_MS
+  master.standAt = now + rankOf(council, master, now) * RANK_MS
   council.event('warning', '+odown', master, `#quorum ${agreeing}/${master.quorum}`)
+}
+
+/** How many of those who could lead as well come before us. */
+function rankOf({ myid }: Council, master: MasterWatch, now: Millis): number {
+  return [...master.peers.values()].filter(peer => peer.name < myid && answers(peer, now)).length
+}
+
+/** Connected, and not waited for: a PING under way is none that goes unanswered. */
+function answers({ link, sdown }: Watched, now: Millis): boolean {
+  return link.whole && !sdown && (link.pingWaitsSince === undefined || now - link.pingWaitsSince < 2 * URGENT_MS)
 }
 
 /** Half of all sentinels ever seen, and one more. */
@@ -86,10 +98,9 @@ export function majorityOf(master: MasterWatch): number {
   return Math.floor((master.peers.size + 1) / 2) + 1
 }
 
-/** Whether enough sentinels can be asked, ourselves included: connected, and no PING of ours waits for an answer. */
-function canBeElected(master: MasterWatch): boolean {
-  const answers = ({ link, sdown }: Watched): boolean => link.whole && !sdown && link.pingWaitsSince === undefined
-  const usable = 1 + [...master.peers.values()].filter(answers).length
+/** Whether enough sentinels can be asked, ourselves included. */
+function canBeElected(master: MasterWatch, now: Millis): boolean {
+  const usable = 1 + [...master.peers.values()].filter(peer => answers(peer, now)).length
   return usable >= majorityOf(master) && usable >= master.quorum
 }
 

@@ -1,7 +1,8 @@
 /**
  * What a sentinel decided, for those who act: src/sentinel/server performs each of these and decides nothing.
  */
-import type { LinkFacts, PeerWatch, Place, ServerWatch, Watched } from './watched.js'
+import type { Millis } from '../../base/units.js'
+import type { LinkFacts, MasterWatch, PeerWatch, Place, ServerWatch, Watched } from './watched.js'
 
 /** Redis' levels: a `warning` runs the notification script, a `debug` one is not published. */
 export type EventLevel = 'debug' | 'verbose' | 'notice' | 'warning'
@@ -27,7 +28,14 @@ export type QuorumEffect =
   | { readonly do: 'hello'; readonly to: Watched }
   /** `place` undefined: become master. Always followed by a look at what came of it. */
   | { readonly do: 'slaveof'; readonly to: ServerWatch; readonly place: Place | undefined }
+  /** The same for a master whose writers are paused: they are let go to the next one before their connections end. */
+  | { readonly do: 'step-down'; readonly to: MasterWatch; readonly place: Place }
+  /** CLIENT PAUSE for writers, then a look at what it has by then; and the end of that. */
+  | { readonly do: 'pause'; readonly to: MasterWatch; readonly forMs: Millis }
+  | { readonly do: 'unpause'; readonly to: MasterWatch }
   | { readonly do: 'ask'; readonly to: PeerWatch; readonly epoch: number; readonly candidate: string | undefined }
+  /** What we have learnt goes to the disk when everybody who waits for it has been told. Votes do not wait: election.ts. */
+  | { readonly do: 'save' }
   | { readonly do: 'run-script'; readonly path: string; readonly args: readonly string[] }
   /** SENTINEL SIMULATE-FAILURE. */
   | { readonly do: 'crash' }

@@ -83,7 +83,7 @@ export function takeHello(council: Council, text: string, now: Millis): void {
   const peer = greet(council, master, hello, now)
   if (hello.epoch > council.epoch) {
     council.epoch = hello.epoch
-    council.save()
+    council.saveSoon()
     council.say('warning', '+new-epoch', master, String(council.epoch))
   }
   if (peer === undefined) return
@@ -116,7 +116,7 @@ function greet(council: Council, master: MasterWatch, hello: Hello, now: Millis)
   if (typeof peer === 'string') return undefined
   if (known === undefined) council.event('notice', '+sentinel', peer)
   else moveTwins(council, peer)
-  council.save()
+  council.saveSoon()
   return peer
 }
 
@@ -135,6 +135,7 @@ function obey(council: Council, master: MasterWatch, peer: PeerWatch, hello: Hel
   // Not taken over half: the next hello finds the name resolved.
   if (place === undefined) return council.ignore('unresolved-name')
   master.configEpoch = hello.configEpoch
+  council.saveSoon()
   if (samePlace(master.place, place)) return
   const from = master.place
   council.event('warning', '+config-update-from', peer)

@@ -12,12 +12,26 @@ import { tally } from './election.js'
 import { announceSwitch, runReconfigScript } from './hello.js'
 import { switchMaster } from './roster.js'
 import { REELECTION_MS, URGENT_MS, VOTED_DESYNC_MS } from './timing.js'
-import { type FailoverState, failing, type MasterWatch, promotedOf, type ReplicaWatch } from './watched.js'
+import {
+  arePaused,
+  type FailoverState,
+  failing,
+  type MasterWatch,
+  promotedOf,
+  type ReplicaWatch,
+  type Writers,
+} from './watched.js'
 
 /** An operator's order does not wait longer for the consent of the others: that is what makes it an order. */
 const FORCED_ELECTION_MS: Millis = 1000
+/** Whoever cannot say within this that its writers are paused is replaced as it is. */
+const PAUSED_WITHIN_MS: Millis = 500
+/** A pause ends by itself, should we die; longer ones would look like silence to other sentinels. */
+const PAUSE_MS_MAX: Millis = 1500
 /** Replicas are asked once more how much they have before one is chosen; who does not answer has what it had. */
 const LAST_LOOK_MS: Millis = 200
+/** How often a replica that lacks the last bytes is asked. */
+const CAUGHT_UP_LOOK_MS: Millis = 5
 
 /** odown, and nothing that speaks against standing for election now. */
 export function mayStand(council: Council, master: MasterWatch, now: Millis): boolean {
@@ -74,8 +88,10 @@ type Running = Exclude<FailoverState, { state: 'none' }>
 type Promoting = Extract<FailoverState, { promoted: ReplicaWatch }>
 
 function stepWaitStart(council: Council, master: MasterWatch, failover: Running, now: Millis): void {
-  const { winner, split } = tally(council, master, failover.epoch, now)
   const waitedMs = now - failover.at
+  // The others are asked first, and write their votes while we write ours.
+  if (waitedMs === 0) return
+  const { winner, split } = tally(council, master, failover.epoch, now)
   const ordered = failover.forced && waitedMs >= FORCED_ELECTION_MS
   if (winner !== council.myid && !ordered) {
     const timeoutMs = Math.min(council.timing['election-timeout'], master.failoverTimeoutMs)
@@ -99,7 +115,7 @@ function tryAgainSoon(council: Council, master: MasterWatch, now: Millis): void 
 
 function stepSelect(council: Council, master: MasterWatch, failover: Running, now: Millis): void {
   const askable = [...master.replicas.values()].filter(replica => replica.link.whole && !replica.sdown)
-  const unheard = askable.filter(replica => replica.infoAt < failover.at)
+  const unheard = askable.filter(replica => replica.infoAt < failover.at && !hasEverything(replica, master))
   if (unheard.length > 0 && now - failover.at < LAST_LOOK_MS) {
     for (const replica of unheard) lookAt(council, replica, failover.at, now)
     return
@@ -107,8 +123,43 @@ function stepSelect(council: Council, master: MasterWatch, failover: Running, no
   const promoted = chooseReplica(council, master, now)
   if (promoted === undefined) return abort(council, master, '-failover-abort-no-good-slave')
   council.event('warning', '+selected-slave', promoted)
-  master.failover = { ...failover, state: 'send_slaveof_noone', at: now, promoted }
+  master.failover = {
+    ...failover,
+    state: 'send_slaveof_noone',
+    at: now,
+    promoted,
+    writers: holdWriters(council, master),
+  }
   council.event('notice', '+failover-state-send-slaveof-noone', promoted)
+}
+
+/** Only an order replaces a master that is alive. */
+function holdWriters(council: Council, master: MasterWatch): Writers {
+  if (master.sdown || !master.link.whole || master.role !== 'master') return { are: 'free' }
+  council.emit({ do: 'pause', to: master, forMs: pauseMs(master) })
+  return { are: 'asked' }
+}
+
+function pauseMs(master: MasterWatch): Millis {
+  return Math.ceil(Math.min(PAUSE_MS_MAX, master.downAfterMs / 2))
+}
+
+/** What the master answered to the pause; its offset is that of the INFO behind it. */
+export function writersHeld(council: Council, master: MasterWatch, paused: boolean, now: Millis): void {
+  const { failover } = master
+  if (failover.state !== 'send_slaveof_noone' || failover.writers.are !== 'asked') {
+    // Too late: nobody waits for it any more.
+    if (paused) council.emit({ do: 'unpause', to: master })
+    return
+  }
+  master.failover = { ...failover, writers: paused ? { are: 'paused', offset: master.offset } : { are: 'free' } }
+  stepFailover(council, master, now)
+}
+
+/** It lost a master that is proven dead, and was asked after that: there is nothing more for it to get. */
+function hasEverything(replica: ReplicaWatch, master: MasterWatch): boolean {
+  const { link } = master
+  return link.refusals > 0 && replica.role === 'slave' && !replica.linkUp && replica.infoAt > link.refusedAt
 }
 
 function lookAt(council: Council, replica: ReplicaWatch, since: Millis, now: Millis): void {
@@ -118,9 +169,23 @@ function lookAt(council: Council, replica: ReplicaWatch, since: Millis, now: Mil
 }
 
 function stepSend(council: Council, master: MasterWatch, failover: Promoting, now: Millis): void {
-  const { promoted } = failover
+  const { promoted, writers } = failover
+  const waitedMs = now - failover.at
   if (!promoted.link.whole) {
-    if (now - failover.at > master.failoverTimeoutMs) abort(council, master, '-failover-abort-slave-timeout')
+    if (waitedMs > master.failoverTimeoutMs) abort(council, master, '-failover-abort-slave-timeout')
+    return
+  }
+  if (writers.are === 'asked') {
+    if (waitedMs > PAUSED_WITHIN_MS) master.failover = { ...failover, writers: { are: 'free' } }
+    return
+  }
+  if (writers.are === 'paused' && promoted.offset < writers.offset) {
+    // It has less than was acknowledged, and the pause is over soon.
+    if (waitedMs > pauseMs(master) / 2) abort(council, master, '-failover-abort-slave-timeout')
+    else if (now - promoted.infoAskedAt >= CAUGHT_UP_LOOK_MS) {
+      promoted.infoAskedAt = now
+      council.emit({ do: 'info', to: promoted })
+    }
     return
   }
   council.emit({ do: 'slaveof', to: promoted, place: undefined })
@@ -135,14 +200,16 @@ export function promotionSeen(council: Council, replica: ReplicaWatch, now: Mill
   if (failover.state !== 'wait_promotion' || failover.promoted !== replica) return false
   master.configEpoch = failover.epoch
   master.failover = { ...failover, state: 'reconf_slaves', at: now }
-  council.save()
+  // Clients and sentinels wait for the news; that this epoch is spent is on the disk since we voted in it.
+  council.saveSoon()
   council.event('warning', '+promoted-slave', replica)
   if (council.simulate.crashAfterPromotion) council.emit({ do: 'crash' })
   council.event('warning', '+failover-state-reconf-slaves', master)
   runReconfigScript(council, master, 'leader', master.place, replica.place)
   tellEverybody(council, master)
   // An old master that is alive would go on taking writes until somebody repairs it.
-  if (!master.sdown && master.link.whole) council.emit({ do: 'slaveof', to: master, place: replica.place })
+  if (arePaused(master)) council.emit({ do: 'step-down', to: master, place: replica.place })
+  else if (!master.sdown && master.link.whole) council.emit({ do: 'slaveof', to: master, place: replica.place })
   stepFailover(council, master, now)
   return true
 }
@@ -150,6 +217,7 @@ export function promotionSeen(council: Council, replica: ReplicaWatch, now: Mill
 /** A hello to everybody, now. */
 export function tellEverybody(council: Council, master: MasterWatch): void {
   for (const to of [...master.peers.values(), master, ...master.replicas.values()]) {
+    if (to === master && arePaused(master)) continue
     if (to.link.whole) council.emit({ do: 'hello', to })
   }
 }
@@ -204,6 +272,7 @@ function finish(council: Council, master: MasterWatch, promoted: ReplicaWatch, n
 
 /** Only before the promotion. */
 function abort(council: Council, master: MasterWatch, name: string): void {
+  if (arePaused(master)) council.emit({ do: 'unpause', to: master })
   council.event('warning', name, master)
   master.failover = { state: 'none' }
 }

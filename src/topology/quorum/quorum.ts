@@ -8,15 +8,17 @@ import { checkObjective, checkSubjective, isDownForOthers, isUrgent } from './do
 import type { LineKind } from './effects.js'
 import { vote } from './election.js'
 import { takeHello } from './hello.js'
-import { mayStand, standForElection, stepFailover } from './promotion.js'
+import { mayStand, standForElection, stepFailover, writersHeld } from './promotion.js'
 import { takeInfo } from './reports.js'
-import { MAX_PENDING, URGENT_MS } from './timing.js'
+import { LATE_MS, MAX_PENDING, RELOOK_MS, URGENT_MS } from './timing.js'
 import {
+  arePaused,
   failing,
   type LinkFacts,
   type MasterWatch,
   masterOf,
   type PeerWatch,
+  type ReplicaWatch,
   type ServerWatch,
   type Watched,
 } from './watched.js'
@@ -25,9 +27,9 @@ import {
 const RESETS = new Set(['eof', 'closed', 'ECONNRESET', 'EPIPE'])
 /**
  * A refusal costs the other machine nothing, and a process that comes back must be seen at once: what was held against it
- * when it was dead is not true any more. After so many, the usual patience.
+ * when it was dead is not true any more. After so many, two at a time, the usual patience.
  */
-const QUICK_TRIES = 300
+const QUICK_TRIES = 600
 
 export class Quorum {
   #tickedAt: Millis | undefined
@@ -37,12 +39,13 @@ export class Quorum {
   // ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   tick(now: Millis): void {
+    const late = now - (this.#tickedAt ?? now) > LATE_MS
     this.#checkTilt(now)
     for (const master of [...this.council.masters.values()]) {
-      this.#watch(master, now)
-      for (const replica of [...master.replicas.values()]) this.#watch(replica, now)
-      for (const peer of [...master.peers.values()]) this.#watch(peer, now)
-      this.#decide(master, now)
+      this.#watch(master, now, late)
+      for (const replica of [...master.replicas.values()]) this.#watch(replica, now, late)
+      for (const peer of [...master.peers.values()]) this.#watch(peer, now, late)
+      if (!late) this.#decide(master, now)
     }
   }
 
@@ -60,10 +63,10 @@ export class Quorum {
   }
 
   /** The monitoring half, and whether it is down. */
-  #watch(watched: Watched, now: Millis): void {
+  #watch(watched: Watched, now: Millis, late: boolean): void {
     this.#connect(watched, now)
     this.#ask(watched, now)
-    if (this.council.tiltSince !== undefined) return
+    if (this.council.tiltSince !== undefined || late) return
     this.#dropIdle(watched, now)
     checkSubjective(this.council, watched, now)
   }
@@ -119,20 +122,23 @@ export class Quorum {
   /** A connection ended, or never began. */
   closed(watched: Watched, line: LineKind, reason: string, now: Millis): void {
     const { link } = watched
+    const stoodSince = (line === 'commands' ? link.commandsSince : link.messagesSince) ?? now
     if (line === 'commands') {
       link.commandsSince = undefined
       link.pending = 0
     } else link.messagesSince = undefined
     link.whole = false
-    const refused = line === 'commands' && reason === 'ECONNREFUSED'
+    // Whichever connection it was for: nobody listens there.
+    const refused = reason === 'ECONNREFUSED'
     if (refused) {
       if (link.refusals === 0) link.refusedAt = now
       link.refusals++
     }
     if (watched.kind === 'sentinel') return
-    // A machine that answers at all answers within the millisecond: is the process still there? Who accepts and closes
-    // again and again is asked in the usual rhythm.
-    const cutOff = RESETS.has(reason) && now - link.triedAt > URGENT_MS
+    // A machine that answers at all answers within the millisecond: is the process still there? Both connections of a dead
+    // one end at once, in any order, and each of them asks. Who accepts and closes again and again is asked in the usual
+    // rhythm.
+    const cutOff = RESETS.has(reason) && now - stoodSince > URGENT_MS
     if (cutOff || (refused && link.refusals === 1)) this.#openLines(watched, now)
     this.#considerUrgently(masterOf(watched), now)
   }
@@ -170,6 +176,7 @@ export class Quorum {
     if (watched.kind !== 'sentinel') this.#askInfo(watched, now)
     const pingMs = Math.min(watched.downAfterMs, timing['ping-period'])
     if (now - link.answeredAt > pingMs && now - link.pingedAt > pingMs / 2) this.#ping(watched, now)
+    if (watched.kind === 'master' && arePaused(watched)) return
     if (now - watched.publishedAt > timing['publish-period']) this.council.emit({ do: 'hello', to: watched })
   }
 
@@ -184,8 +191,13 @@ export class Quorum {
   #infoPeriod(server: ServerWatch): Millis {
     const period = this.council.timing['info-period']
     if (server.kind === 'master') return period
-    if (isUrgent(server.master)) return Math.min(URGENT_MS, period)
+    if (isUrgent(server.master)) return Math.min(this.#lookMs(server), period)
     return server.linkDownMs > 0 ? Math.min(1000, period) : period
+  }
+
+  /** The kernel has told us of a death an instant before it tells the replicas. */
+  #lookMs({ master, linkUp }: ReplicaWatch): Millis {
+    return linkUp && !master.sdown ? RELOOK_MS : URGENT_MS
   }
 
   #ping(watched: Watched, now: Millis): void {
@@ -239,6 +251,11 @@ export class Quorum {
     this.#considerUrgently(masterOf(server), now)
   }
 
+  /** Whether it pauses its writers, as it was asked; an INFO of it came in between. */
+  paused(master: MasterWatch, paused: boolean, now: Millis): void {
+    writersHeld(this.council, master, paused, now)
+  }
+
   /** On the hello channel of an instance, or told us directly. */
   hello(text: string, now: Millis): void {
     takeHello(this.council, text, now)
@@ -289,7 +306,7 @@ export class Quorum {
   #considerUrgently(master: MasterWatch, now: Millis): void {
     if (this.council.tiltSince !== undefined || !isUrgent(master)) return
     for (const replica of master.replicas.values()) {
-      if (replica.link.whole && now - replica.infoAt > URGENT_MS) this.#askInfo(replica, now)
+      if (replica.link.whole && now - replica.infoAt > this.#lookMs(replica)) this.#askInfo(replica, now)
     }
     this.#decide(master, now)
   }

@@ -48,7 +48,7 @@ function meetReplicas(council: Council, master: MasterWatch, info: InfoReply, no
       continue
     }
     council.event('notice', '+slave', replica)
-    council.save()
+    council.saveSoon()
   }
 }
 

@@ -123,7 +123,7 @@ export function switchMaster(council: Council, master: MasterWatch, to: Place, n
     const replica = addReplica(council, master, host, port, now)
     if (typeof replica !== 'string') council.event('notice', '+slave', replica)
   }
-  council.save()
+  council.saveSoon()
 }
 
 /** Closes what stands; it will be opened again. */

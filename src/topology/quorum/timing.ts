@@ -47,8 +47,18 @@ export function isTimingName(word: string): word is TimingName {
 
 /** While a death is proven or a failover runs, nobody waits for the next period. */
 export const URGENT_MS: Millis = 50
-/** Sentinels that saw the same death at the same moment must not all stand for election: each waits up to this long. */
-export const DESYNC_MS: Millis = 120
+/** A replica that was asked a moment ago, and did not know yet what everybody sees, is asked again this soon. */
+export const RELOOK_MS: Millis = 20
+/**
+ * Sentinels that saw the same death at the same moment must not all stand for election. The one with the smallest id does
+ * at once; each of the others gives every one before it so long. Who is asked for its vote meanwhile gives it.
+ */
+export const RANK_MS: Millis = 60
+/**
+ * A tick that comes so late was held up with everything else that waited for this process, answers to its PINGs among it:
+ * those are read first. Far shorter than what tilt means.
+ */
+export const LATE_MS: Millis = 150
 /** After an election that nobody could win: the next attempt, in a new epoch, comes after up to twice this. */
 export const REELECTION_MS: Millis = 300
 /** What a vote for somebody else adds to the time until we try ourselves. */

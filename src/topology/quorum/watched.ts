@@ -118,7 +118,17 @@ export type FailoverState =
       readonly forced: boolean
       readonly at: Millis
       readonly promoted: ReplicaWatch
+      readonly writers: Writers
     }
+
+/**
+ * The writers of a master that is alive while it is replaced: it was asked to pause them; it has, and what it had then is
+ * all that there will be; or they are free, because nobody is there to pause, or it would not.
+ */
+export type Writers =
+  | { readonly are: 'free' }
+  | { readonly are: 'asked' }
+  | { readonly are: 'paused'; readonly offset: Offset }
 
 export interface MasterWatch extends ServerFields {
   readonly kind: 'master'
@@ -292,6 +302,11 @@ export function failing(master: MasterWatch): boolean {
 /** The replica that is being promoted, or has been and is not yet switched to. */
 export function promotedOf(master: MasterWatch): ReplicaWatch | undefined {
   return 'promoted' in master.failover ? master.failover.promoted : undefined
+}
+
+/** Whoever publishes to it now waits with the writers: neither a hello nor anything behind it would arrive. */
+export function arePaused({ failover }: MasterWatch): boolean {
+  return 'writers' in failover && failover.writers.are !== 'free'
 }
 
 /** The new master is one already, and everybody may know. */

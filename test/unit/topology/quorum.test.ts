@@ -156,6 +156,24 @@ describe('the replica to promote', () => {
   }
 })
 
+test('a replica that lost a silent master is fit, however late the silence was called down', () => {
+  const one = council()
+  const master = watching(one)
+  master.downAfterMs = 1000
+  const replica = addReplica(one, master, '10.0.0.2', 1, 0)
+  if (typeof replica === 'string') throw new Error(replica)
+  const now = 40_000
+  Object.assign(replica, { infoAt: now, replid: A, linkDownMs: 39_000 })
+  Object.assign(replica.link, { whole: true, goodAt: now })
+  // Silent since 1000; it was called down after 30 seconds of tilt.
+  Object.assign(master, { sdown: true, sdownAt: 35_000 })
+  master.link.goodAt = 1000
+  expect(chooseReplica(one, master, now)).toBe(replica)
+  // A link that broke long before the master did is another matter.
+  master.link.goodAt = 35_000
+  expect(chooseReplica(one, master, now)).toBeUndefined()
+})
+
 test('a follower believes the newest configuration, and most of those that have it', () => {
   const word = (sentinel: string, port: number, configEpoch: number, at = 0) => {
     return { sentinel, master: { host: 'h', port }, configEpoch, at }
