@@ -1,147 +1,82 @@
 /**
- * How long writes wait when a master dies under sentinels, ours and redis-sentinel, in one run:
+ * How long writes wait when a master fails under sentinels, ours and redis-sentinel, in one run, and whether all agree in
+ * the end:
  *
- *     npm run bench:sentinel -- [kills]       (default 3 of each kind of quorum)
+ *     npm run bench:sentinel -- [rounds] [quorums] [faults] [leads] [servers]
+ *     npm run bench:sentinel -- 50 1+2,2+1 kill,stop,partition,restart anybody,real redis
  *
- * Three redis-servers, three sentinels, one client that writes as fast as it is answered and asks the sentinels for the
- * master when its connection ends, as a Sentinel-aware client does. The master is killed; the gap is the time between the
- * last write that was answered and the first one that the next master answers. Then the dead one comes back as a replica.
+ * By default 3 rounds of `kill` for 0+3, 1+2, 2+1 and 3+0 (ours + real), by whoever is elected, over redis-server; `own`
+ * servers are our nodes. Three machines are network namespaces, so it needs root. What writes meanwhile: the plainest
+ * client there can be, ioredis, node-redis, redis-py where there is one, and a client of our proxy, which follows the
+ * sentinels as well. The gap is the longest time in which a client was not answered.
+ *
+ * A round that does not converge within 90 s ends the run with the logs of the sentinels, exit code 1.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
-import { Client } from '../../src/net/client.js'
 import { findProgram } from '../support/real.js'
-import { type RedisNode, startGroup, until } from '../support/redis-group.js'
-import { type SentinelKind, type SentinelProcess, startSentinels } from '../support/sentinels.js'
+import { type Fault, pythonWithRedis, type Round, SentinelWorld } from '../support/sentinel-world.js'
+import type { SentinelKind } from '../support/sentinels.js'
 
-const kills = Number(process.argv[2] ?? 3)
-const quorums: readonly (readonly SentinelKind[])[] = [
-  ['real', 'real', 'real'],
-  ['ours', 'real', 'real'],
-  ['ours', 'ours', 'real'],
-  ['ours', 'ours', 'ours'],
-]
+const [rounds = '3', quorums = '0+3,1+2,2+1,3+0', faults = 'kill', leads = 'anybody', servers = 'redis'] =
+  process.argv.slice(2)
 
-const server = findProgram('redis-server')
-const real = findProgram('redis-sentinel')
-if (server === undefined || real === undefined) throw new Error('redis-server and redis-sentinel are needed')
+const redis = findProgram('redis-server')
+const sentinel = findProgram('redis-sentinel')
+if (redis === undefined || sentinel === undefined) throw new Error('redis-server and redis-sentinel are needed')
+const main = process.env.LAGRANGE_PROGRAM ?? new URL('../../dist/main.js', import.meta.url).pathname
+const python = await pythonWithRedis()
 
-let client: Client | undefined
-process.stdout.write(
-  'sentinels (ours + real)   down-after   kills   gap p50 ms   gap max ms   agreed max ms   switches   one master\n',
-)
-for (const kinds of quorums) process.stdout.write(`${await measure(kinds, server, real)}\n`)
+const names = ['plain', 'proxy1', 'ioredis', 'node-redis', 'redis-py']
+line('quorum  servers  fault      lead     n  led by  agreed  converged', names, 'epochs')
 
-async function measure(kinds: readonly SentinelKind[], server: string, real: string): Promise<string> {
-  const nodes = await startGroup(server, 2)
-  const settings = { masterPort: nodes[0]?.port ?? 0, quorum: 2, downAfterMs: 1000, failoverTimeoutMs: 2000 }
-  const sentinels = await startSentinels(kinds, real, settings, 2, false)
-  const gaps: number[] = []
-  const agreements: number[] = []
-  let always = true
-  let switched = 0
-  try {
-    for (let kill = 0; kill < kills; kill++) {
-      const { gapMs, agreedMs, switches, single } = await killMaster(nodes, sentinels)
-      gaps.push(gapMs)
-      agreements.push(agreedMs)
-      always &&= single
-      switched += switches
+for (const quorum of quorums.split(',')) {
+  for (const server of servers.split(',')) {
+    for (const fault of faults.split(',') as Fault[]) {
+      for (const lead of leads.split(',') as ('anybody' | 'real')[]) {
+        if (lead === 'real' && (quorum === '0+3' || quorum === '3+0')) continue
+        await series(quorum, server, fault, lead)
+      }
     }
+  }
+}
+
+async function series(quorum: string, server: string, fault: Fault, lead: 'anybody' | 'real'): Promise<void> {
+  const [ours = 0] = quorum.split('+').map(Number)
+  const kinds = Array.from({ length: 3 }, (_, index): SentinelKind => (index < ours ? 'ours' : 'real'))
+  const world = new SentinelWorld(kinds, {
+    server: server === 'own' ? [process.execPath, main, 'node'] : [redis as string],
+    sentinel: sentinel as string,
+    python,
+    downAfterMs: 1000,
+    failoverTimeoutMs: 2000,
+  })
+  const done: Round[] = []
+  try {
+    await world.start()
+    for (let round = 0; round < Number(rounds); round++) done.push(await world.round(fault, lead))
   } finally {
-    await Promise.all([...sentinels, ...nodes].map(running => running.stop()))
+    await world.stop()
+    const led = (kind: string): number => done.filter(({ ledBy }) => ledBy === kind).length
+    const head = [
+      quorum.padEnd(7),
+      server.padEnd(8),
+      fault.padEnd(10),
+      lead.padEnd(7),
+      String(done.length).padStart(2),
+      ` ${led('ours')}/${led('real')}`.padEnd(7),
+      spread(done.map(({ agreedMs }) => agreedMs)),
+      spread(done.map(({ convergedMs }) => convergedMs)),
+    ]
+    const gaps = names.map(name => spread(done.map(({ gaps }) => gaps[name] ?? Number.NaN)))
+    line(head.join(' '), gaps, spread(done.map(({ epochs }) => epochs)))
   }
-  gaps.sort((one, other) => one - other)
-  const ours = kinds.filter(kind => kind === 'ours').length
-  const columns: readonly (readonly [string | number, number])[] = [
-    [`${ours} + ${kinds.length - ours}`, 23],
-    [settings.downAfterMs, 13],
-    [gaps.length, 8],
-    [Math.round(gaps[Math.floor(gaps.length / 2)] ?? Number.NaN), 13],
-    [Math.round(Math.max(...gaps)), 13],
-    [Math.round(Math.max(...agreements)), 16],
-    [switched, 11],
-    [always ? 'yes' : 'NO', 13],
-  ]
-  return columns.map(([value, width]) => String(value).padStart(width)).join('')
 }
 
-interface Change {
-  readonly gapMs: number
-  /** Until all sentinels named the new master. */
-  readonly agreedMs: number
-  /** How many times the master changed. */
-  readonly switches: number
-  /** In the end one instance says master, the one that the sentinels name. */
-  readonly single: boolean
+function line(head: string, columns: readonly string[], last: string): void {
+  process.stdout.write(`${[head, ...columns.map(column => column.padEnd(11)), last].join('  ')}\n`)
 }
 
-async function killMaster(nodes: readonly RedisNode[], sentinels: readonly SentinelProcess[]): Promise<Change> {
-  const [first] = sentinels as [SentinelProcess]
-  const port = await first.masterPort()
-  const master = nodes.find(node => node.port === port)
-  if (master === undefined) throw new Error(`the sentinels name ${port}`)
-
-  const epoch = await epochOf(first)
-  let lastAt = performance.now()
-  let gapMs = 0
-  let stopped = false
-  const writer = (async () => {
-    while (!stopped) {
-      if (!(await write(await ask(sentinels)))) continue
-      const now = performance.now()
-      gapMs = Math.max(gapMs, now - lastAt)
-      lastAt = now
-    }
-  })()
-  await sleep(300)
-  gapMs = 0
-  const killedAt = performance.now()
-  master.signal('SIGKILL')
-  const agreed = async (): Promise<boolean> => {
-    const ports = await Promise.all(sentinels.map(sentinel => sentinel.masterPort()))
-    return new Set(ports).size === 1 && ports[0] !== port
-  }
-  await until('the sentinels agree', agreed, 60_000)
-  const agreedMs = performance.now() - killedAt
-  const next = await first.masterPort()
-  await until('writes go on', async () => performance.now() - lastAt < 50 && gapMs > 0, 60_000)
-  stopped = true
-  await writer
-  await master.start('--replicaof', '127.0.0.1', String(next))
-  await until('it follows', async () => (await master.info()).master?.up === true, 30_000)
-  // What was voted for holds the next failover back for twice its timeout; and real sentinels look every ten seconds.
-  await sleep(11_000)
-  const infos = await Promise.all(nodes.map(node => node.info()))
-  const masters = nodes.filter((_, index) => infos[index]?.role === 'master')
-  // More than one switch: somebody took the new master for dead as well.
-  const switches = (await epochOf(first)) - epoch
-  return { gapMs, agreedMs, switches, single: masters.length === 1 && masters[0]?.port === (await first.masterPort()) }
-}
-
-async function epochOf(sentinel: SentinelProcess): Promise<number> {
-  return Number((await sentinel.master()).get('config-epoch'))
-}
-
-/** As clients do: the first sentinel that answers is believed. */
-async function ask(sentinels: readonly SentinelProcess[]): Promise<number> {
-  for (const sentinel of sentinels) {
-    const port = await sentinel.masterPort().catch(() => Number.NaN)
-    if (port > 0) return port
-  }
-  return Number.NaN
-}
-
-async function write(port: number): Promise<boolean> {
-  if (client === undefined || client.closed || client.address.port !== port) {
-    client?.close()
-    client = new Client({ host: '127.0.0.1', port }, { connectTimeoutMs: 200, replyTimeoutMs: 500 })
-  }
-  try {
-    const reply = await client.send(['INCR', 'counter'])
-    if (reply.type !== 'error') return true
-  } catch {
-    // Dead, or not yet there.
-  }
-  await sleep(2)
-  return false
+/** The median and the largest. */
+function spread(values: readonly number[]): string {
+  const sorted = [...values].sort((one, other) => one - other)
+  return `${sorted[Math.floor(sorted.length / 2)] ?? '–'}/${sorted.at(-1) ?? '–'}`
 }
