@@ -64,3 +64,10 @@ export interface Asker extends Recipient {
   /** Something it waited for is there. */
   proceed(): void
 }
+
+/** A read of its session at the master is answered, or sent elsewhere. */
+export function noLongerAtMaster(request: Request): void {
+  const session = request.session as Asker
+  request.readsMaster = false
+  if (--session.masterReads === 0) session.masterFilter = 0
+}

@@ -27,7 +27,7 @@ import { GuardRails } from '../routing/guard-rails.js'
 import { type Flight, Marks } from '../routing/marks.js'
 import type { ControlPlane, HoldReport, HoldRequest, ReleaseReport } from '../topology/planes.js'
 import type { FreshnessUpdate, GroupView, Lineage } from '../topology/view.js'
-import type { Asker } from './asker.js'
+import { type Asker, noLongerAtMaster } from './asker.js'
 import { Confirming } from './confirming.js'
 import type { GroupCounters } from './counters.js'
 import { Gate } from './gate.js'
@@ -38,7 +38,7 @@ import { KeySlots } from './key-slots.js'
 import { type Lender, Lending } from './lending.js'
 import type { WorkerOptions } from './options.js'
 import { type ReadPlan, Reads } from './reads.js'
-import { keepBytes, type Request, reread } from './request.js'
+import { keepBytes, type Recipient, type Request, reread } from './request.js'
 import { Retired } from './retired.js'
 import type { ScannedAt } from './scans.js'
 import { Scripts } from './scripts.js'
@@ -578,6 +578,16 @@ export class Group implements UpstreamOwner, Lender {
     return true
   }
 
+  onSetAside(upstream: Upstream, taker: Recipient): boolean {
+    const instance = this.#instances.get(upstream.instanceId)
+    if (instance?.setAside(upstream, this.replid, this.tools.time.now) === false) return false
+    for (const request of upstream.takeOutReads(taker)) {
+      this.#takeBack(upstream, request)
+      this.#resend(request.session as Asker, request)
+    }
+    return true
+  }
+
   onSample(upstream: Upstream, flight: Flight, offset: Offset): void {
     this.marks.settle(flight, offset)
     if (!upstream.confirmed) return
@@ -786,10 +796,4 @@ export class Group implements UpstreamOwner, Lender {
     for (const instance of this.#instances.values()) instance.closeAll('shutdown')
     this.#retired.closeAll()
   }
-}
-
-function noLongerAtMaster(request: Request): void {
-  const session = request.session as Asker
-  request.readsMaster = false
-  if (--session.masterReads === 0) session.masterFilter = 0
 }

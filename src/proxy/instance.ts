@@ -28,6 +28,8 @@ const REST_MS = 100
 const LATENCY_UNKNOWN_MS = 0.05
 /** Idle connections kept per protocol version. */
 const IDLE_MAX = 64
+/** Connections that are not read for the sake of slow clients. */
+const ASIDE_MAX = 64
 
 export class Instance implements Candidate {
   readonly id: string
@@ -49,6 +51,8 @@ export class Instance implements Candidate {
   readonly #latency = new Ewma(1000)
   readonly #lanes: [Upstream | undefined, Upstream | undefined] = [undefined, undefined]
   readonly #idle: [Upstream[], Upstream[]] = [[], []]
+  /** A shared connection in reserve. */
+  readonly #parked: [Upstream | undefined, Upstream | undefined] = [undefined, undefined]
   readonly #all = new Set<Upstream>()
   #sampledAt: Millis = 0
   #retryAt: Millis = 0
@@ -145,6 +149,32 @@ export class Instance implements Candidate {
     return this.#lanes[upstream.resp - 2] === upstream
   }
 
+  /** A shared connection is not read for a while: others have another one. False: too many stand aside already. */
+  setAside(upstream: Upstream, replid: string | undefined, now: Millis): boolean {
+    if (upstream.aside !== undefined) return true
+    let count = 0
+    for (const one of this.#all) if (one.aside !== undefined) count++
+    if (count >= ASIDE_MAX) return false
+    upstream.aside = () => this.#park(upstream)
+    if (!this.isLane(upstream)) return true
+    const parked = this.#parked[upstream.resp - 2]
+    this.#parked[upstream.resp - 2] = undefined
+    this.#lanes[upstream.resp - 2] = parked
+    if (parked === undefined) this.lane(upstream.resp, now)
+    else this.judgeLane(parked)
+    this.refresh(replid, now)
+    return true
+  }
+
+  /** It stood aside and is free again: the next one that has to stand aside is replaced without a moment's delay. */
+  #park(upstream: Upstream): void {
+    const place = upstream.resp - 2
+    const isFit = upstream.confirmed || upstream.readable
+    if (!isFit || this.#parked[place] !== undefined) return upstream.close('removed')
+    upstream.aside = undefined
+    this.#parked[place] = upstream
+  }
+
   /** A connection for one session; it comes back by `giveBack` or is closed. */
   borrow(resp: Resp, now: Millis): Upstream | undefined {
     const idle = this.#idle[resp - 2]?.pop()
@@ -191,6 +221,7 @@ export class Instance implements Candidate {
   closed(upstream: Upstream, failed: boolean, now: Millis): void {
     this.#all.delete(upstream)
     if (this.isLane(upstream)) this.#lanes[upstream.resp - 2] = undefined
+    if (this.#parked[upstream.resp - 2] === upstream) this.#parked[upstream.resp - 2] = undefined
     for (const idle of this.#idle) {
       const at = idle.indexOf(upstream)
       if (at >= 0) idle.splice(at, 1)
@@ -229,7 +260,7 @@ export class Instance implements Candidate {
   /** Lanes and idle connections are not used any more; what is in flight on them may still be answered. */
   abandon(): Upstream[] {
     const left = [...this.#all]
-    this.#lanes[0] = this.#lanes[1] = undefined
+    this.#lanes[0] = this.#lanes[1] = this.#parked[0] = this.#parked[1] = undefined
     this.#idle[0].length = this.#idle[1].length = 0
     for (const upstream of left) upstream.confirmed = false
     return left

@@ -19,7 +19,8 @@ import type { ReadRules } from '../routing/choose.js'
 import { type Flight, IN_FLIGHT } from '../routing/marks.js'
 import type { Confirmation } from './confirming.js'
 import type { Block, BlockPool } from './log.js'
-import type { StreamSink, StreamSource } from './reply-stream.js'
+import type { StreamSink } from './reply-stream.js'
+import type { ReplySource, SlowReader } from './slow-reader.js'
 import type { Standing } from './standing.js'
 
 /** Where a reply goes. */
@@ -29,7 +30,13 @@ export interface Recipient {
   /** A frame that nobody asked for on a connection of its own: messages, monitor lines. */
   push(buffer: Buffer, start: number, end: number): void
   /** A reply to one of its requests is large: where its parts go; undefined: it waits for the whole. */
-  beginStream?(request: Request, source: StreamSource): StreamSink | undefined
+  beginStream?(request: Request, source: ReplySource): StreamSink | undefined
+  /** It does not take what it was sent. */
+  readonly choked?: boolean
+  /** While it is choked: more comes from there. */
+  readonly slow?: SlowReader
+  /** Nothing more of it is sent until everything it asked is answered. */
+  awaitAnswers?(): void
 }
 
 /**

@@ -34,8 +34,9 @@ import { answerLocally, refusedText } from './local.js'
 import type { MovesTo } from './maintenance.js'
 import { beginMonitor, isOwnNoise } from './monitor.js'
 import { relay } from './relay.js'
-import { ReplyStream, type StreamSink, type StreamSource } from './reply-stream.js'
+import { ReplyStream, type StreamSink } from './reply-stream.js'
 import { keepBytes, type Request, reread } from './request.js'
+import { type ReplySource, SlowReader } from './slow-reader.js'
 import { Standing, type Trail } from './standing.js'
 import { Subscription } from './subscription.js'
 import { callOfOpenRequest, isAdmitted, isWeb, mute, notice, refusedInMode } from './taking.js'
@@ -82,6 +83,8 @@ export class Session implements Asker, PeerHandler {
 
   // For the group.
   closed = false
+  choked = false
+  readonly slow = new SlowReader(this)
   lastReplica: Instance | undefined = undefined
   lastTo = ''
   lastBecause: Because = 'local'
@@ -117,7 +120,6 @@ export class Session implements Asker, PeerHandler {
   #stopped = false
   #running = false
   #paused = false
-  #choked = false
   /** Was too fast, and is not read until a timer says so. */
   #throttled = false
   /** The request that it is sending, where that is passed on in parts. */
@@ -353,7 +355,7 @@ export class Session implements Asker, PeerHandler {
       this.#stalled === undefined &&
       !this.#awaiting &&
       this.#outstanding < this.#window &&
-      !this.#choked &&
+      !this.choked &&
       !this.#throttled &&
       !this.#ending &&
       !this.closed &&
@@ -366,8 +368,8 @@ export class Session implements Asker, PeerHandler {
   #relieve(): boolean {
     this.peer.flush()
     if (this.closed) return false
-    this.#choked = this.peer.queuedBytes > this.hub.options.softQueuedBytes
-    return !this.#choked
+    if (this.peer.queuedBytes > this.hub.options.softQueuedBytes) this.choked = true
+    return !this.choked
   }
 
   /** Does not read the socket while more has come than may wait. */
@@ -640,7 +642,7 @@ export class Session implements Asker, PeerHandler {
   }
 
   /** Only the next reply to leave may leave in parts, and only one that nothing else is done with. */
-  beginStream(request: Request, source: StreamSource): StreamSink | undefined {
+  beginStream(request: Request, source: ReplySource): StreamSink | undefined {
     const isNext = request === this.#head && this.#stream === undefined && !this.closed
     if (!isNext || request.muted || request.effect !== 'none' || request.confirmation || this.kept > 0) return undefined
     this.#stream = new ReplyStream(this, request, source)
@@ -711,6 +713,7 @@ export class Session implements Asker, PeerHandler {
       return
     }
     if (!request.muted) this.peer.out.raw(buffer, start, end)
+    if (this.peer.out.length > this.hub.options.softQueuedBytes / 4) this.#relieve() // one read may bring 2 MiB
     this.#shift(request)
     if (this.#head !== undefined && this.#head.state === 'answered') this.#passReady()
     this.peer.flushSoon()
@@ -754,22 +757,20 @@ export class Session implements Asker, PeerHandler {
     const { out, queuedBytes } = this.peer
     this.entrance.sentBytes.value += out.length
     const waiting = queuedBytes - out.length
-    if (waiting === 0) return
     // Only onDrain takes it back, as it also goes on with what had to wait.
-    if (waiting > this.hub.options.softQueuedBytes) this.#choked = true
+    if (waiting > this.hub.options.softQueuedBytes) this.choked = true
     if (waiting > this.hub.options.hardQueuedBytes) this.peer.destroy('output-limit')
   }
 
   onDrain(): void {
-    this.#stream?.goOn()
-    if (!this.#choked) return
-    this.#choked = false
+    this.choked = false
+    this.slow.goOn()
     this.proceed()
   }
 
   onClose(reason: string): void {
     this.closed = true
-    this.#stream?.goOn()
+    this.slow.goOn()
     this.onClosed?.()
     this.standing.members--
     // First, as connections of its own that are given up now return their requests themselves.

@@ -29,8 +29,9 @@ import type { Call } from '../routing/calls.js'
 import type { Flight, Marks } from '../routing/marks.js'
 import type { Insight } from './insight.js'
 import { type BlockPool, Log } from './log.js'
-import type { StreamSink, StreamSource } from './reply-stream.js'
+import type { StreamSink } from './reply-stream.js'
 import { type Answer, errorText, type Recipient, type Request, type RequestPool } from './request.js'
+import type { ReplySource } from './slow-reader.js'
 
 export type Resp = 2 | 3
 
@@ -77,6 +78,8 @@ export interface UpstreamOwner {
   onDemoted(upstream: Upstream, flight: Flight): void
   /** A reply was taken from the queue; `sentAt` of the request is its start. */
   onAnswered(upstream: Upstream, request: Request): void
+  /** It is about to be read no more, for the sake of `taker`: others need another one. False: it must be read. */
+  onSetAside(upstream: Upstream, taker: Recipient): boolean
 }
 
 export interface UpstreamOptions {
@@ -134,7 +137,7 @@ const MASTER_ROLE = Buffer.from('*3\r\n$6\r\nmaster\r\n:')
 /** For parts of a reply that nobody waits for. */
 const DROPPED: StreamSink = { part: () => undefined, end: () => undefined, broken: () => undefined }
 
-export class Upstream implements Flushable, PeerHandler, StreamSource {
+export class Upstream implements Flushable, PeerHandler, ReplySource {
   readonly early = true
   /** The instance is master in the current epoch, said on this connection. Set by the group. */
   confirmed = false
@@ -170,8 +173,12 @@ export class Upstream implements Flushable, PeerHandler, StreamSource {
   #uploading = false
   /** The socket has taken what waited for it; for who uploads. */
   onDrained: (() => void) | undefined
+  /** Nobody but those who wait for an answer has to do with it any more; called behind the last one. */
+  aside: (() => void) | undefined = undefined
   /** It is not read, as the client that this reply is for does not take it. */
-  paused = false
+  #paused = false
+  /** Replies are being taken: whoever resumes it meanwhile leaves the rest to that loop. */
+  #taking = false
 
   constructor(
     readonly address: Address,
@@ -391,15 +398,23 @@ export class Upstream implements Flushable, PeerHandler, StreamSource {
   onData(chunk: Buffer): void {
     this.heardAt = this.tools.time.update()
     this.#decoder.feed(chunk)
+    this.#takeAll()
+  }
+
+  #takeAll(): void {
+    this.#taking = true
     try {
       if (this.#streamed === undefined || this.#passParts(this.#streamed)) this.#takeReplies()
-      if (this.#decoder.pending > STREAM_BYTES && this.#streamed === undefined) this.#beginStream()
+      const isLarge = this.#decoder.pending > STREAM_BYTES
+      if (isLarge && !this.#paused && this.#streamed === undefined) this.#beginStream()
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.close('protocol-error')
     }
+    this.#taking = false
     this.#decoder.release()
     if (this.#decoder.pending > REPLY_BYTES) return this.close('reply-too-large')
+    if (this.aside !== undefined && this.#pending.length === 0 && this.#streamed === undefined) this.aside()
     if (this.#piped.length > 0 && this.#pending.length === 0 && this.#state === 'open') {
       for (const bytes of this.#piped.splice(0)) this.#peer.writeThrough(bytes)
     }
@@ -466,20 +481,81 @@ export class Upstream implements Flushable, PeerHandler, StreamSource {
     return false
   }
 
-  pause(): void {
-    this.paused = true
+  // ── A client that does not take its replies ───────────────────────────────────────────────────────────────────────
+
+  setAside(taker: Recipient): boolean {
+    if (this.#paused || this.closed) return true
+    // One that is lent is nobody else's anyway.
+    if (this.lentTo === undefined && !this.owner.onSetAside(this, taker)) return false
+    this.#paused = true
     this.#peer.pause()
+    return true
   }
 
   resume(): void {
-    this.paused = false
+    if (!this.#paused) return
+    this.#paused = false
+    if (this.closed) return
     this.#peer.resume()
+    if (!this.#taking) this.#takeAll()
   }
+
+  isWaitedFor(taker: Recipient): boolean {
+    for (const { kind, session } of this.#pending) if (kind === 'client' && session !== taker) return true
+    return false
+  }
+
+  /**
+   * Takes out the requests of those who have asked nothing but reads here: they can be asked elsewhere. All others have to
+   * wait for what they asked here before they ask for more, or it would overtake.
+   */
+  takeOutReads(taker: Recipient): Request[] {
+    const all: Request[] = []
+    for (let request = this.#pending.shift(); request !== undefined; request = this.#pending.shift()) all.push(request)
+    const staying = new Set<Recipient | undefined>([taker])
+    for (const { kind, session, call, effect } of all) {
+      if (kind === 'client' && (call?.handling !== 'read' || effect !== 'none')) staying.add(session)
+    }
+    const taken: Request[] = []
+    for (const request of all) {
+      const isTaken = request.kind === 'client' && !staying.has(request.session)
+      this.#pending.push(isTaken ? this.#ghostOf(request) : request)
+      if (isTaken) taken.push(request)
+      else if (request.kind === 'client') request.session?.awaitAnswers?.()
+    }
+    return taken
+  }
+
+  /** Stands in the queue in its place. */
+  #ghostOf(request: Request): Request {
+    const ghost = this.tools.requests.ghost(
+      () => undefined,
+      () => undefined,
+    )
+    const { block, start, end, sentAt } = request
+    ghost.sentAt = sentAt
+    ghost.state = 'sent'
+    // The bytes may still be on their way to the kernel; the request keeps a copy.
+    ghost.block = block
+    ghost.start = start
+    ghost.end = end
+    request.block = this.tools.blocks.single(request.bytes, 0, end - start)
+    request.start = 0
+    request.end = end - start
+    return ghost
+  }
+
+  /** There is more to come for a client that does not take what is there. */
+  #holdUp(session: Recipient): void {
+    for (const request of this.#pending) if (request.session === session) return session.slow?.add(this)
+  }
+
+  // ── Replies ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #takeReplies(): void {
     const decoder = this.#decoder
     const pending = this.#pending
-    while (this.#state === 'open' && decoder.nextFrame()) {
+    while (this.#state === 'open' && !this.#paused && decoder.nextFrame()) {
       const { buffer, start, end } = decoder
       const first = buffer[start] as number
       if (this.lentTo !== undefined && (first === PUSH || (this.piped && pending.length === 0))) {
@@ -501,7 +577,10 @@ export class Upstream implements Flushable, PeerHandler, StreamSource {
       else if (!this.owner.onReply(this, request)) {
         this.owner.onAnswered(this, request)
         const { session } = request
-        if (session !== undefined) session.deliver(request, buffer, start, end)
+        if (session !== undefined) {
+          session.deliver(request, buffer, start, end)
+          if (session.choked) this.#holdUp(session)
+        }
       }
     }
   }

@@ -41,7 +41,7 @@ export class Watch {
       const oldest = lane?.oldest
       // A ghost is the read of a client that has its answer from elsewhere: it waits none the less.
       const isOfClient = oldest?.kind === 'client' || oldest?.kind === 'ghost'
-      if (lane === undefined || oldest === undefined || !isOfClient || lane.paused) continue
+      if (lane === undefined || oldest === undefined || !isOfClient) continue
       if (now - Math.max(oldest.sentAt, lane.heardAt) <= this.options.readTimeoutMs) continue
       replica.rest(now)
       lane.close('read-timeout')

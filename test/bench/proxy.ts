@@ -1,39 +1,56 @@
 /**
  * What does the proxy cost, next to the C proxies, in one run on one machine?
  *
- *     npx tsx test/bench/proxy.ts [requests per cell] [rounds]
+ *     npm run bench:proxy -- [requests per cell] [rounds]          (default 30000 and 3)
  *
- * Starts redis-server (a master and two replicas), a worker of ours at the levels `causal` and `eventual`, nutcracker and
- * haproxy where they are installed, and drives each with redis-benchmark. CPU is that of the proxy's process alone, from
- * /proc, per command; rounds are interleaved and the median is shown, so that a busy neighbour hits all alike.
+ * Starts redis-server (a master and two replicas), `lagrange proxy` with one worker and a listener for each of the levels
+ * `causal` and `eventual`, nutcracker and haproxy where they are installed, predixy where PREDIXY is its path, and drives
+ * each with redis-benchmark: 50 and 200 clients, alone and in pipelines of 16, GET, SET and nine to one, values of 64 B and
+ * 4 KiB. ONLY=get/P1/c50/64 (any part of it) leaves out the rest.
+ *
+ * CPU is what the kernel counted for the threads of a process, in nanoseconds, per command: on few cores, where the client
+ * competes with what it drives, this is the number to trust. Rounds go through all targets before the next begins, so that
+ * a busy neighbour hits all alike, and medians are shown.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { Client } from '../../src/net/client.js'
+import { textOf } from '../../src/resp/protocol.js'
 import { freePort } from '../support/ports.js'
 import { findProgram } from '../support/real.js'
-import { type RedisNode, startGroup } from '../support/redis-group.js'
+import { type RedisNode, startGroup, until } from '../support/redis-group.js'
 
 interface Target {
   readonly name: string
   readonly port: number
-  readonly pid: number
+  /** Their time is its cost; the first is what forwards. */
+  readonly pids: readonly number[]
+}
+
+interface Cell {
+  readonly test: 'get' | 'set' | 'mix'
+  readonly pipeline: number
+  readonly clients: number
+  readonly bytes: number
 }
 
 interface Measured {
   readonly opsPerSecond: number
   readonly p50Ms: number
+  readonly p99Ms: number
   readonly cpuMicros: number
 }
 
-/** Ticks of /proc/PID/stat; 100 per second on every Linux that Node runs on. */
-const TICK_MICROS = 10_000
+const KEYS = 10_000
+/** What the goals are about: `causal` beside `eventual`, the cheapest of these, and no proxy at all. */
+const CHEAP = ['predixy', 'nutcracker']
 
-const requests = Number(process.argv[2] ?? 100_000)
+const requests = Number(process.argv[2] ?? 30_000)
 const rounds = Number(process.argv[3] ?? 3)
+const only = process.env.ONLY ?? ''
 const folder = mkdtempSync(join(tmpdir(), 'lagrange-bench-'))
 const children: ChildProcess[] = []
 const run = promisify(execFile)
@@ -41,6 +58,7 @@ const run = promisify(execFile)
 const redis = findProgram('redis-server')
 if (redis === undefined) throw new Error('redis-server is not installed')
 const nodes = await startGroup(redis, 2)
+const [master] = nodes as [RedisNode]
 try {
   await main()
 } finally {
@@ -50,106 +68,234 @@ try {
 }
 
 async function main(): Promise<void> {
-  const targets = await startTargets()
-  for (const target of targets) await measure(target, 'get,set', 1, 50, Math.min(requests, 50_000))
-  for (const [test, pipeline] of [
-    ['get', 1],
-    ['set', 1],
-    ['get', 16],
-    ['set', 16],
-  ] as const) {
-    const count = pipeline === 1 ? requests : requests * 6
-    const all = new Map<Target, Measured[]>(targets.map(target => [target, []]))
-    for (let round = 0; round < rounds; round++) {
-      for (const target of targets) all.get(target)?.push(await measure(target, test, pipeline, 50, count))
+  const targets = [await direct(), ...(await lagrange()), ...(await others())]
+  for (const bytes of [64, 4096]) {
+    const cells = cellsOf(bytes).filter(cell => nameOf(cell).includes(only))
+    if (cells.length === 0) continue
+    await drive(targets[0] as Target, { test: 'set', pipeline: 16, clients: 50, bytes }, KEYS * 10)
+    for (const target of targets) await drive(target, { test: 'mix', pipeline: 16, clients: 50, bytes }, KEYS * 2)
+    for (const cell of cells) {
+      const all = new Map<Target, Measured[]>(targets.map(target => [target, []]))
+      for (let round = 0; round < rounds; round++) {
+        for (const target of targets) all.get(target)?.push(await drive(target, cell, countOf(cell)))
+      }
+      print(cell, all)
     }
-    print(`${test.toUpperCase()}, ${pipeline === 1 ? 'no pipelining' : `pipelines of ${pipeline}`}, 50 clients`, all)
   }
 }
 
-async function startTargets(): Promise<Target[]> {
-  const [master] = nodes as [RedisNode]
-  const info = /process_id:(\d+)/.exec(((await master.call('INFO', 'server')) as { value: string }).value)
-  const targets: Target[] = [{ name: 'redis-server', port: master.port, pid: Number(info?.[1]) }]
-  for (const level of ['causal', 'eventual']) {
-    const port = await freePort()
-    const file = new URL('./proxy-process.ts', import.meta.url).pathname
-    const args = ['--import', 'tsx', file, String(port), ...nodes.map(node => String(node.port))]
-    targets.push({ name: `lagrange ${level}`, port, pid: await start(process.execPath, args, { LEVEL: level }) })
+function cellsOf(bytes: number): Cell[] {
+  const cells: Cell[] = []
+  for (const pipeline of [1, 16]) {
+    for (const clients of [50, 200]) {
+      for (const test of ['get', 'set', 'mix'] as const) cells.push({ test, pipeline, clients, bytes })
+    }
   }
-  const nutcracker = findProgram('nutcracker') ?? findProgram('/usr/sbin/nutcracker')
-  if (nutcracker !== undefined) {
-    const port = await freePort()
-    const config = `a:\n  listen: 127.0.0.1:${port}\n  redis: true\n  servers:\n   - 127.0.0.1:${master.port}:1\n`
-    writeFileSync(join(folder, 'nutcracker.yml'), config)
-    const args = [
-      '-c',
-      join(folder, 'nutcracker.yml'),
-      '-s',
-      String(await freePort()),
-      '-o',
-      join(folder, 'nutcracker.log'),
-    ]
-    targets.push({ name: 'nutcracker', port, pid: await start(nutcracker, args) })
+  return cells
+}
+
+/** As many as take about as long, whatever they are. */
+function countOf({ pipeline, bytes }: Cell): number {
+  return requests * (pipeline === 1 ? 1 : bytes > 1024 ? 2 : 8)
+}
+
+function nameOf({ test, pipeline, clients, bytes }: Cell): string {
+  return `${test}/P${pipeline}/c${clients}/${bytes}`
+}
+
+// ── Targets ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+async function direct(): Promise<Target> {
+  const server = textOf(await master.call('INFO', 'server')) ?? ''
+  return { name: 'redis-server', port: master.port, pids: [Number(/process_id:(\d+)/.exec(server)?.[1])] }
+}
+
+async function lagrange(): Promise<Target[]> {
+  const [causal, eventual, admin] = [await freePort(), await freePort(), await freePort()]
+  const config = [
+    'listeners:',
+    `  - { address: "127.0.0.1:${causal}", consistency: causal }`,
+    `  - { address: "127.0.0.1:${eventual}", consistency: eventual }`,
+    'upstreams:',
+    ...nodes.map(node => `  - ${node.id}`),
+  ]
+  writeFileSync(join(folder, 'proxy.yaml'), `${config.join('\n')}\n`)
+  const file = join(folder, 'proxy.yaml')
+  const build = process.env.BUILD ?? 'dist'
+  const options = ['--admin', `127.0.0.1:${admin}`, '--log-level', 'error']
+  const pid = start(process.execPath, [`${build}/main.js`, 'proxy', '-c', file, ...options])
+  const isReady = async (): Promise<boolean> => {
+    return (await fetch(`http://127.0.0.1:${admin}/readyz`).catch(() => undefined))?.status === 200
   }
-  const haproxy = findProgram('haproxy')
-  if (haproxy !== undefined) {
+  await until('the proxy serves', isReady, 60_000)
+  const workers = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ').map(Number)
+  const pids = [...workers, pid]
+  return [
+    { name: 'lagrange causal', port: causal, pids },
+    { name: 'lagrange eventual', port: eventual, pids },
+  ]
+}
+
+async function others(): Promise<Target[]> {
+  const targets: Target[] = []
+  const add = async (name: string, program: string | undefined, config: (port: number) => Promise<string[]>) => {
+    if (program === undefined) return
     const port = await freePort()
-    const timeouts = 'defaults\n mode tcp\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n'
-    const config = `global\n nbthread 1\n${timeouts}listen r\n bind 127.0.0.1:${port}\n server s 127.0.0.1:${master.port}\n`
-    writeFileSync(join(folder, 'haproxy.cfg'), config)
-    targets.push({ name: 'haproxy (tcp)', port, pid: await start(haproxy, ['-f', join(folder, 'haproxy.cfg'), '-db']) })
+    const target = { name, port, pids: [start(program, await config(port))] }
+    await until(`${name} serves`, () => isServing(port), 60_000)
+    targets.push(target)
   }
-  await sleep(1500)
+  await add('predixy', process.env.PREDIXY, async port => [predixyConfig(port)])
+  await add('nutcracker', findProgram('nutcracker') ?? findProgram('/usr/sbin/nutcracker'), async port => {
+    const file = write('nutcracker.yml', [
+      'a:',
+      `  listen: 127.0.0.1:${port}`,
+      '  redis: true',
+      '  servers:',
+      `   - ${master.id}:1`,
+    ])
+    return ['-c', file, '-s', String(await freePort()), '-o', join(folder, 'nutcracker.log')]
+  })
+  await add('haproxy (tcp)', findProgram('haproxy'), async port => {
+    const file = write('haproxy.cfg', [
+      'global',
+      ' nbthread 1',
+      'defaults',
+      ' mode tcp',
+      ' timeout connect 5s',
+      ' timeout client 60s',
+      ' timeout server 60s',
+      'listen r',
+      ` bind 127.0.0.1:${port}`,
+      ` server s ${master.id}`,
+    ])
+    return ['-f', file, '-db']
+  })
   return targets
 }
 
-async function start(program: string, args: readonly string[], env: Record<string, string> = {}): Promise<number> {
-  const child = spawn(program, args, { stdio: 'ignore', env: { ...process.env, ...env } })
+function predixyConfig(port: number): string {
+  return write('predixy.conf', [
+    'Name bench',
+    `Bind 127.0.0.1:${port}`,
+    'WorkerThreads 1',
+    'LogVerbSample 0',
+    'LogDebugSample 0',
+    'LogInfoSample 0',
+    'Authority {',
+    ' Auth {',
+    '  Mode admin',
+    ' }',
+    '}',
+    'StandaloneServerPool {',
+    ' Databases 1',
+    ' Hash crc16',
+    ' Distribution modula',
+    ' MasterReadPriority 100',
+    ' RefreshMethod fixed',
+    ' RefreshInterval 1',
+    ' Group a {',
+    `  + ${master.id}`,
+    ' }',
+    '}',
+  ])
+}
+
+function write(name: string, lines: readonly string[]): string {
+  const file = join(folder, name)
+  writeFileSync(file, `${lines.join('\n')}\n`)
+  return file
+}
+
+function start(program: string, args: readonly string[]): number {
+  const child = spawn(program, args, { stdio: 'ignore', cwd: process.cwd() })
   children.push(child)
-  await sleep(100)
   return child.pid as number
 }
 
-async function measure(
-  target: Target,
-  test: string,
-  pipeline: number,
-  clients: number,
+async function isServing(port: number): Promise<boolean> {
+  const client = new Client({ host: '127.0.0.1', port }, { connectTimeoutMs: 1000, replyTimeoutMs: 1000 })
+  return client
+    .call('GET', 'nothing')
+    .then(
+      reply => reply.type === 'null',
+      () => false,
+    )
+    .finally(() => client.close())
+}
+
+// ── Measuring ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+async function drive(target: Target, cell: Cell, count: number): Promise<Measured> {
+  const before = cpuNanos(target.pids)
+  const { test } = cell
+  const done =
+    test === 'mix'
+      ? await Promise.all([benchmark(target, cell, 'get', 0.9, count), benchmark(target, cell, 'set', 0.1, count)])
+      : [await benchmark(target, cell, test, 1, count)]
+  const used = cpuNanos(target.pids) - before
+  return {
+    opsPerSecond: done.reduce((sum, one) => sum + one.opsPerSecond, 0),
+    p50Ms: Math.max(...done.map(one => one.p50Ms)),
+    p99Ms: Math.max(...done.map(one => one.p99Ms)),
+    cpuMicros: used / 1000 / count,
+  }
+}
+
+async function benchmark(
+  { port }: Target,
+  { pipeline, clients, bytes }: Cell,
+  test: 'get' | 'set',
+  share: number,
   count: number,
-): Promise<Measured> {
-  const before = cpuTicks(target.pid)
-  const args = ['-p', target.port, '-t', test, '-n', count, '-c', clients, '-P', pipeline, '-r', 100_000, '--csv']
-  const { stdout } = await run('redis-benchmark', args.map(String))
-  const used = cpuTicks(target.pid) - before
+): Promise<Omit<Measured, 'cpuMicros'>> {
+  const load = ['-t', test, '-n', Math.round(count * share), '-c', Math.round(clients * share), '-P', pipeline]
+  const args = ['-p', port, ...load, '-d', bytes, '-r', KEYS, '--csv']
+  const { stdout } = await run('redis-benchmark', args.map(String), { timeout: 120_000 })
   const fields = (stdout.trim().split('\n').at(-1) as string).split(',').map(field => Number(field.replaceAll('"', '')))
-  return { opsPerSecond: fields[1] as number, p50Ms: fields[4] as number, cpuMicros: (used * TICK_MICROS) / count }
+  return { opsPerSecond: fields[1] as number, p50Ms: fields[4] as number, p99Ms: fields[6] as number }
 }
 
-function cpuTicks(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') as string[]
-  return Number(fields[11]) + Number(fields[12])
+/** What all threads of these processes have run so far. */
+function cpuNanos(pids: readonly number[]): number {
+  let sum = 0
+  for (const pid of pids) {
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      sum += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ')[0])
+    }
+  }
+  return sum
 }
 
-function print(title: string, all: ReadonlyMap<Target, readonly Measured[]>): void {
+// ── Showing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function print(cell: Cell, all: ReadonlyMap<Target, readonly Measured[]>): void {
   const rows = [...all].map(([target, measured]) => ({
     name: target.name,
     ops: median(measured.map(one => one.opsPerSecond)),
     p50: median(measured.map(one => one.p50Ms)),
+    p99: median(measured.map(one => one.p99Ms)),
     cpu: median(measured.map(one => one.cpuMicros)),
   }))
-  const direct = rows[0]?.ops as number
-  const cheapest = rows.find(row => row.name === 'nutcracker')?.cpu ?? Number.NaN
-  process.stdout.write(`\n${title}\n${'-'.repeat(title.length)}\n`)
-  process.stdout.write(
-    `${'through'.padEnd(20)}${'ops/s'.padStart(10)}${'of direct'.padStart(11)}${'p50 ms'.padStart(9)}${'CPU µs'.padStart(9)}${'of nutcracker'.padStart(15)}\n`,
-  )
-  for (const { name, ops, p50, cpu } of rows) {
-    process.stdout.write(
-      `${name.padEnd(20)}${ops.toFixed(0).padStart(10)}${(ops / direct).toFixed(2).padStart(11)}${p50.toFixed(3).padStart(9)}` +
-        `${cpu.toFixed(2).padStart(9)}${(cpu / cheapest).toFixed(2).padStart(15)}\n`,
-    )
+  const [none] = rows as [(typeof rows)[number]]
+  const cheapest = Math.min(...rows.filter(row => CHEAP.includes(row.name)).map(row => row.cpu))
+  const title = nameOf(cell)
+  const heads = ['ops/s', 'of direct', 'p50 ms', 'added', 'p99 ms', 'CPU µs', 'of cheapest']
+  process.stdout.write(`\n${title.padEnd(20)}${heads.map(head => head.padStart(12)).join('')}\n`)
+  for (const { name, ops, p50, p99, cpu } of rows) {
+    const figures = [
+      ops.toFixed(0),
+      (ops / none.ops).toFixed(2),
+      p50.toFixed(3),
+      (p50 - none.p50).toFixed(3),
+      p99.toFixed(3),
+      cpu.toFixed(2),
+      (cpu / cheapest).toFixed(2),
+    ]
+    process.stdout.write(`${name.padEnd(20)}${figures.map(figure => figure.padStart(12)).join('')}\n`)
   }
+  const of = (level: string): number => rows.find(row => row.name === `lagrange ${level}`)?.ops as number
+  process.stdout.write(`causal / eventual: ${(of('causal') / of('eventual')).toFixed(3)} of the throughput\n`)
 }
 
 function median(values: readonly number[]): number {

@@ -3,13 +3,18 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { freePort } from './ports.js'
 import { until } from './redis-group.js'
 
 export interface ProxyProcess {
   readonly port: number
+  /** The first worker. */
+  readonly workerPid: number
   /** The samples of this family, summed over the labels that are given as text to be found in the line. */
   count(name: string, ...labels: readonly string[]): Promise<number>
+  /** The samples of this family as they are told. */
+  lines(name: string): Promise<string[]>
   stop(): Promise<void>
 }
 
@@ -30,13 +35,18 @@ export async function startProxyProcess(
     async () => (await fetch(`http://127.0.0.1:${adminPort}/readyz`).catch(() => undefined))?.status === 200,
     60_000,
   )
+  const lines = async (name: string): Promise<string[]> => {
+    const text = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text()
+    return text.split('\n').filter(line => line.startsWith(name))
+  }
+  const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'latin1')
   return {
     port,
+    workerPid: Number(children.split(' ')[0]),
+    lines,
     async count(name, ...labels) {
-      const text = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text()
-      return text
-        .split('\n')
-        .filter(line => line.startsWith(name) && labels.every(label => line.includes(label)))
+      return (await lines(name))
+        .filter(line => labels.every(label => line.includes(label)))
         .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
     },
     async stop() {

@@ -57,30 +57,6 @@ test('a value is passed on before it has all come, and what was asked behind it 
   expect(tail().endsWith(`x${after}`)).toBe(true)
 })
 
-test('a client that does not read has the instance wait, but nobody else for long', async () => {
-  const { proxy, upstream } = await start()
-  const { socket, received } = reader(proxy.port)
-  socket.write('GET large\r\n')
-  await until('it has begun', () => received() > MIB / 2)
-  socket.pause()
-  const chunk = Buffer.alloc(MIB, 'x')
-  // The instance can say no more: it is not read.
-  await until('it is not read', () => {
-    for (let more = 0; more < 4; more++) upstream.say(chunk)
-    return [...proxy.worker.sessions.values()].some(session => session.peer.queuedBytes > 4 * MIB)
-  })
-  const [session] = [...proxy.worker.sessions.values()]
-  expect(session?.peer.queuedBytes).toBeLessThan(6 * MIB)
-
-  // Now somebody waits behind it.
-  const other = await open(proxy)
-  other.send(['GET', 'b'])
-  await until('the client that does not read is closed', () => {
-    return proxy.count('lagrange_client_connections_rejected_total', { reason: 'output-limit' }) === 1
-  })
-  expect(upstream.open()).toBeGreaterThan(0)
-})
-
 test('an instance that dies in the middle of a value takes the client with it, and is asked nothing twice', async () => {
   let asked = 0
   const upstream = await startFakeUpstream(args => {
