@@ -14,7 +14,8 @@ import tls from 'node:tls'
 import { getSystemErrorName } from 'node:util'
 import type { Address } from '../base/address.js'
 import { Encoder } from '../resp/encoder.js'
-import { writeDirectly } from './direct-write.js'
+import { readDirectly, readInto } from './direct-read.js'
+import { type DirectWriter, writeDirectly } from './direct-write.js'
 import { type Arrival, arrivalOf, Lobby, type LobbyOptions } from './lobby.js'
 import { readNow, sleepNow, writeNow } from './read-now.js'
 import type { TlsClient } from './tls.js'
@@ -47,13 +48,8 @@ export interface PeerOptions {
 
 /** Connections that wait to be accepted. */
 const BACKLOG = 1024
-/** What one read brings at most. */
-const SHARED_READ_BYTES = 64 * 1024
 
-/** One per process: reads are handled to the end before the next one begins. */
-const sharedRead = Buffer.allocUnsafeSlow(SHARED_READ_BYTES)
-
-export class Peer implements Flushable {
+export class Peer implements Flushable, DirectWriter {
   readonly out = new Encoder(2, 1024)
   readonly early: boolean
   handler: PeerHandler
@@ -144,7 +140,7 @@ export class Peer implements Flushable {
     const socket = this.#socket
     // What went through the stream leaves before what goes around it.
     if (socket.writableLength === 0 && !this.secure) {
-      switch (writeDirectly(socket as net.Socket, bytes, failed => this.#sent(bytes.length, failed))) {
+      switch (writeDirectly(socket as net.Socket, bytes, this)) {
         case 'written':
           return true
         case 'queued':
@@ -164,7 +160,8 @@ export class Peer implements Flushable {
     return false
   }
 
-  #sent(count: number, failed: boolean): void {
+  /** For who writes directly: what was queued has left. */
+  sent(count: number, failed: boolean): void {
     this.#queuedDirectly -= count
     if (failed) this.destroy('EPIPE')
     else this.#checkDrained()
@@ -404,7 +401,9 @@ function takeHandle(
   // The empty shell is what the server counts: gone, so that closing the server does not wait for it.
   accepted.destroy()
   let peer: Peer | undefined
-  const socket = new net.Socket({ handle, ...readInto(chunk => peer?.receive(chunk)) } as net.SocketConstructorOpts)
+  const receive = (chunk: Buffer): void => peer?.receive(chunk)
+  const socket = new net.Socket({ handle, ...readInto(receive) } as net.SocketConstructorOpts)
+  readDirectly(socket, receive)
   socket.setNoDelay(true)
   peer = new Peer(socket, handler, options, arrival)
   return peer
@@ -437,7 +436,8 @@ export function connect(
   let peer: Peer | undefined
   const where = 'host' in to && to.host.startsWith('/') ? { path: to.host } : to
   const from = options.localAddress === undefined ? {} : { localAddress: options.localAddress }
-  const reading = readInto(chunk => peer?.receive(chunk))
+  const receive = (chunk: Buffer): void => peer?.receive(chunk)
+  const reading = readInto(receive)
   const socket =
     options.tls === undefined
       ? net.connect({ ...where, ...from, noDelay: true, ...reading } as net.NetConnectOpts)
@@ -449,20 +449,9 @@ export function connect(
     options.timeoutMs === undefined ? undefined : setTimeout(() => opened.destroy('connect-timeout'), options.timeoutMs)
   socket.once(options.tls === undefined ? 'connect' : 'secureConnect', () => {
     clearTimeout(timer)
+    if (options.tls === undefined) readDirectly(socket, receive)
     if (!opened.closed) handler.onOpen?.()
   })
   socket.once('close', () => clearTimeout(timer))
   return peer
-}
-
-function readInto(receive: (chunk: Buffer) => void): { onread: net.OnReadOpts } {
-  return {
-    onread: {
-      buffer: sharedRead,
-      callback(size) {
-        receive(sharedRead.subarray(0, size))
-        return true
-      },
-    },
-  }
 }

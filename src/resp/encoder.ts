@@ -24,10 +24,12 @@ export class Encoder implements ReplyWriter {
   full = false
   #block: Buffer
   #length = 0
+  /** Of the block, the view that was asked for last: replies are often as long as the ones before. */
+  #view: Buffer
 
   constructor(resp: 2 | 3 = 2, initialBytes = INITIAL_BYTES) {
     this.resp = resp
-    this.#block = Buffer.allocUnsafeSlow(initialBytes)
+    this.#block = this.#view = Buffer.allocUnsafeSlow(initialBytes)
   }
 
   /** Bytes written and not taken. */
@@ -42,12 +44,13 @@ export class Encoder implements ReplyWriter {
 
   /** Nothing waits, and the owner has been idle: only a small block is kept. */
   shrink(bytes: number): void {
-    if (this.#length === 0 && this.#block.length > bytes) this.#block = Buffer.allocUnsafeSlow(bytes)
+    if (this.#length === 0 && this.#block.length > bytes) this.#begin(Buffer.allocUnsafeSlow(bytes))
   }
 
   /** What was written so far, as a view of the block: valid until the next write, `reset` or `take`. */
   view(): Buffer {
-    return this.#block.subarray(0, this.#length)
+    if (this.#view.length !== this.#length) this.#view = this.#block.subarray(0, this.#length)
+    return this.#view
   }
 
   /** One byte of what was written: the first of a reply tells its type. */
@@ -58,13 +61,13 @@ export class Encoder implements ReplyWriter {
   /** The owner has passed the bytes on and nobody else reads them: the block is used again. */
   reset(): void {
     this.#length = 0
-    if (this.#block.length > KEPT_BYTES) this.#block = Buffer.allocUnsafeSlow(INITIAL_BYTES)
+    if (this.#block.length > KEPT_BYTES) this.#begin(Buffer.allocUnsafeSlow(INITIAL_BYTES))
   }
 
   /** Gives the bytes away; the next write begins a new block. */
   take(): Buffer {
-    const bytes = this.#block.subarray(0, this.#length)
-    this.#block = Buffer.allocUnsafeSlow(INITIAL_BYTES)
+    const bytes = this.view()
+    this.#begin(Buffer.allocUnsafeSlow(INITIAL_BYTES))
     this.#length = 0
     return bytes
   }
@@ -232,14 +235,18 @@ export class Encoder implements ReplyWriter {
     while (size < needed) size *= 2
     const block = Buffer.allocUnsafeSlow(size)
     this.#block.copy(block, 0, 0, this.#length)
-    this.#block = block
+    this.#begin(block)
+  }
+
+  #begin(block: Buffer): void {
+    this.#block = this.#view = block
   }
 
   /** What comes overwrites what nobody will see. */
   #overflow(count: number): void {
     this.full = true
     this.#length = 0
-    if (count > this.#block.length) this.#block = Buffer.allocUnsafeSlow(count)
+    if (count > this.#block.length) this.#begin(Buffer.allocUnsafeSlow(count))
   }
 }
 

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { Client, ConnectionError } from '../../src/net/client.js'
+import { readDirectly, readInto } from '../../src/net/direct-read.js'
 import { writeDirectly } from '../../src/net/direct-write.js'
 import { connect, listen, type Peer, type PeerHandler } from '../../src/net/peer.js'
 import { Decoder } from '../../src/resp/decoder.js'
@@ -166,5 +167,18 @@ test('writes go around the stream machinery: Node still lets us use the handle',
   const socket = net.connect(listener.port, '127.0.0.1')
   onTestFinished(() => void socket.destroy())
   await once(socket, 'connect')
-  expect(writeDirectly(socket, Buffer.from('x'), () => undefined)).toBe('written')
+  expect(writeDirectly(socket, Buffer.from('x'), { sent: () => undefined })).toBe('written')
+})
+
+test('reads go around it as well, and its end is heard of all the same', async () => {
+  const received: string[] = []
+  const { port } = await startEcho()
+  const socket = net.connect({ port, host: '127.0.0.1', ...readInto(() => received.push('by the stream')) })
+  await once(socket, 'connect')
+  expect(readDirectly(socket, chunk => received.push(chunk.toString()))).toBe(true)
+  socket.write('ECHO a\r\n')
+  await until(() => received.length > 0)
+  expect(received).toEqual(['$6\r\nECHO a\r\n'])
+  socket.end()
+  await once(socket, 'close')
 })
