@@ -1,166 +1,209 @@
 /**
- * How long the event loop of a node stands still while its data is written, rewritten, sent or received:
+ * How long a node stands still while its data is written, rewritten, sent, received, listed or thrown away:
  *
  *     npm run bench:pause -- [keys] [writes per second]        (default 1000000 and 20000)
  *
- * The nodes run in processes of their own, each with a histogram of its loop's delays; writes go on at the given rate from
- * this process. `writes alone` is the floor: what the machine and the garbage collector do anyway. It exits with 1 when
- * a pause is longer than PAUSE_MS_MAX beyond that floor.
+ * Writes go on at the given rate from this process, first to our node, then to redis-server, which goes through the same. Of
+ * our event loop test/support/turn-probe.mjs measures the longest standstill, by the clock and in CPU time of the main thread:
+ * on a machine that has other work the first shows that too, the second does not. Of both servers the longest wait of a
+ * client that asks for one PING after the other is taken. It exits with 1 when we compute longer than PAUSE_MS_MAX at a stretch,
+ * except for what is one command and blocks Redis as well.
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { systemClock } from '../../src/base/clock.js'
 import { Client } from '../../src/net/client.js'
-import { loadConfig } from '../../src/node/config/load.js'
-import { NodeLog } from '../../src/node/log.js'
-import { NodeServer } from '../../src/node/server.js'
 import { textOf } from '../../src/resp/protocol.js'
 import { freePort } from '../support/ports.js'
+import { until } from '../support/redis-group.js'
 
 const PAUSE_MS_MAX = 10
+const program = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
+const probe = new URL('../support/turn-probe.mjs', import.meta.url).href
 
-/** What a node measured since it was last asked to begin. */
-interface Delays {
-  readonly p99: number
-  readonly max: number
+/** What a node's probe tells of the time since it was last asked to begin. */
+interface Standstill {
+  readonly wallP99: number
+  readonly wallMax: number
+  readonly cpuMax: number
 }
 
-interface BenchNode {
+interface Server {
+  readonly child: ChildProcess
   readonly port: number
   readonly client: Client
-  begin(): void
-  delays(): Promise<Delays>
-  stop(): Promise<void>
 }
 
-if (process.env.PAUSE_NODE === undefined) await bench()
-else await runNode(process.env.PAUSE_NODE.split(' '))
-
-// ── The node's process ──────────────────────────────────────────────────────────────────────────────────────────────
-
-async function runNode(args: readonly string[]): Promise<void> {
-  const server = new NodeServer(
-    systemClock,
-    new NodeLog(() => undefined, systemClock.wall),
-    loadConfig([...args, '--save', ''], process.cwd()),
-    process.cwd(),
-  )
-  const histogram = monitorEventLoopDelay({ resolution: 1 })
-  process.on('message', question => {
-    if (question === 'begin') {
-      histogram.reset()
-      histogram.enable()
-    } else process.send?.({ p99: histogram.percentile(99) / 1e6, max: histogram.max / 1e6 })
-  })
-  process.on('disconnect', () => process.exit())
-  await server.start()
-  process.send?.('ready')
+/** Something that is done to a server while writes go on. */
+interface Act {
+  readonly name: string
+  /** One command, which blocks Redis for as long as it takes. */
+  readonly blocks?: boolean
+  readonly before?: (server: Server) => Promise<void>
+  readonly run: (server: Server, replica: Server) => Promise<void>
 }
 
-async function startBenchNode(dir: string, ...directives: string[]): Promise<BenchNode> {
-  const port = await freePort()
-  const args = ['--port', port, '--bind', '127.0.0.1', '--enable-debug-command', 'yes', ...directives]
-  const child: ChildProcess = fork(fileURLToPath(import.meta.url), {
-    cwd: mkdtempSync(join(dir, 'node-')),
-    env: { ...process.env, PAUSE_NODE: args.join(' ') },
-    execArgv: process.execArgv,
-  })
-  await once(child, 'message')
-  const client = new Client({ host: '127.0.0.1', port }, { connectTimeoutMs: 2000, replyTimeoutMs: 300_000 })
-  return {
-    port,
-    client,
-    begin: () => void child.send('begin'),
-    async delays() {
-      child.send('read')
-      const [delays] = (await once(child, 'message')) as [Delays]
-      return delays
+const keys = Number(process.argv[2] ?? 1_000_000)
+const rate = Number(process.argv[3] ?? 20_000)
+const dir = mkdtempSync(join(tmpdir(), 'lagrange-pause-'))
+let worst = 0
+
+const makeSet = async ({ client }: Server): Promise<void> => {
+  for (let at = 0; at < keys; at += 1000)
+    await client.call('SADD', 'set', ...Array.from({ length: 1000 }, (_, index) => `member:${at + index}`))
+}
+
+const acts: readonly Act[] = [
+  { name: 'writes alone', run: () => sleep(3000) },
+  {
+    name: 'BGSAVE',
+    run: async ({ client }) => {
+      await client.call('BGSAVE')
+      await untilInfo(client, /rdb_bgsave_in_progress:0/)
     },
-    async stop() {
+  },
+  {
+    name: 'SAVE',
+    run: async ({ client }) => void (await client.call('SAVE')),
+  },
+  {
+    name: 'CONFIG SET appendonly yes',
+    run: async ({ client }) => {
+      await client.call('CONFIG', 'SET', 'appendonly', 'yes')
+      await untilInfo(client, /aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0/)
+    },
+  },
+  {
+    name: 'BGREWRITEAOF',
+    run: async ({ client }) => {
+      await client.call('BGREWRITEAOF')
+      await untilInfo(client, /aof_rewrite_in_progress:0/)
+    },
+  },
+  {
+    name: 'full resync',
+    run: async ({ port }, replica) => {
+      await replica.client.call('REPLICAOF', '127.0.0.1', String(port))
+      await untilInfo(replica.client, /master_link_status:up/)
+      await replica.client.call('REPLICAOF', 'NO', 'ONE')
+    },
+  },
+  { name: 'KEYS nothing*', blocks: true, run: async ({ client }) => void (await client.call('KEYS', 'nothing*')) },
+  {
+    name: 'UNLINK a set of as many',
+    before: makeSet,
+    run: async ({ client }) => void (await client.call('UNLINK', 'set')),
+  },
+  { name: 'DEL a set of as many', before: makeSet, run: async ({ client }) => void (await client.call('DEL', 'set')) },
+  { name: 'FLUSHALL ASYNC', run: async ({ client }) => void (await client.call('FLUSHALL', 'ASYNC')) },
+]
+
+const columns = ['seconds', 'CPU max', 'wall p99', 'wall max', 'PING max', 'writes/s']
+process.stdout.write(`${keys} keys of 64 B, ${rate} writes/s; times in ms\n`)
+row('', ...columns)
+try {
+  await bench('ours', startNode)
+  await bench('redis', startRedis)
+} finally {
+  rmSync(dir, { recursive: true, force: true })
+}
+if (worst > PAUSE_MS_MAX) process.exitCode = 1
+
+async function bench(whose: string, start: (...directives: string[]) => Promise<Server>): Promise<void> {
+  const master = await start('--repl-diskless-sync-delay', '0', '--repl-backlog-size', '64mb')
+  const replica = await start()
+  await master.client.call('DEBUG', 'POPULATE', String(keys), 'key', '64')
+  const load = startLoad(master.port)
+  try {
+    for (const act of acts) await measure(whose, act, master, replica, load)
+  } finally {
+    load.stop()
+    for (const { client, child } of [master, replica]) {
       client.close()
-      const exited = once(child, 'exit')
-      child.disconnect()
-      await exited
-    },
+      child.kill('SIGKILL')
+    }
   }
 }
 
-// ── The bench ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-async function bench(): Promise<void> {
-  const keys = Number(process.argv[2] ?? 1_000_000)
-  const rate = Number(process.argv[3] ?? 20_000)
-  const dir = mkdtempSync(join(tmpdir(), 'lagrange-pause-'))
-  const master = await startBenchNode(dir, '--repl-diskless-sync-delay', '0', '--repl-backlog-size', '64mb')
-  const replica = await startBenchNode(dir)
-  await master.client.call('DEBUG', 'POPULATE', String(keys), 'key', '64')
-  const load = startLoad(master.port, keys, rate)
-  process.stdout.write(`${keys} keys of 64 B, ${rate} writes/s\n`)
-  row('', 'seconds', 'p99 ms', 'max ms', 'writes/s')
-
-  const floor = await measure(master, load, 'writes alone', () => sleep(3000))
-  const worst = [
-    await measure(master, load, 'BGSAVE', async () => {
-      await master.client.call('BGSAVE')
-      await untilInfo(master.client, /rdb_bgsave_in_progress:0/)
-    }),
-    await measure(master, load, 'SAVE', async () => void (await master.client.call('SAVE'))),
-    await measure(master, load, 'CONFIG SET appendonly yes', async () => {
-      await master.client.call('CONFIG', 'SET', 'appendonly', 'yes')
-      await untilInfo(master.client, /aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0/)
-    }),
-    await measure(master, load, 'BGREWRITEAOF', async () => {
-      await master.client.call('BGREWRITEAOF')
-      await untilInfo(master.client, /aof_rewrite_in_progress:0/)
-    }),
-  ]
-  let receiving: Promise<number> | undefined
-  worst.push(
-    await measure(master, load, 'full resync: the master', async () => {
-      await replica.client.call('REPLICAOF', '127.0.0.1', String(master.port))
-      receiving = measure(replica, undefined, 'full resync: the replica', () =>
-        untilInfo(replica.client, /master_link_status:up/),
-      )
-      worst.push(await receiving)
-    }),
-  )
-  load.stop()
-  await Promise.all([master.stop(), replica.stop()])
-  rmSync(dir, { recursive: true, force: true })
-  if (Math.max(...worst) > Math.max(PAUSE_MS_MAX, floor)) process.exitCode = 1
+async function measure(whose: string, act: Act, master: Server, replica: Server, load: Load): Promise<void> {
+  await act.before?.(master)
+  const probed = whose === 'ours'
+  if (probed) for (const { child } of [master, replica]) child.send('begin')
+  const waits = startPings(master.port)
+  const startedAt = performance.now()
+  const before = load.written()
+  await act.run(master, replica)
+  const seconds = (performance.now() - startedAt) / 1000
+  const writes = (load.written() - before) / seconds
+  // What a command leaves behind may be cleared away after it.
+  if (seconds < 1) await sleep(1000)
+  const longestMs = waits.stop().toFixed(1)
+  const name = `${whose}: ${act.name}`
+  if (!probed) return row(name, seconds.toFixed(2), '', '', '', longestMs, writes.toFixed(0))
+  const of = await standstill(master)
+  show(name, seconds, of, longestMs, writes.toFixed(0), act)
+  if (act.name === 'full resync') show('ours: … the replica', seconds, await standstill(replica), '', '', act)
 }
+
+function show(name: string, seconds: number, of: Standstill, ping: string, writes: string, act: Act): void {
+  if (act.blocks !== true) worst = Math.max(worst, of.cpuMax)
+  row(name, seconds.toFixed(2), of.cpuMax.toFixed(1), of.wallP99.toFixed(1), of.wallMax.toFixed(1), ping, writes)
+}
+
+async function standstill({ child }: Server): Promise<Standstill> {
+  child.send('tell')
+  const [answer] = (await once(child, 'message')) as [Standstill]
+  return answer
+}
+
+// ── Servers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function startNode(...directives: string[]): Promise<Server> {
+  return start(directives, args => fork(program, ['node', ...args], { execArgv: ['--import', probe], silent: true }))
+}
+
+function startRedis(...directives: string[]): Promise<Server> {
+  return start(directives, args => spawn('redis-server', args, { stdio: 'ignore' }))
+}
+
+async function start(directives: readonly string[], run: (args: string[]) => ChildProcess): Promise<Server> {
+  const port = await freePort()
+  const folder = mkdtempSync(join(dir, 'server-'))
+  const common = ['--port', String(port), '--dir', folder, '--save', '', '--bind', '127.0.0.1']
+  const child = run([...common, '--enable-debug-command', 'yes', '--loglevel', 'warning', ...directives])
+  const connect = (): Client =>
+    new Client({ host: '127.0.0.1', port }, { connectTimeoutMs: 2000, replyTimeoutMs: 300_000 })
+  await until('the server answers', async () => {
+    const client = connect()
+    try {
+      await client.call('PING')
+      return true
+    } catch {
+      return false
+    } finally {
+      client.close()
+    }
+  })
+  return { child, port, client: connect() }
+}
+
+async function untilInfo(client: Client, pattern: RegExp): Promise<void> {
+  while (!pattern.test(textOf(await client.call('INFO')) ?? '')) await sleep(20)
+}
+
+// ── Clients ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 interface Load {
   written(): number
   stop(): void
 }
 
-/** Answers the longest pause. */
-async function measure(
-  node: BenchNode,
-  load: Load | undefined,
-  name: string,
-  act: () => Promise<void>,
-): Promise<number> {
-  node.begin()
-  const startedAt = performance.now()
-  const before = load?.written() ?? 0
-  await act()
-  const seconds = (performance.now() - startedAt) / 1000
-  const { p99, max } = await node.delays()
-  const writes = load === undefined ? '' : ((load.written() - before) / seconds).toFixed(0)
-  row(name, seconds.toFixed(2), p99.toFixed(1), max.toFixed(1), writes)
-  return max
-}
-
 /** SETs of random keys at an even rate, a bunch every few milliseconds. */
-function startLoad(port: number, keys: number, rate: number): Load {
+function startLoad(port: number): Load {
   const client = new Client({ host: '127.0.0.1', port }, { connectTimeoutMs: 2000, replyTimeoutMs: 300_000 })
   const value = 'v'.repeat(64)
   let written = 0
@@ -168,7 +211,7 @@ function startLoad(port: number, keys: number, rate: number): Load {
   const startedAt = performance.now()
   const timer = setInterval(() => {
     const due = Math.floor(((performance.now() - startedAt) / 1000) * rate)
-    // What the node cannot take is not piled up before it.
+    // What the server cannot take is not piled up before it.
     for (; sent < due && sent - written < rate; sent++) {
       const key = `key:${Math.floor(Math.random() * keys)}`
       client.send(['SET', key, value]).then(
@@ -186,11 +229,33 @@ function startLoad(port: number, keys: number, rate: number): Load {
   }
 }
 
-async function untilInfo(client: Client, pattern: RegExp): Promise<void> {
-  while (!pattern.test(textOf(await client.call('INFO')) ?? '')) await sleep(20)
+/** One PING after the other; `stop` answers how long the longest waited. */
+function startPings(port: number): { stop(): number } {
+  const client = new Client({ host: '127.0.0.1', port }, { connectTimeoutMs: 2000, replyTimeoutMs: 300_000 })
+  let stopped = false
+  let longest = 0
+  let askedAt = performance.now()
+  const ask = (): void => {
+    if (stopped) return client.close()
+    askedAt = performance.now()
+    client.send(['PING']).then(
+      () => {
+        longest = Math.max(longest, performance.now() - askedAt)
+        setTimeout(ask, 1)
+      },
+      () => undefined,
+    )
+  }
+  ask()
+  return {
+    stop() {
+      stopped = true
+      return longest
+    },
+  }
 }
 
 function row(...columns: readonly string[]): void {
   const [name = '', ...numbers] = columns
-  process.stdout.write(`${name.padEnd(30)}${numbers.map(number => number.padStart(10)).join('')}\n`)
+  process.stdout.write(`${name.padEnd(34)}${numbers.map(number => number.padStart(10)).join('')}\n`)
 }
