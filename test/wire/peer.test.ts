@@ -60,7 +60,8 @@ describe('a peer', () => {
     const { port } = await startEcho()
     const clients = Array.from(
       { length: 20 },
-      () => new Client({ host: '127.0.0.1', port }, { connectTimeoutMs: 1000, replyTimeoutMs: 5000 }),
+      // All is written before the first of them is connected: that alone takes a busy machine a second.
+      () => new Client({ host: '127.0.0.1', port }, { connectTimeoutMs: 20_000, replyTimeoutMs: 20_000 }),
     )
     onTestFinished(() => {
       for (const client of clients) client.close()
