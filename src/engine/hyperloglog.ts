@@ -45,6 +45,14 @@ export function encodingOfSketch(value: StringValue): number {
   return encoding
 }
 
+/** The count that was kept, when nothing was added since; the registers are not looked at for it. Refuses what is no sketch. */
+export function knownCount(value: StringValue): bigint | undefined {
+  encodingOfSketch(value)
+  const head = sliceOfString(value, 8, HEADER)
+  const cached = Buffer.from(head, 'latin1').readBigUInt64LE(0)
+  return cached >> 63n === 1n ? undefined : cached
+}
+
 /** Reads a stored sketch; refuses what is none. */
 export function readSketch(value: StringValue): Sketch {
   const encoding = encodingOfSketch(value)

@@ -130,7 +130,7 @@ async function transcript(node: RedisNode, source: string, typed: (typeof sessio
   const lines: unknown[] = await client.pipeline(
     ['FLUSHALL'],
     ['HSET', 'h', 'f', 'v'],
-    ['SADD', 'set', '1', 'b'],
+    ['SADD', 'set', 'b'],
     ['ZADD', 'z', '1.5', 'm'],
   )
   lines.push(await client.call('SCRIPT', 'DEBUG', 'SYNC'))

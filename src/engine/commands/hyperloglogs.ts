@@ -10,6 +10,7 @@ import {
   describeSparse,
   emptyRegisters,
   encodingOfSketch,
+  knownCount,
   mergeRegisters,
   readSketch,
   type Sketch,
@@ -47,16 +48,15 @@ export const hyperLogLogCommands: Readonly<Record<string, Handler>> = {
     const key = args[1] as Bytes
     const value = call.readString(key)
     if (value === undefined) return reply.integer(0)
-    const sketch = readSketch(value)
-    const count = sketch.stale ? countElements(sketch.registers) : sketch.cachedCount
+    const known = knownCount(value)
+    if (known !== undefined) return reply.integer(known)
+    const count = countElements(readSketch(value).registers)
     // The count is kept with the sketch, by a replica in its own copy.
-    if (sketch.stale) {
-      call.write(key)
-      const bytes = Buffer.from(typeof value === 'string' ? Buffer.from(value, 'latin1') : value)
-      bytes.writeBigUInt64LE(count, 8)
-      call.replace(key, bytes)
-      call.changed(key)
-    }
+    call.write(key)
+    const bytes = Buffer.from(typeof value === 'string' ? Buffer.from(value, 'latin1') : value)
+    bytes.writeBigUInt64LE(count, 8)
+    call.replace(key, bytes)
+    call.changed(key)
     reply.integer(count)
   },
 

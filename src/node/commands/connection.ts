@@ -11,6 +11,9 @@ import type { NodeServer } from '../server.js'
 import type { Session } from '../session.js'
 import { lower, NOT_AN_INTEGER, readInteger, replyHelp, SYNTAX_ERROR } from './words.js'
 
+const INT_MAX = 2147483647
+const NOT_AN_INT = `ERR value is out of range, value must between -${INT_MAX + 1} and ${INT_MAX}`
+
 export const connectionCommands: NodeCommands = {
   ping(session, args, reply) {
     if (args.length > 2) return reply.error("ERR wrong number of arguments for 'ping' command")
@@ -30,6 +33,7 @@ export const connectionCommands: NodeCommands = {
   select(session, args, reply, server) {
     const index = readInteger(args[1])
     if (index === undefined) return reply.error(NOT_AN_INTEGER)
+    if (index > INT_MAX || index < -INT_MAX - 1) return reply.error(NOT_AN_INT)
     if (index < 0 || index >= server.engine.databases.length) return reply.error('ERR DB index is out of range')
     session.db = index
     reply.ok()
@@ -225,7 +229,7 @@ function clientList(_session: Session, args: readonly Bytes[], reply: Encoder, s
     listed = clients.matching({ type })
   } else if (args.length > 3 && lower(args[2]) === 'id') {
     const ids = args.slice(3).map(readInteger)
-    if (ids.some(id => id === undefined || id <= 0)) return reply.error('ERR Invalid client ID')
+    if (ids.some(id => id === undefined)) return reply.error('ERR Invalid client ID')
     listed = ids.map(id => clients.find(id as number)).filter(found => found !== undefined)
   } else return reply.error(SYNTAX_ERROR)
   reply.verbatim('txt', listed.map(session => `${clients.describe(session)}\n`).join(''))
