@@ -1,10 +1,12 @@
 /**
  * What freshness costs: `npm run bench:freshness`. Nine reads to one write over many keys and over few, with replicas at
  * several distances: the share of reads that replicas served, how long reads took, and how much `causal` got done beside
- * `eventual`, taken in turns so that both have the same machine.
+ * `eventual`: in short rounds that take turns, so that both have the same machine, each pair of rounds a ratio of its own, of
+ * which the median is shown; likewise of what the worker's threads have run per command.
  *
- * SECONDS (default 4) is how long each line is measured; BUILD names another build than `dist`.
+ * SECONDS (default 4) is how long each level is measured per line; BUILD names another build than `dist`.
  */
+import { readdirSync, readFileSync } from 'node:fs'
 import { type DelayLink, startDelayLink } from '../support/delay.js'
 import { freePort } from '../support/ports.js'
 import { startProxyProcess } from '../support/proxy-process.js'
@@ -13,6 +15,7 @@ import { RawClient } from '../support/raw-client.js'
 import { RedisNode } from '../support/redis-group.js'
 
 const SECONDS = Number(process.env.SECONDS ?? 4)
+const ROUND_MS = 500
 const CLIENTS = 32
 const WRITE_SHARE = 0.1
 
@@ -34,6 +37,7 @@ const proxy = await startProxyProcess(
 
 interface Result {
   readonly perSecond: number
+  readonly cpuMicros: number
   readonly share: number
   readonly p50: number
   readonly p99: number
@@ -50,13 +54,20 @@ try {
   ] as const) {
     for (const link of links) link.delayMs = delayMs
     const results = new Map<string, Result[]>()
-    for (const level of ['eventual', 'causal', 'causal', 'eventual']) {
-      results.set(level, [...(results.get(level) ?? []), await measure(level, keys)])
+    const pairs = Math.max(2, Math.round((SECONDS * 1000) / ROUND_MS))
+    for (let pair = 0; pair < pairs; pair++) {
+      const order = pair % 2 === 0 ? ['eventual', 'causal'] : ['causal', 'eventual']
+      for (const level of order) results.set(level, [...(results.get(level) ?? []), await measure(level, keys)])
     }
     for (const [level, all] of results) print(keys, delayMs, level, all)
-    const total = (level: string): number =>
-      (results.get(level) ?? []).reduce((sum, { perSecond }) => sum + perSecond, 0)
-    console.log(`         causal / eventual ${(total('causal') / total('eventual')).toFixed(3)}`)
+    const ratio = (of: (result: Result) => number): string => {
+      const [causal, eventual] = [results.get('causal') ?? [], results.get('eventual') ?? []]
+      return median(causal.map((one, index) => of(one) / of(eventual[index] as Result))).toFixed(3)
+    }
+    const throughput = ratio(one => one.perSecond)
+    console.log(
+      `         causal / eventual: ${throughput} of the throughput, ${ratio(one => one.cpuMicros)} of the CPU`,
+    )
   }
 } finally {
   await proxy.stop()
@@ -68,7 +79,8 @@ async function measure(level: string, keys: number): Promise<Result> {
   const [readsBefore, replicaBefore] = await reads()
   const took: number[] = []
   let done = 0
-  const until = performance.now() + SECONDS * 1000
+  const cpuBefore = cpuMicros(proxy.workerPid)
+  const until = performance.now() + ROUND_MS
   await Promise.all(
     Array.from({ length: CLIENTS }, async (_, client) => {
       const draw = seeded(client + 1)
@@ -87,11 +99,25 @@ async function measure(level: string, keys: number): Promise<Result> {
       connection.close()
     }),
   )
+  const used = cpuMicros(proxy.workerPid) - cpuBefore
   const [readsAfter, replicaAfter] = await reads()
   took.sort((a, b) => a - b)
   const at = (part: number): number => took[Math.floor(took.length * part)] ?? 0
   const share = (replicaAfter - replicaBefore) / (readsAfter - readsBefore)
-  return { perSecond: done / SECONDS, share, p50: at(0.5), p99: at(0.99) }
+  return { perSecond: (done / ROUND_MS) * 1000, cpuMicros: used / done, share, p50: at(0.5), p99: at(0.99) }
+}
+
+/** What all threads of the process have run so far. */
+function cpuMicros(pid: number): number {
+  let sum = 0
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    sum += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ')[0])
+  }
+  return sum / 1000
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number
 }
 
 async function reads(): Promise<[all: number, atReplicas: number]> {
@@ -100,15 +126,15 @@ async function reads(): Promise<[all: number, atReplicas: number]> {
 }
 
 function print(keys: number, delayMs: number, level: string, all: readonly Result[]): void {
-  const mean = (of: (result: Result) => number): number => all.reduce((sum, one) => sum + of(one), 0) / all.length
+  const middle = (of: (result: Result) => number): number => median(all.map(of))
   console.log(
     [
       String(keys).padEnd(8),
       `${delayMs} ms`.padEnd(6),
       level.padEnd(9),
-      String(Math.round(mean(one => one.perSecond))).padStart(6),
-      `${(mean(one => one.share) * 100).toFixed(1)} %`.padStart(11),
-      `${mean(one => one.p50).toFixed(2)} / ${mean(one => one.p99).toFixed(2)}`.padStart(18),
+      String(Math.round(middle(one => one.perSecond))).padStart(6),
+      `${(middle(one => one.share) * 100).toFixed(1)} %`.padStart(11),
+      `${middle(one => one.p50).toFixed(2)} / ${middle(one => one.p99).toFixed(2)}`.padStart(18),
     ].join('  '),
   )
 }
