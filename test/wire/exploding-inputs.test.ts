@@ -135,7 +135,7 @@ const requests: Readonly<Record<string, readonly (readonly string[])[]>> = {
       ends,
       'BITPOS s 0 % % BIT',
       'BITFIELD s GET u8 %',
-     
+
       'BITFIELD s SET i64 0 %',
       'BITFIELD s INCRBY i64 0 %',
     ),
