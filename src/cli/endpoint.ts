@@ -166,6 +166,7 @@ export class Endpoint {
           level: config.consistency.level,
           boundMs: config.consistency.boundMs,
           waitMs: config.consistency.waitMs,
+          noReplica: config.consistency.noReplica,
           rails: {
             minServing: config.consistency.minServing,
             masterShareMax: config.consistency.masterSharePercent / 100,
@@ -175,6 +176,7 @@ export class Endpoint {
           hedge: { percent: config.consistency.hedgePercent, afterMs: config.consistency.hedgeAfterMs },
           ejectOutliers: config.consistency.ejectOutliers,
           sessionBy: config.consistency.sessionBy,
+          workers: this.#workerCount,
           lostWrites: config.consistency.lostWrites,
           tapMaster: config.consistency.taps === 'all',
           holdTimeoutMs: config.hold.timeoutMs,

@@ -25,6 +25,7 @@ export type TapsMode = (typeof tapsModes)[number]
 export interface ConsistencyConfig {
   readonly level: ConsistencyLevel
   readonly waitMs: Millis
+  readonly noReplica: 'master' | 'error'
   readonly boundMs: Millis
   readonly taps: TapsMode
   readonly sessionBy: 'connection' | 'client-name' | 'user'
@@ -196,6 +197,15 @@ const consistency = {
     placeholder: 'ms',
     reload: 'restart',
   },
+  noReplica: {
+    doc: 'Who answers a read when no replica is fresh enough for its level and none becomes so within waitMs. master: the master. error: nobody, it gets -NOREPLICA, so that the master is spared; what belongs to the master anyway (writes, transactions, scripts, SCAN) still goes there.',
+    default: 'master',
+    format: ['master', 'error'],
+    env: 'LAGRANGE_WITHOUT_REPLICA',
+    flag: 'without-replica',
+    placeholder: 'who',
+    reload: 'restart',
+  },
   boundMs: {
     doc: 'How old the data of a read of level bounded may be.',
     default: 1000,
@@ -207,7 +217,7 @@ const consistency = {
     reload: 'restart',
   },
   sessionBy: {
-    doc: 'What one session is at level session. connection: each by itself. client-name: all connections of a worker that said the same name (CLIENT SETNAME, HELLO SETNAME), so that a pool reads its own writes whichever of its connections it takes; those without a name stay by themselves. user: all of one user. Connections that share a session read from one replica and leave it together.',
+    doc: 'What one session is at level session. connection: each by itself. client-name: all connections that said the same name (CLIENT SETNAME, HELLO SETNAME), so that a pool reads its own writes whichever of its connections it takes; those without a name stay by themselves. user: all of one user. Connections that share a session read from one replica and leave it together. With several workers, their reads ask the master for its offset first, as at level strong.',
     default: 'connection',
     format: ['connection', 'client-name', 'user'],
     env: 'LAGRANGE_SESSION_BY',

@@ -233,6 +233,16 @@ export const catalog = {
     labels: [...group, 'decision', 'because'],
     help: 'Where reads went, and why.',
   },
+  lagrange_reads_refused_total: {
+    type: 'counter',
+    labels: [...group, 'because'],
+    help: 'Reads that no replica qualified for, answered with NOREPLICA as the master is spared by consistency.noReplica.',
+  },
+  lagrange_mark_collisions_total: {
+    type: 'counter',
+    labels: group,
+    help: 'Reads that went to the master for a write to another key of the same slot of the table of marks.',
+  },
   lagrange_read_staleness_seconds: {
     type: 'histogram',
     labels: group,

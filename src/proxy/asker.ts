@@ -65,6 +65,17 @@ export interface Asker extends Recipient {
   proceed(): void
 }
 
+/** What it writes, or is shown by the master and must not be shown without later, is followed to tell whether it was lost. */
+export function isFollowed({ rules }: Asker, call: Call): boolean {
+  return call.marking !== 'none' && (call.writes || rules.level === 'causal' || rules.level === 'strong')
+}
+
+/** The master has answered it something. */
+export function noteAnswered({ standing, trail }: Asker): void {
+  standing.answered = true
+  if (trail !== undefined) trail.answered = true
+}
+
 /** A read of its session at the master is answered, or sent elsewhere. */
 export function noLongerAtMaster(request: Request): void {
   const session = request.session as Asker

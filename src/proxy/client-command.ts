@@ -75,7 +75,9 @@ function getName(session: Session, request: Request): void {
   session.finish(request)
 }
 
-function setName(session: Session, request: Request, args: readonly Bytes[]): void {
+function setName(session: Session, request: Request, args: readonly Bytes[], decoder: Decoder): void {
+  // Reads that wait were promised what its name was promised when they came.
+  if (!session.isFirst(request)) return session.stall(request, decoder)
   const name = args[2] as Bytes
   if (!isPrintable(name)) return session.fail(request, NAME_REFUSED)
   session.name = name

@@ -59,6 +59,8 @@ export class GroupCounters {
   readonly staleness: Histogram
   readonly stalenessBytes: Histogram
   readonly lostWrites: Counter
+  /** Reads that were kept from replicas by a write to another key of their slot. */
+  readonly collisions: Counter
   readonly inFlight: Counter
   readonly held: Counter
   readonly #errors = new Map<string, Counter>()
@@ -75,6 +77,7 @@ export class GroupCounters {
     this.staleness = store.histogram('lagrange_read_staleness_seconds', { group })
     this.stalenessBytes = store.histogram('lagrange_read_staleness_bytes', { group })
     this.lostWrites = store.counter('lagrange_lost_write_sessions_total', { group })
+    this.collisions = store.counter('lagrange_mark_collisions_total', { group })
     this.inFlight = store.gauge('lagrange_commands_in_flight', { group })
     this.held = store.gauge('lagrange_held_commands', { group })
     const routing: Partial<Record<ReadBecause, Counter>> = {}
@@ -135,6 +138,10 @@ export class GroupCounters {
 
   route(because: ReadBecause): void {
     this.#routing[because].value++
+  }
+
+  refuse(because: ReadBecause): void {
+    this.store.counter('lagrange_reads_refused_total', { group: this.group, because }).value++
   }
 
   error(text: string, target: Target): void {

@@ -27,7 +27,7 @@ import { GuardRails } from '../routing/guard-rails.js'
 import { type Flight, Marks } from '../routing/marks.js'
 import type { ControlPlane, HoldReport, HoldRequest, ReleaseReport } from '../topology/planes.js'
 import type { FreshnessUpdate, GroupView, Lineage } from '../topology/view.js'
-import { type Asker, noLongerAtMaster } from './asker.js'
+import { type Asker, isFollowed, noLongerAtMaster, noteAnswered } from './asker.js'
 import { Confirming } from './confirming.js'
 import type { GroupCounters } from './counters.js'
 import { Gate } from './gate.js'
@@ -42,7 +42,7 @@ import { keepBytes, type Recipient, type Request, reread } from './request.js'
 import { Retired } from './retired.js'
 import type { ScannedAt } from './scans.js'
 import { Scripts } from './scripts.js'
-import { Trail } from './standing.js'
+import { followTrail, type Standing, type Trail } from './standing.js'
 import { StreamMarks } from './stream-marks.js'
 import {
   type Introduction,
@@ -97,6 +97,7 @@ export class Group implements UpstreamOwner, Lender {
   /** Whose master has told its history. */
   #metEpoch = -1
   #head: Offset = -1
+  #past: { readonly replid: string | undefined; readonly head: Offset } = { replid: undefined, head: -1 }
   #sampleDue = false
   #drainDue = false
   /** Reads requests that are sent again from the bytes that were kept. */
@@ -114,6 +115,7 @@ export class Group implements UpstreamOwner, Lender {
     readonly counters: GroupCounters,
     private readonly onMasterMet: (upstream: Upstream, introduction: Introduction) => void,
     private readonly onLineage: (lineage: Lineage, anchor: Offset) => void,
+    readonly onLost: (who: Standing | Trail) => void,
     calls: () => CallTable,
   ) {
     this.#tellsLost = options.lostWrites !== 'ignore'
@@ -309,7 +311,7 @@ export class Group implements UpstreamOwner, Lender {
     this.#metEpoch = this.view.masterEpoch
     this.marks.anchor(offset)
     if (!this.#stream?.inStep) this.#stream?.begun()
-    for (const flight of this.#orphans.splice(0)) this.marks.settle(flight, offset)
+    for (const flight of this.#orphans.splice(0)) this.marks.resolve(flight, offset, this.#past)
     upstream.confirmed = true
     this.#noteHead(offset)
     this.onMasterMet(upstream, introduction)
@@ -321,11 +323,12 @@ export class Group implements UpstreamOwner, Lender {
     this.events.event('info', '+lineage', { group: this.name, replid, previous: this.replid })
     // Those who saw more of the old one than the new one has are told; at the first there is nothing they could have seen.
     if (this.replid !== undefined && this.#tellsLost) this.onLineage(lineage, this.anchor)
+    this.#past = { replid: this.replid, head: this.#head }
     this.replid = replid
     this.lineage = lineage
     this.confirming.lineageBegins(lineage)
     this.#head = -1
-    this.marks.restart()
+    this.marks.restart(replid)
     this.#stream?.begun()
     this.#refresh()
   }
@@ -380,13 +383,13 @@ export class Group implements UpstreamOwner, Lender {
   /** On any connection to the master that may have it now: raises its marks and counts it. */
   sendToMaster(upstream: Upstream, session: Asker, request: Request, call: Call, decoder: Decoder): void {
     this.#noteSent(upstream, session, request, call, decoder)
-    if (!upstream.inMulti) upstream.select(session.db)
+    if (!upstream.inMulti) upstream.select(request.db)
     upstream.send(request, decoder.buffer, decoder.start, decoder.end)
   }
 
   /** The same for a request of which only the beginning is there, on a connection of its own. The sample comes behind its end. */
   beginUpload(upstream: Upstream, session: Asker, request: Request, call: Call, decoder: Decoder): void {
-    upstream.select(session.db)
+    upstream.select(request.db)
     upstream.flush()
     this.#noteSent(upstream, session, request, call, decoder)
     upstream.beginUpload(request, Buffer.from(decoder.buffer.subarray(decoder.start, decoder.end)))
@@ -410,7 +413,7 @@ export class Group implements UpstreamOwner, Lender {
       session.masterFilter |= this.#keys.filter(this.#keys.find(call, decoder))
     }
     if (session.rules.level === 'session') this.#follow(upstream, session)
-    else if (call.writes && call.marking !== 'none' && this.#tellsLost) this.#followWrite(upstream, session)
+    else if (this.#tellsLost && isFollowed(session, call)) followTrail(session, this, upstream.flight(this.marks))
     session.lastTo = upstream.instanceId
     this.counters.command(call, 'master')
     request.sentAt = this.tools.time.now
@@ -428,12 +431,6 @@ export class Group implements UpstreamOwner, Lender {
     standing.unsettled++
   }
 
-  /** So that it can be told when what it wrote is lost. */
-  #followWrite(upstream: Upstream, session: Asker): void {
-    session.trail ??= new Trail(() => this)
-    session.trail.follow(upstream.flight(this.marks))
-  }
-
   /** A write to be confirmed counts until its sample is there: so a switch costs no write its confirmation. */
   settled(request: Request): void {
     if (!request.counted) return
@@ -447,11 +444,12 @@ export class Group implements UpstreamOwner, Lender {
     session.lastTo = upstream.instanceId
     session.lastBecause = 'transaction'
     if (session.rules.level === 'session') this.#follow(upstream, session)
+    else if (request.effect === 'watched' && this.#tellsLost) followTrail(session, this, upstream.flight(this.marks))
     this.counters.command(call, 'master')
     request.sentAt = this.tools.time.now
     const instance = this.#instances.get(upstream.instanceId)
     if (instance !== undefined) instance.pending++
-    if (!upstream.inMulti) upstream.select(session.db)
+    if (!upstream.inMulti) upstream.select(request.db)
     upstream.send(request, decoder.buffer, decoder.start, decoder.end)
   }
 
@@ -545,7 +543,10 @@ export class Group implements UpstreamOwner, Lender {
       const session = request.session as Asker
       if (--session.replicaReads === 0) session.readFilter = 0
       if (request.standing !== undefined) request.standing.reading--
-    } else if (request.readsMaster) noLongerAtMaster(request)
+      return
+    }
+    noteAnswered(request.session as Asker)
+    if (request.readsMaster) noLongerAtMaster(request)
   }
 
   // ── Reads that are asked twice ────────────────────────────────────────────────────────────────────────────────────

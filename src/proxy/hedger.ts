@@ -107,7 +107,7 @@ export class Hedger {
     )
     twin.sentAt = time.now
     second.pending++
-    other.select(session.db)
+    other.select(request.db)
     other.send(twin, bytes, 0, bytes.length)
     this.#count('asked')
   }

@@ -8,7 +8,7 @@ import { Decoder } from '../resp/decoder.js'
 import { encodeCommand } from '../resp/encoder.js'
 import { requestLimits } from '../resp/protocol.js'
 import type { Call } from '../routing/calls.js'
-import type { Level, ReadRules } from '../routing/choose.js'
+import { type Level, type ReadRules, refusable } from '../routing/choose.js'
 import type { Group } from './group.js'
 import { type KeyReport, type SlowCommand, show } from './insight.js'
 import type { Session } from './session.js'
@@ -142,7 +142,12 @@ function explain(worker: Worker, command: readonly string[], level: Level | unde
   if (call.subcommands !== undefined && decoder.argc > 1) {
     call = call.subcommands.find(buffer, argStart[1] as number, argEnd[1] as number) ?? call
   }
-  const rules: ReadRules = { level: level ?? options.level, boundMs: options.boundMs, waitMs: options.waitMs }
+  const rules: ReadRules = {
+    level: level ?? options.level,
+    boundMs: options.boundMs,
+    waitMs: options.waitMs,
+    noReplica: options.noReplica,
+  }
   const args = decoder.args()
   const keys = call.spec === undefined ? [] : keysOf(call.spec, args).map(at => show(args[at] ?? ''))
   const { to, because, need } = planOf(group, call, decoder, rules)
@@ -181,6 +186,8 @@ function planOf(group: Group, call: Call, decoder: Decoder, rules: ReadRules): P
       return { to: 'proxy', because: 'refused', need: 0 }
     case 'read': {
       const { to, because, need } = group.planRead(call, decoder, rules)
+      const isRefused = to === undefined && rules.noReplica === 'error' && refusable.has(because)
+      if (isRefused) return { to: 'proxy', because, need }
       return { to: to ?? toMaster, because, need }
     }
     default:

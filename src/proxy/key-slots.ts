@@ -12,6 +12,8 @@ const ANY_KEY = -1
 export class KeySlots {
   /** Those of the last call that `find` looked at. */
   #slots = new Int32Array(64)
+  /** The whole hashes of the same keys. */
+  #hashes = new Int32Array(64)
 
   constructor(private readonly marks: Marks) {}
 
@@ -26,7 +28,7 @@ export class KeySlots {
     let count = 0
     for (let at = call.firstKey; at <= last && at < argc; at += call.keyStep) {
       if (count === this.#slots.length) this.#makeRoom(count + 1)
-      this.#slots[count++] = this.marks.slotOf(buffer, argStart[at] as number, argEnd[at] as number)
+      this.#put(count++, this.marks.hashOf(buffer, argStart[at] as number, argEnd[at] as number))
     }
     return count
   }
@@ -37,7 +39,7 @@ export class KeySlots {
     if (positions === undefined) return ANY_KEY
     this.#makeRoom(positions.length)
     for (const [index, at] of positions.entries()) {
-      this.#slots[index] = this.marks.slotOf(buffer, argStart[at] as number, argEnd[at] as number)
+      this.#put(index, this.marks.hashOf(buffer, argStart[at] as number, argEnd[at] as number))
     }
     return positions.length
   }
@@ -47,6 +49,25 @@ export class KeySlots {
     const larger = new Int32Array(Math.max(count, this.#slots.length * 2))
     larger.set(this.#slots)
     this.#slots = larger
+    const hashes = new Int32Array(larger.length)
+    hashes.set(this.#hashes)
+    this.#hashes = hashes
+  }
+
+  #put(index: number, hash: number): void {
+    this.#hashes[index] = hash
+    this.#slots[index] = this.marks.slotOfHash(hash)
+  }
+
+  /** True when nothing keeps the call from replicas that have applied `applied` but writes to other keys of its slots. */
+  isCollision(count: number, applied: Offset): boolean {
+    let others = 0
+    for (let index = 0; index < count; index++) {
+      const kept = this.marks.keptBy(this.#hashes[index] as number, applied)
+      if (kept === 'itself') return false
+      if (kept === 'another') others++
+    }
+    return others > 0
   }
 
   /** What a replica must have applied to answer the call. */
@@ -63,12 +84,18 @@ export class KeySlots {
 
   raise(flight: Flight, count: number): void {
     if (count < 0) return this.marks.raiseAll(flight)
-    for (let index = 0; index < count; index++) this.marks.raise(flight, this.#slots[index] as number)
+    for (let index = 0; index < count; index++) {
+      this.marks.raise(flight, this.#slots[index] as number)
+      this.marks.sign(this.#hashes[index] as number)
+    }
   }
 
   /** The stream says that the call, which ends at `offset`, wrote its keys. */
   note(count: number, offset: Offset): void {
-    for (let index = 0; index < count; index++) this.marks.note(this.#slots[index] as number, offset)
+    for (let index = 0; index < count; index++) {
+      this.marks.note(this.#slots[index] as number, offset)
+      this.marks.sign(this.#hashes[index] as number)
+    }
   }
 
   /** A set of 32 bits: calls whose filters have none in common have no key in common. */

@@ -20,7 +20,7 @@ export const ACL_LOG_ENTRIES = 128
 export type LocalAnswer = (session: Session, request: Request, decoder: Decoder) => void
 
 /** These change how later replies look, or need all earlier ones: they wait for them. */
-const WAITS_FOR_OTHERS = new Set(['hello', 'reset', 'wait', 'waitaof', 'lagrange', 'proxy'])
+const WAITS_FOR_OTHERS = new Set(['hello', 'auth', 'reset', 'wait', 'waitaof', 'lagrange', 'proxy'])
 
 const answers: Readonly<Record<string, LocalAnswer>> = {
   ping,

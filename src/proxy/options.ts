@@ -4,7 +4,7 @@
 import type { Millis } from '../base/units.js'
 import type { TlsClientOptions } from '../net/tls.js'
 import type { Acks } from '../routing/acks.js'
-import type { Level } from '../routing/choose.js'
+import type { Level, NoReplica } from '../routing/choose.js'
 import type { LostWrites } from '../routing/floors.js'
 import type { RailOptions } from '../routing/guard-rails.js'
 import type { HedgeOptions } from '../routing/hedging.js'
@@ -59,13 +59,17 @@ export interface WorkerOptions extends AdmissionOptions {
   readonly level: Level
   /** Which connections stand together at level `session`. */
   readonly sessionBy: SessionBy
+  /** How many workers there are: sessions of several connections may have some at others. */
+  readonly workers: number
   /** What a connection hears whose acknowledged writes a new master may not have. */
   readonly lostWrites: LostWrites
   /** For level `bounded`. */
   readonly boundMs: Millis
   /** How long a read may wait for a replica that is about to be fresh enough; 0 sends it to the master at once. */
   readonly waitMs: Millis
-  /** Slots of the table of marks, 12 bytes each: more slots, fewer reads sent to the master for a collision. */
+  /** Who answers a read that no replica qualifies for: the master, or nobody. */
+  readonly noReplica: NoReplica
+  /** Slots of the table of marks, 16 bytes each: more slots, fewer reads sent to the master for a collision. */
   readonly slots: number
   /** Whether the stream of the master is read, for writes that do not come through this worker. */
   readonly tapMaster: boolean
@@ -123,9 +127,11 @@ export const defaultWorkerOptions: WorkerOptions = {
   keepAliveMs: 300_000,
   level: 'causal',
   sessionBy: 'connection',
+  workers: 1,
   lostWrites: 'tell',
   boundMs: 1000,
   waitMs: 2,
+  noReplica: 'master',
   slots: 2 ** 18,
   tapMaster: false,
   rails: { minServing: 0, masterShareMax: 1 },

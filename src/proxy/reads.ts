@@ -4,13 +4,16 @@
  *     dispatch ──▶ replica                 fresh enough, least to do
  *         ├──────▶ waiting ──▶ replica     a few milliseconds, when one is about to be fresh enough
  *         ├──────▶ index ───▶ replica       level strong: one that has applied what the master has now
- *         └──────▶ master
+ *         ├──────▶ master
+ *         └──────▶ -NOREPLICA               none qualifies in time, and the master is spared by policy
  */
 import type { Offset } from '../base/units.js'
 import type { Decoder } from '../resp/decoder.js'
 import type { Call } from '../routing/calls.js'
-import { type Choice, chooseRead, isNear, type ReadBecause, type ReadRules } from '../routing/choose.js'
+import { type Choice, chooseRead, isNear, type ReadBecause, type ReadRules, refusable } from '../routing/choose.js'
+import { NO_REPLICA } from '../routing/errors.js'
 import type { GuardRails } from '../routing/guard-rails.js'
+import { IN_FLIGHT } from '../routing/marks.js'
 import type { Asker } from './asker.js'
 import type { Group } from './group.js'
 import type { Instance } from './instance.js'
@@ -59,20 +62,40 @@ export class Reads {
     choice.to = undefined
     if (!call.portable) {
       choice.because = 'node-local'
-      return this.#toMaster(session, request, call, call.scans ? this.#bind(session, call, decoder) : decoder)
+      return this.#toMaster(session, request, call, call.scans ? this.#bind(session, call, decoder) : decoder, 0)
     }
     const count = this.keys.find(call, decoder)
     const { level } = session.rules
     const others = session.replicaReads + session.masterReads
     if (level === 'causal' && others > 0 && this.#followOthers(session, request, call, decoder, count)) return
     if (level === 'strong') return this.#askIndex(session, request, call, decoder, count)
+    if (level === 'session' && session.standing.wide) return this.#askForOthers(session, request, call, decoder, count)
     if (level === 'session' && !this.#chooseForSession(session) && !isReturned(request)) {
       return session.stall(request, decoder)
     }
     if (level !== 'session') this.#choose(session, this.#need(session, count), session.lastReplica)
     if (choice.because === 'replica-about-to-qualify') return this.#wait(session, request, decoder, count)
     if (choice.to !== undefined && this.#toReplica(session, request, call, decoder, choice.to, count)) return
-    this.#toMaster(session, request, call, decoder)
+    this.#withoutReplica(session, request, call, decoder, count)
+  }
+
+  /** No replica qualifies now: the master answers, or, where it is spared, one that qualifies in time, or nobody. */
+  #withoutReplica(session: Asker, request: Request, call: Call, decoder: Decoder, count: number): void {
+    if (!this.#isSpared(session)) return this.#toMaster(session, request, call, decoder, count)
+    if (session.rules.waitMs > 0) return this.#wait(session, request, decoder, count)
+    this.#refuse(session, request)
+  }
+
+  /** What a connection has seen at the master without being followed only the master can show again: that once it is asked. */
+  #isSpared({ rules, ahead }: Asker): boolean {
+    return rules.noReplica === 'error' && refusable.has(this.#choice.because) && !(rules.level === 'session' && ahead)
+  }
+
+  #refuse(session: Asker, request: Request): void {
+    this.group.counters.refuse(this.#choice.because)
+    session.lastBecause = this.#choice.because
+    session.lastTo = 'proxy'
+    session.fail(request, NO_REPLICA)
   }
 
   #bind(session: Asker, call: Call, decoder: Decoder): Decoder {
@@ -83,7 +106,8 @@ export class Reads {
   plan(call: Call, decoder: Decoder, rules: ReadRules): ReadPlan {
     if (!call.portable) return { to: undefined, because: 'node-local', need: 0 }
     const { replicas } = this.group
-    const need = rules.level === 'session' ? 0 : this.keys.need(this.keys.find(call, decoder))
+    const marked = rules.level === 'causal' || rules.level === 'strong'
+    const need = marked ? this.keys.need(this.keys.find(call, decoder)) : 0
     // What a strong read needs is known only when the master has been asked.
     if (rules.level === 'strong') {
       return { to: undefined, because: isNear(replicas, rules.waitMs) ? 'read-index' : 'strong', need }
@@ -97,15 +121,18 @@ export class Reads {
     const { rules } = session
     const { now } = this.tools.time
     chooseRead(this.#choice, this.group.replicas, need, rules, last, now)
-    if (rules.level === 'bounded') this.rails?.apply(this.#choice, this.group.replicas, rules.boundMs, now)
+    // A floor was asked for; rails know only of bounds.
+    if (rules.level === 'bounded' && need === 0)
+      this.rails?.apply(this.#choice, this.group.replicas, rules.boundMs, now)
   }
 
-  /** What the marks of the keys ask for, and no less than the session's floor. */
+  /** What the marks of the keys ask for, at the level that looks at them, and no less than the session's floor. */
   #need(session: Asker, count: number): Offset {
-    const { standing } = session
-    if (standing.floor === 0) return this.keys.need(count)
+    const { standing, rules } = session
+    const marks = rules.level === 'causal' ? this.keys.need(count) : 0
+    if (standing.floor === 0) return marks
     this.#translateFloor(standing)
-    return Math.max(this.keys.need(count), standing.floor)
+    return Math.max(marks, standing.floor)
   }
 
   /** An offset of another history says nothing about replicas of this one. */
@@ -137,7 +164,7 @@ export class Reads {
     }
     this.#choice.because = 'in-order'
     this.#choice.to = undefined
-    this.#toMaster(session, request, call, decoder)
+    this.#toMaster(session, request, call, decoder, count)
     return true
   }
 
@@ -168,16 +195,27 @@ export class Reads {
 
   #chooseAgainForSession(session: Asker): void {
     const { floor, replica } = session.standing
-    const candidates = replica === undefined ? this.group.replicas : [replica]
+    const candidates = replica === undefined || session.standing.wide ? this.group.replicas : [replica]
     chooseRead(this.#choice, candidates, floor, session.rules, replica, this.tools.time.now)
+  }
+
+  /**
+   * Others of the session may be at other workers, where what they were shown is not known here: the master is asked how
+   * far it is, as at level strong. One read after the other, so that two replicas cannot show them in the other order.
+   */
+  #askForOthers(session: Asker, request: Request, call: Call, decoder: Decoder, count: number): void {
+    if (session.replicaReads > 0 && !isReturned(request)) return session.stall(request, decoder)
+    if (session.standing.unsettled === 0) return this.#askIndex(session, request, call, decoder, count)
+    this.#choice.because = 'write-in-flight'
+    this.#withoutReplica(session, request, call, decoder, count)
   }
 
   // ── Level strong ──────────────────────────────────────────────────────────────────────────────────────────────────
 
   #askIndex(session: Asker, request: Request, call: Call, decoder: Decoder, count: number): void {
-    if (!isNear(this.group.replicas, session.rules.waitMs)) {
+    if (session.rules.noReplica === 'master' && !isNear(this.group.replicas, session.rules.waitMs)) {
       this.#choice.because = 'strong'
-      return this.#toMaster(session, request, call, decoder)
+      return this.#toMaster(session, request, call, decoder, count)
     }
     this.#keep(session, request, decoder, count)
     this.#index.add(request)
@@ -190,8 +228,9 @@ export class Reads {
     if (!this.#settle(request)) this.#waiting.add(request)
   }
 
-  #toMaster(session: Asker, request: Request, call: Call, decoder: Decoder): void {
+  #toMaster(session: Asker, request: Request, call: Call, decoder: Decoder, count: number): void {
     const { because } = this.#choice
+    if (session.rules.level === 'causal' && refusable.has(because)) this.#noteCollision(count)
     if (session.rules.level === 'session' && session.replicaReads > 0 && !isReturned(request)) {
       return session.stall(request, decoder)
     }
@@ -200,6 +239,13 @@ export class Reads {
     session.lastReplica = undefined
     if (session.rules.level === 'session') session.standing.replica = undefined
     this.group.toMaster(session, request, call, decoder)
+  }
+
+  /** The table of marks is smaller than the set of keys: how often that costs a read its replica is measured. */
+  #noteCollision(count: number): void {
+    let freshest = -1
+    for (const { usable, applied } of this.group.replicas) if (usable && applied > freshest) freshest = applied
+    if (freshest >= 0 && this.keys.isCollision(count, freshest)) this.group.counters.collisions.value++
   }
 
   #toReplica(
@@ -222,7 +268,7 @@ export class Reads {
     counters.command(call, 'replica')
     if (replica.lagMs !== undefined) counters.staleness.observe((replica.lagMs + time.now - replica.lagAt) / 1000)
     if (replica.applied >= 0) counters.stalenessBytes.observe(Math.max(0, this.group.head - replica.applied))
-    this.verifier?.pass(call, decoder, session.db, replica)
+    this.verifier?.pass(call, decoder, request.db, replica)
     session.lastBecause = because
     session.lastTo = replica.id
     session.spread = session.replicaReads > 0 && (session.spread || session.lastReplica !== replica)
@@ -233,7 +279,7 @@ export class Reads {
     if (session.rules.level === 'session') this.#stand(session.standing, request, replica)
     request.sentAt = time.now
     replica.pending++
-    lane.select(session.db)
+    lane.select(request.db)
     lane.send(request, decoder.buffer, decoder.start, decoder.end)
     return true
   }
@@ -289,20 +335,21 @@ export class Reads {
         this.#choose(session, request.index, session.lastReplica)
         break
       case 'session':
-        this.#translateFloor(session.standing)
-        this.#chooseAgainForSession(session)
+        this.#chooseOnceMore(session, request)
         break
       default:
         this.#choose(session, this.#need(session, count), session.lastReplica)
     }
     const about = this.#choice.because === 'replica-about-to-qualify'
-    if (about && this.tools.time.now < request.waitsUntil) return false
+    const waits = about || (this.#choice.to === undefined && this.#isSpared(session))
+    if (waits && this.tools.time.now < request.waitsUntil) return false
     request.toReplica = false
     session.replicaReads--
     const { to } = this.#choice
     if (to !== undefined && this.#toReplica(session, request, call, decoder, to, count)) return true
     if (about) this.#choice.because = 'waited-in-vain'
-    this.#toMaster(session, request, call, decoder)
+    if (this.#isSpared(session)) this.#refuse(session, request)
+    else this.#toMaster(session, request, call, decoder, count)
     return true
   }
 
@@ -315,6 +362,18 @@ export class Reads {
     const need = session.rules.level === 'strong' ? request.index : this.#need(session, count)
     chooseRead(this.#choice, others, need, session.rules, undefined, this.tools.time.now)
     return this.#choice.to
+  }
+
+  #chooseOnceMore(session: Asker, request: Request): void {
+    const { standing } = session
+    this.#translateFloor(standing)
+    if (standing.wide && request.index !== IN_FLIGHT) standing.raise(this.group.replid, request.index)
+    if (standing.unsettled === 0 && (!standing.wide || request.index !== IN_FLIGHT)) {
+      return this.#chooseAgainForSession(session)
+    }
+    // Others of the session have asked the master meanwhile, and may have been shown something newer.
+    this.#choice.to = undefined
+    this.#choice.because = 'write-in-flight'
   }
 
   close(): void {

@@ -81,6 +81,8 @@ export class Request {
   state: RequestState = 'new'
   call: Call | undefined = undefined
   session: Recipient | undefined = undefined
+  /** The database it is meant for: its session may have selected another one before it is sent. */
+  db = 0
   /** The one behind it in the session's queue. */
   next: Request | undefined = undefined
   effect: Effect = 'none'

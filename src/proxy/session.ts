@@ -207,9 +207,7 @@ export class Session implements Asker, PeerHandler {
   /** The master's history is another one now. Answers whether what this connection was acknowledged may be lost. */
   judge(lineage: Lineage): boolean {
     const { standing, trail } = this
-    const isLost = !standing.survives(lineage) || trail?.survives(lineage) === false
-    this.lost ||= isLost
-    return isLost
+    return !standing.survives(lineage) || trail?.survives(lineage) === false
   }
 
   tellLost(request: Request): void {
@@ -428,6 +426,7 @@ export class Session implements Asker, PeerHandler {
     const request = this.hub.tools.requests.take()
     request.call = call
     request.session = this
+    request.db = this.db
     if (this.#tail === undefined) this.#head = request
     else this.#tail.next = request
     this.#tail = request

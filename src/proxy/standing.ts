@@ -15,6 +15,16 @@ import type { Instance } from './instance.js'
 /** Tells the history that offsets are of now. */
 export interface Historian {
   readonly replid: string | undefined
+  readonly lineage: Lineage | undefined
+  /** It was answered something that the history of now may not have. */
+  onLost(who: Standing | Trail): void
+}
+
+/** Where `offset` of the history `of` is now; undefined: nowhere that anybody knows. */
+function placeOf(offset: Offset | undefined, of: string | undefined, now: Historian | undefined): Offset | undefined {
+  const { lineage } = now ?? {}
+  if (offset === undefined || lineage === undefined) return undefined
+  return fateOf(offset, of, lineage) === 'kept' ? offset : undefined
 }
 
 export class Standing implements Follower {
@@ -27,10 +37,16 @@ export class Standing implements Follower {
   replica: Instance | undefined = undefined
   /** Reads at that replica that are not answered. */
   reading = 0
+  /** The master has answered something since a sample came. */
+  answered = false
   /** Connections that share it. */
   members = 0
 
-  constructor(private readonly historian: () => Historian | undefined) {}
+  constructor(
+    private readonly historian: () => Historian | undefined,
+    /** Some who share it may be at other workers: what those are shown is known to the master only. */
+    readonly wide = false,
+  ) {}
 
   raise(replid: string | undefined, offset: Offset): void {
     this.floor = this.floorOf === replid ? Math.max(this.floor, offset) : offset
@@ -53,22 +69,31 @@ export class Standing implements Follower {
     if (this.floor > 0) this.move(lineage.replid, this.survives(lineage) ? this.floor : anchor)
   }
 
-  covered(offset: Offset | undefined): void {
+  covered(offset: Offset | undefined, of: string | undefined): void {
     this.unsettled--
-    if (offset !== undefined) this.raise(this.historian()?.replid, offset)
+    const historian = this.historian()
+    const place = placeOf(offset, of, historian)
+    if (place !== undefined) this.raise(historian?.replid, place)
+    else if (this.answered) historian?.onLost(this)
+    this.answered = false
   }
 }
 
-/** What a connection has written and had acknowledged, at levels that follow nothing else of it. */
+/**
+ * What a connection has written and had acknowledged, and what the master has shown it, at levels that follow nothing else
+ * of it.
+ */
 export class Trail implements Follower {
-  /** The last write is covered by this offset of the history `of`. */
+  /** The last of it is covered by this offset of the history `of`. */
   offset: Offset = 0
   of: string | undefined = undefined
+  /** The master has answered something since a sample came. */
+  answered = false
   #flight: Flight | undefined
 
   constructor(private readonly historian: () => Historian | undefined) {}
 
-  /** The connection writes, and the sample behind the flight will cover it. */
+  /** The connection asks the master, and the sample behind the flight will cover it. */
   follow(flight: Flight): void {
     if (this.#flight === flight) return
     this.#flight = flight
@@ -84,12 +109,22 @@ export class Trail implements Follower {
     this.of = lineage.replid
   }
 
-  covered(offset: Offset | undefined): void {
+  covered(offset: Offset | undefined, of: string | undefined): void {
     this.#flight = undefined
-    if (offset === undefined) return
-    this.offset = offset
-    this.of = this.historian()?.replid
+    const historian = this.historian()
+    const place = placeOf(offset, of, historian)
+    if (place !== undefined) {
+      this.offset = place
+      this.of = historian?.replid
+    } else if (this.answered) historian?.onLost(this)
+    this.answered = false
   }
+}
+
+/** So that a session can be told when what it wrote, or was shown by the master, is lost. */
+export function followTrail(session: { trail: Trail | undefined }, historian: Historian, flight: Flight): void {
+  session.trail ??= new Trail(() => historian)
+  session.trail.follow(flight)
 }
 
 /** Standings that are shared, by the name of the client or user. */
@@ -98,6 +133,7 @@ export class Standings {
 
   constructor(
     private readonly historian: () => Historian | undefined,
+    private readonly wide: boolean,
     /** More names than this are not remembered, but for those whose clients are connected. */
     private readonly max = 10_000,
   ) {}
@@ -105,7 +141,7 @@ export class Standings {
   /** Everybody who comes by this name gets the same, as long as it is remembered: a pool may be gone for a while. */
   of(name: string): Standing {
     const known = this.#byName.get(name)
-    const standing = known ?? new Standing(this.historian)
+    const standing = known ?? new Standing(this.historian, this.wide)
     // The last to be asked for is the last to be forgotten.
     this.#byName.delete(name)
     this.#byName.set(name, standing)

@@ -77,7 +77,8 @@ export class StreamMarks {
     this.#master = master
     if (master === undefined) return
     const { host, port } = master.view
-    const credentials = { username: this.login.username, password: this.login.password }
+    const { username, password, tls } = this.login
+    const credentials = { username, password, tls }
     const announce = (localHost: string): Promise<number> => this.#standIn.announce(localHost)
     this.#stream = new StreamTap(
       this.clock,

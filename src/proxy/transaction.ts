@@ -303,14 +303,24 @@ export class Transaction {
     const { session } = this
     this.upstream = undefined
     if (this.#watching) this.#watchLost = true
+    // What may have been executed as a whole is not begun again for the sake of its parts.
+    const inDoubt = pending.some(
+      request => request.effect === 'exec' && Upstream.handedOver(request) && this.#mayHaveChanged(request),
+    )
     for (const request of pending) {
       const handed = Upstream.handedOver(request)
       if (session.closed) session.hub.tools.requests.give(request)
+      else if (inDoubt && (request.effect === 'multi' || request.effect === 'queued')) this.#answerPart(request)
       else if (handed && this.#mayHaveChanged(request)) {
         if (request.effect === 'exec') session.transaction = undefined
         session.fail(request, UNKNOWN_RESULT)
       } else session.group.keepAgain(session, request)
     }
+  }
+
+  #answerPart(request: Request): void {
+    this.session.begin(request).simple(request.effect === 'multi' ? 'OK' : 'QUEUED')
+    this.session.finish(request)
   }
 
   #mayHaveChanged(request: Request): boolean {

@@ -38,7 +38,7 @@ import { defaultWorkerOptions, type Rates, type WorkerOptions } from './options.
 import { Policy } from './policy.js'
 import { RequestPool } from './request.js'
 import { Session } from './session.js'
-import { type Standing, Standings } from './standing.js'
+import { type Standing, Standings, type Trail } from './standing.js'
 import { Instant, type Introduction, type Upstream, type UpstreamTools } from './upstream.js'
 import { DEFAULT_USER, type Users } from './users.js'
 
@@ -99,7 +99,7 @@ export class Worker implements DataPlane, Hub {
   readonly #stopSweeping: () => void
   #nextId = 1
   #tableOf: string | undefined
-  readonly #standings = new Standings(() => this.group)
+  readonly #standings: Standings
   readonly #awaitingMaster = new Set<Session>()
   readonly #confirmations = new Set<Confirmation>()
 
@@ -125,6 +125,7 @@ export class Worker implements DataPlane, Hub {
       this.foreignUsers = new ForeignUsers(users, () => this.group, events, changed)
     }
     this.calls = new CallTable(builtinTable, this.#userSource)
+    this.#standings = new Standings(() => this.group, this.options.workers > 1)
     this.#stopSweeping = every(clock, SWEEP_MS, () => this.#sweep())
     store.beforeSnapshot(() => this.#measure())
   }
@@ -142,7 +143,20 @@ export class Worker implements DataPlane, Hub {
       const { clock, events, control, tools, options } = this
       const met = (upstream: Upstream, introduction: Introduction): void => this.#meetMaster(upstream, introduction)
       const lineage = (begun: Lineage, anchor: Offset): void => this.#judgeSessions(begun, anchor, counters)
-      this.group = new Group(group, clock, events, control, tools, options, counters, met, lineage, () => this.calls)
+      const lost = (who: Standing | Trail): void => this.#tellLater(who, counters)
+      this.group = new Group(
+        group,
+        clock,
+        events,
+        control,
+        tools,
+        options,
+        counters,
+        met,
+        lineage,
+        lost,
+        () => this.calls,
+      )
       for (const session of this.sessions.values()) session.proceed()
     }
     this.#checkConfirmations()
@@ -177,8 +191,8 @@ export class Worker implements DataPlane, Hub {
       | { readonly server: net.Server },
     { name, level, access = 'all', ...door }: ListenerOptions = { name: this.options.listener, level: undefined },
   ): Promise<{ readonly host: string; readonly port: number }> {
-    const { boundMs, waitMs, acks } = this.options
-    const rules = { level: level ?? this.options.level, boundMs, waitMs, acks }
+    const { boundMs, waitMs, noReplica, acks } = this.options
+    const rules = { level: level ?? this.options.level, boundMs, waitMs, noReplica, acks }
     const entrance: Entrance = { name, rules, access, ...entranceCounters(this.store, name) }
     this.#entrances.push(entrance)
     const tls = door.tls && new TlsServer(door.tls)
@@ -387,7 +401,7 @@ export class Worker implements DataPlane, Hub {
   /** Everybody who was shown or promised what the new master does not have will be told, each once. */
   #judgeSessions(lineage: Lineage, anchor: Offset, counters: GroupCounters): void {
     let lost = 0
-    for (const session of this.sessions.values()) if (session.judge(lineage)) lost++
+    for (const session of this.sessions.values()) if (session.judge(lineage) && this.#lose(session)) lost++
     for (const { standing, trail } of this.sessions.values()) {
       standing.translate(lineage, anchor)
       trail?.translate(lineage)
@@ -395,6 +409,24 @@ export class Worker implements DataPlane, Hub {
     for (const standing of this.#standings) standing.translate(lineage, anchor)
     counters.lostWrites.value += lost
     if (lost > 0) this.events.event('warn', '+lost-writes', { replid: lineage.replid, sessions: lost })
+  }
+
+  /** What was answered by a master that is none any more, and is not in the history of the next one. */
+  #tellLater(who: Standing | Trail, counters: GroupCounters): void {
+    if (this.options.lostWrites === 'ignore') return
+    let lost = 0
+    for (const session of this.sessions.values()) {
+      if ((session.standing === who || session.trail === who) && this.#lose(session)) lost++
+    }
+    counters.lostWrites.value += lost
+    if (lost > 0) this.events.event('warn', '+lost-writes', { replid: this.group?.replid, sessions: lost })
+  }
+
+  /** It will be told, once. Answers whether that is news. */
+  #lose(session: Session): boolean {
+    const isNews = !session.lost
+    session.lost = true
+    return isNews
   }
 
   standingFor(session: Session): Standing | undefined {

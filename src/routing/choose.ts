@@ -90,9 +90,23 @@ export interface ReadRules {
   readonly boundMs: Millis
   /** A replica whose lag is known to be below this is worth waiting for; 0: never wait. */
   readonly waitMs: Millis
+  /** Who answers when no replica qualifies in time: the master, or nobody, so that it is spared. */
+  readonly noReplica: NoReplica
   /** Of writes: who must have them before they are acknowledged. */
   readonly acks?: Acks | undefined
 }
+
+export type NoReplica = 'master' | 'error'
+
+/** What a read is refused for where the master is spared; for any other reason it is the master's own. */
+export const refusable: ReadonlySet<ReadBecause> = new Set<ReadBecause>([
+  'strong',
+  'write-in-flight',
+  'no-fresh-replica',
+  'no-replica-within-bound',
+  'no-replica',
+  'waited-in-vain',
+])
 
 /** The answer, to be used before the next question. */
 export interface Choice<C extends Candidate> {
@@ -101,7 +115,7 @@ export interface Choice<C extends Candidate> {
 }
 
 /**
- * `need` is the offset that a replica must have applied; `last` the replica that served this session's last read, kept while it is no worse
+ * `need` is the offset that a replica must have applied, 0 when any will do; `last` the replica that served this session's last read, kept while it is no worse
  * than others, so that what a session sees does not go back.
  */
 export function chooseRead<C extends Candidate>(
@@ -120,17 +134,23 @@ export function chooseRead<C extends Candidate>(
       if (choice.to !== undefined) choice.because = 'read-index'
       return
     case 'eventual':
-      choice.to = leastLoaded(candidates, -1, Number.POSITIVE_INFINITY, last)
+      choice.to = leastLoaded(candidates, atLeast(need), Number.POSITIVE_INFINITY, last)
       choice.because = choice.to === undefined ? 'no-replica' : 'healthy-replica'
+      if (choice.to === undefined && need > 0) chooseFresh(choice, candidates, need, rules, last)
       return
     case 'bounded':
-      choice.to = leastLoaded(candidates, -1, rules.boundMs, last, now)
+      choice.to = leastLoaded(candidates, atLeast(need), rules.boundMs, last, now)
       choice.because =
         choice.to !== undefined ? 'within-bound' : anyUsable(candidates) ? 'no-replica-within-bound' : 'no-replica'
       return
     default:
       chooseFresh(choice, candidates, need, rules, last)
   }
+}
+
+/** A floor, or none: then even what nobody knows the offset of will do. */
+function atLeast(need: Offset): Offset {
+  return need > 0 ? need : -1
 }
 
 function chooseFresh<C extends Candidate>(

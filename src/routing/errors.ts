@@ -34,7 +34,7 @@ const ABORTED = 'EXECABORT Transaction discarded because of: '
 const KNOWN_CODES = new Set(
   (
     'ERR WRONGTYPE READONLY LOADING MASTERDOWN UNBLOCKED NOSCRIPT NOREPLICAS MISCONF OOM BUSY EXECABORT NOAUTH ' +
-    'WRONGPASS NOPERM BUSYGROUP NOGROUP BUSYKEY NOPROTO UNKNOWNRESULT LOSTWRITE MOVED ASK CLUSTERDOWN TRYAGAIN CROSSSLOT ' +
+    'WRONGPASS NOPERM BUSYGROUP NOGROUP BUSYKEY NOPROTO UNKNOWNRESULT LOSTWRITE NOREPLICA MOVED ASK CLUSTERDOWN TRYAGAIN CROSSSLOT ' +
     'UNKILLABLE NOTBUSY NOGOODSLAVE NOMASTERLINK INPROG DENIED'
   ).split(' '),
 )
@@ -54,6 +54,9 @@ export const HOLD_FULL = 'MASTERDOWN Too much waits for a writable master alread
 /** Said once to a connection whose writes, or what it has read, the new master may not have. */
 export const LOST_WRITE =
   'LOSTWRITE What was acknowledged to this connection may have been lost in a failover; this command was not executed'
+
+/** By policy the master is not asked for what replicas shall answer. */
+export const NO_REPLICA = 'NOREPLICA No replica is fresh enough for this read, and the master is spared by policy'
 
 /** It was sent, and nobody will ever say what became of it. */
 export const UNKNOWN_RESULT = 'UNKNOWNRESULT The connection to the instance was lost before it answered'

@@ -29,8 +29,11 @@ export const IN_FLIGHT: Offset = Number.POSITIVE_INFINITY
 
 /** Somebody who must know what offset covers what it has been told on a connection. */
 export interface Follower {
-  /** The sample came; undefined: the history that it belonged to is over. Called once for each flight it follows. */
-  covered(offset: Offset | undefined): void
+  /**
+   * The sample came, of the history that was written to; undefined: it never will, as that history is over. Called once for
+   * each flight it follows.
+   */
+  covered(offset: Offset | undefined, of: string | undefined): void
 }
 
 /** The writes of one flush, to be settled by the sample behind them. */
@@ -39,6 +42,8 @@ export class Flight {
   count = 0
   barriers = 0
   generation = 0
+  /** The history it was written to. */
+  history: string | undefined = undefined
   /** Mostly nobody. */
   readonly followers: Follower[] = []
 
@@ -54,9 +59,12 @@ export class Marks {
   readonly #mask: number
   readonly #inFlight: Int32Array
   readonly #offsets: Float64Array
+  /** The hash of the key that was written last. */
+  readonly #writers: Int32Array
   readonly #spare: Flight[] = []
   /** Grows with every lineage; flights of an older one are forgotten. */
   #generation = 0
+  #history: string | undefined
   #anchored = false
   #barriersInFlight = 0
   /** What all keys need: the two below, so that a look-up has one number to compare. */
@@ -70,13 +78,14 @@ export class Marks {
   #totalInFlight = 0
   #highestOffset: Offset = 0
 
-  /** `slots` is rounded up to a power of two; a slot costs 12 bytes. */
+  /** `slots` is rounded up to a power of two; a slot costs 16 bytes. */
   constructor(slots: number) {
     let size = 16
     while (size < slots) size *= 2
     this.#mask = size - 1
     this.#inFlight = new Int32Array(size)
     this.#offsets = new Float64Array(size)
+    this.#writers = new Int32Array(size)
   }
 
   /** False from the start of a lineage until `anchor`: only the master may be asked. */
@@ -89,18 +98,26 @@ export class Marks {
     return this.#totalInFlight
   }
 
-  // FNV-1a, with the high bits folded in: keys that differ in their last digits must not share slots.
   slotOf(bytes: Uint8Array, start: number, end: number): number {
+    return this.slotOfHash(this.hashOf(bytes, start, end))
+  }
+
+  slotOfHash(hash: number): number {
+    return hash & this.#mask
+  }
+
+  // FNV-1a, with the high bits folded in: keys that differ in their last digits must not share slots.
+  hashOf(bytes: Uint8Array, start: number, end: number): number {
     let hash = 0x811c9dc5
     for (let at = start; at < end; at++) hash = Math.imul(hash ^ (bytes[at] as number), 0x01000193)
-    hash ^= hash >>> 15
-    return hash & this.#mask
+    return hash ^ (hash >>> 15)
   }
 
   /** A flight to raise marks with; it must come back by `settle`. */
   open(): Flight {
     const flight = this.#spare.pop() ?? new Flight()
     flight.generation = this.#generation
+    flight.history = this.#history
     return flight
   }
 
@@ -113,6 +130,23 @@ export class Marks {
     this.#totalInFlight++
   }
 
+  /** The key of this hash is the last of its slot to be written. */
+  sign(hash: number): void {
+    this.#writers[hash & this.#mask] = hash
+  }
+
+  /**
+   * Why the key of this hash may not be asked of whoever has applied `applied`: a write to it, or a write to another one of
+   * its slot, which is what a small table costs. undefined: its slot does not keep it.
+   */
+  keptBy(hash: number, applied: Offset): 'itself' | 'another' | undefined {
+    if (!this.#anchored || this.#barriersInFlight > 0) return undefined
+    const slot = hash & this.#mask
+    const offset = this.#offsets[slot] as number
+    if (this.#inFlight[slot] === 0 && (offset <= applied || offset <= this.#barrierOffset)) return undefined
+    return this.#writers[slot] === hash ? 'itself' : 'another'
+  }
+
   /** Something is about to be sent that may write any key. */
   raiseAll(flight: Flight): void {
     if (flight.generation !== this.#generation) return
@@ -123,11 +157,8 @@ export class Marks {
 
   /** `offset` was sampled behind all writes of the flight, on the same connection. The flight must not be used any more. */
   settle(flight: Flight, offset: Offset): void {
-    const current = flight.generation === this.#generation
-    if (flight.followers.length > 0) {
-      for (const follower of flight.followers.splice(0)) follower.covered(current ? offset : undefined)
-    }
-    if (current) {
+    if (flight.followers.length > 0) this.#tell(flight, offset)
+    if (flight.generation === this.#generation) {
       for (let index = 0; index < flight.count; index++) {
         const slot = flight.slots[index] as number
         const left = --(this.#inFlight[slot] as number)
@@ -142,6 +173,25 @@ export class Marks {
       this.#totalInFlight -= flight.count + flight.barriers
       if (this.#highestOffset < offset) this.#highestOffset = offset
     }
+    this.#close(flight)
+  }
+
+  /**
+   * The connection of a flight died before its sample; `offset` was sampled on another one. When its history is over, no
+   * sample of that will ever come: what was only read in it is taken to lie within what was known of it (`past`); of what
+   * was written nobody can say. The flight must not be used any more.
+   */
+  resolve(flight: Flight, offset: Offset, past: { readonly replid: string | undefined; readonly head: Offset }): void {
+    if (flight.generation === this.#generation) return this.settle(flight, offset)
+    this.#tell(flight, flight.empty && flight.history === past.replid ? past.head : undefined)
+    this.#close(flight)
+  }
+
+  #tell(flight: Flight, offset: Offset | undefined): void {
+    for (const follower of flight.followers.splice(0)) follower.covered(offset, flight.history)
+  }
+
+  #close(flight: Flight): void {
     flight.count = 0
     flight.barriers = 0
     if (this.#spare.length < SPARE_FLIGHTS) this.#spare.push(flight)
@@ -160,8 +210,9 @@ export class Marks {
   }
 
   /** A new lineage: no offset of the old one means anything. Until `anchor` only the master may be asked. */
-  restart(): void {
+  restart(history?: string): void {
     this.#generation++
+    this.#history = history
     this.#anchored = false
     this.#inFlight.fill(0)
     this.#offsets.fill(0)

@@ -67,7 +67,7 @@ export function judge(rules: readonly Rule[], call: Call, args: readonly Bytes[]
 
 /** Reads at the master are what level `strong` is without a replica that is near. */
 export function fromMaster(base: ReadRules): ReadRules {
-  return { ...base, level: 'strong', waitMs: 0 }
+  return { ...base, level: 'strong', waitMs: 0, noReplica: 'master' }
 }
 
 function isAbout({ user, clientName }: Rule, who: Who): boolean {

@@ -136,7 +136,7 @@ export async function proxySession(): Promise<Target> {
     master: { ...master, role: 'master' as const },
   }
   worker.setView({ epoch: 1, groups: [group] })
-  const rules = { level: 'causal' as const, boundMs: 1000, waitMs: 2 }
+  const rules = { level: 'causal' as const, boundMs: 1000, waitMs: 2, noReplica: 'master' as const }
   const entrance = { name: 'fuzz', rules, access: 'all' as const, ...entranceCounters(store, 'fuzz') }
   let lastId = 0
   const open = (): { session: Session; sink: Sink } => {

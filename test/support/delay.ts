@@ -1,6 +1,7 @@
 /**
  * A relay that is late: what the server sends reaches whoever connected `delayMs` later, in order. Between a replica and
- * its master it makes a replica that is always behind. `stall` stops delivery, `cut` ends every connection.
+ * its master it makes a replica that is always behind. `stall` stops delivery, `cut` ends every connection. Who connects
+ * after `to` was changed is connected there.
  */
 import { once } from 'node:events'
 import net from 'node:net'
@@ -8,6 +9,7 @@ import net from 'node:net'
 export interface DelayLink {
   readonly port: number
   delayMs: number
+  to: { host: string; port: number }
   stall(stalled: boolean): void
   cut(): void
   close(): Promise<void>
@@ -16,10 +18,10 @@ export interface DelayLink {
 export async function startDelayLink(to: { host: string; port: number }, delayMs: number): Promise<DelayLink> {
   const open = new Set<{ client: net.Socket; server: net.Socket; pump(): void }>()
   let stalled = false
-  const link = { delayMs }
+  const link = { delayMs, to }
 
   const relay = net.createServer(client => {
-    const server = net.connect(to)
+    const server = net.connect(link.to)
     const queue: { readonly due: number; readonly bytes: Buffer }[] = []
     let timer: NodeJS.Timeout | undefined
     const pair = {
@@ -59,6 +61,12 @@ export async function startDelayLink(to: { host: string; port: number }, delayMs
     },
     set delayMs(value) {
       link.delayMs = value
+    },
+    get to() {
+      return link.to
+    },
+    set to(value) {
+      link.to = value
     },
     stall(value) {
       stalled = value

@@ -11,6 +11,8 @@ export interface ProxyProcess {
   readonly port: number
   /** The first worker. */
   readonly workerPid: number
+  readonly adminPort: number
+  readonly pid: number
   /** The samples of this family, summed over the labels that are given as text to be found in the line. */
   count(name: string, ...labels: readonly string[]): Promise<number>
   /** The samples of this family as they are told. */
@@ -44,6 +46,8 @@ export async function startProxyProcess(
     port,
     workerPid: Number(children.split(' ')[0]),
     lines,
+    adminPort,
+    pid: child.pid as number,
     async count(name, ...labels) {
       return (await lines(name))
         .filter(line => labels.every(label => line.includes(label)))

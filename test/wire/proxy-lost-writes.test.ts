@@ -93,18 +93,25 @@ redis.describe('a failover that loses writes', () => {
     })
   }
 
-  test('a session that only read what is lost is told, too', async () => {
-    const { master, link, open, caughtUp, failOver } = await world()
-    const client = await open(['LAGRANGE', 'CONSISTENCY', 'session'])
-    await caughtUp()
-    link.stall(true)
-    await master.call('SET', 'a', 'of somebody')
-    // Its first read at this level is the master's.
-    expect(await client.call('GET', 'a')).toBe('of somebody')
-    await failOver()
-    expect(await client.call('GET', 'a')).toMatch(told)
-    expect(await client.call('GET', 'a')).toBe(null)
-  })
+  for (const level of ['causal', 'session', 'strong']) {
+    test(`${level}: who only read what is lost is told, too`, async () => {
+      const { link, open, caughtUp, failOver, proxy } = await world()
+      const consistency = ['LAGRANGE', 'CONSISTENCY', level]
+      const [writer, reader, bystander] = [await open(), await open(consistency), await open(consistency)]
+      expect(await bystander.call('GET', 'a')).toBe(null)
+      await writer.call('SET', 'a', 'old')
+      await caughtUp()
+      link.stall(true)
+      await writer.call('SET', 'a', 'lost')
+      // No replica has it: the master answers.
+      expect(await reader.call('GET', 'a')).toBe('lost')
+      await failOver()
+      expect(await reader.call('GET', 'a')).toMatch(told)
+      expect(await reader.call('GET', 'a')).toBe('old')
+      expect(await bystander.call('GET', 'a')).toBe('old')
+      expect(proxy.count('lagrange_lost_write_sessions_total')).toBe(2)
+    })
+  }
 
   test('a command that waited for the new master is not executed; a transaction is aborted', async () => {
     const { link, open, caughtUp, failOver, proxy } = await world()
@@ -148,10 +155,16 @@ redis.describe('a failover that loses writes', () => {
     await proxy.worker.hold({ group: 'main', timeoutMs: 10_000 })
     await caughtUp()
     await replica.call('REPLICAOF', 'NO', 'ONE')
+    const read = async (): Promise<void> => {
+      for (const [index, client] of clients.entries()) expect(await client.call('GET', `k${index}`)).toBe('1')
+    }
+    await read()
     await master.call('REPLICAOF', '127.0.0.1', String(replica.port))
+    // Some are asked of who is no master any more, while nobody has said so.
+    await read()
     await proxy.setMembers(replica.port, [master.port])
     await proxy.worker.release('main')
-    for (const [index, client] of clients.entries()) expect(await client.call('GET', `k${index}`)).toBe('1')
+    await read()
     expect(proxy.count('lagrange_lost_write_sessions_total')).toBe(0)
   })
 })

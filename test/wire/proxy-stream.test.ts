@@ -11,16 +11,19 @@ import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'v
 import { EventBus } from '../../src/base/bus.js'
 import { systemClock } from '../../src/base/clock.js'
 import { Client } from '../../src/net/client.js'
+import { TlsClient } from '../../src/net/tls.js'
 import { Observer } from '../../src/observer/observer.js'
 import { StandIn } from '../../src/observer/stand-in.js'
 import { itemsOf, textOf } from '../../src/resp/protocol.js'
 import { parseInfo } from '../../src/topology/facts.js'
+import { makeCertificates } from '../support/certificates.js'
 import { type DelayLink, startDelayLink } from '../support/delay.js'
 import { freePort } from '../support/ports.js'
 import { ProxyUnderTest } from '../support/proxy.js'
 import { type Plain, RawClient } from '../support/raw-client.js'
 import { requireReal } from '../support/real.js'
 import { RedisNode, startGroup, until } from '../support/redis-group.js'
+import { startRedisServer } from '../support/servers.js'
 
 const redis = requireReal('redis-server')
 const sentinel = requireReal('redis-sentinel')
@@ -227,4 +230,30 @@ test('a stand-in agrees to follow whom it is told, in a transaction as sentinels
     'PONG',
     "-ERR unknown command 'flushall'",
   ])
+})
+
+redis.test('the stream is read over TLS where instances speak nothing else', async () => {
+  const files = makeCertificates()
+  onTestFinished(() => files.remove())
+  const { certFile, keyFile } = files.server
+  const ports = [await freePort(), await freePort()] as [number, number]
+  const tls = ['--tls-cert-file', certFile, '--tls-key-file', keyFile, '--tls-ca-cert-file', files.caFile]
+  for (const port of ports) {
+    const follows = port === ports[0] ? [] : ['--replicaof', '127.0.0.1', String(ports[0])]
+    const args = ['--port', '0', '--tls-port', String(port), ...tls, '--tls-replication', 'yes', ...follows]
+    await startRedisServer(redis.path, { port, args })
+  }
+  const proxy = new ProxyUnderTest({ tapMaster: true, upstreamTls: { caFile: files.caFile, ...files.client } })
+  onTestFinished(() => proxy.stop())
+  await proxy.start(ports[0], [])
+  await until('the stream is followed', () => proxy.count('lagrange_stream_followed') === 1)
+  const tlsClient = new TlsClient({ caFile: files.caFile, ...files.client })
+  const other = new Client(
+    { host: '127.0.0.1', port: ports[0] },
+    { connectTimeoutMs: 5000, replyTimeoutMs: 5000, tls: tlsClient },
+  )
+  onTestFinished(() => other.close())
+  const before = proxy.count('lagrange_stream_marks_total', { kind: 'key' })
+  await other.call('SET', 'key', 'of somebody else')
+  await until('the stream has named it', () => proxy.count('lagrange_stream_marks_total', { kind: 'key' }) > before)
 })

@@ -10,7 +10,14 @@ function replica(name: string, more: Partial<Candidate> = {}): Named {
 
 function choose(need: number, rules: Partial<ReadRules>, candidates: readonly Named[], last?: Named): string {
   const choice: Choice<Named> = { to: undefined, because: 'strong' }
-  chooseRead(choice, candidates, need, { level: 'causal', boundMs: 50, waitMs: 0, ...rules }, last, 100)
+  chooseRead(
+    choice,
+    candidates,
+    need,
+    { level: 'causal', boundMs: 50, waitMs: 0, noReplica: 'master', ...rules },
+    last,
+    100,
+  )
   return `${choice.to?.name ?? decisionOf[choice.because]} ${choice.because}`
 }
 
@@ -32,15 +39,19 @@ for (const [name, expected, need, rules, candidates] of [
   ['strong, nobody knows where the master stands', 'master strong', IN_FLIGHT, { level: 'strong' }, [a]],
   ['strong, at the master’s offset', 'a read-index', 1000, { level: 'strong' }, [a]],
   ['strong, behind it', 'master no-fresh-replica', 1001, { level: 'strong' }, [a]],
+  ['eventual takes what there is', 'a healthy-replica', 0, { level: 'eventual' }, [replica('a', { applied: -1 })]],
+  ['eventual, at the floor of a token', 'a healthy-replica', 1000, { level: 'eventual' }, [a]],
+  ['eventual, behind it', 'master no-fresh-replica', 1001, { level: 'eventual' }, [a]],
   [
-    'eventual takes what there is',
-    'a healthy-replica',
-    IN_FLIGHT,
-    { level: 'eventual' },
-    [replica('a', { applied: -1 })],
+    'eventual, behind it by little',
+    'wait replica-about-to-qualify',
+    1001,
+    { level: 'eventual', waitMs: 2 },
+    [replica('a', { lagMs: 1 })],
   ],
   ['eventual without replicas', 'master no-replica', 0, { level: 'eventual' }, []],
-  ['within the bound', 'a within-bound', IN_FLIGHT, { level: 'bounded' }, [replica('a', { lagMs: 50 })]],
+  ['within the bound', 'a within-bound', 0, { level: 'bounded' }, [replica('a', { lagMs: 50 })]],
+  ['within the bound, behind the floor of a token', 'master no-replica-within-bound', 1001, { level: 'bounded' }, [a]],
   ['above the bound', 'master no-replica-within-bound', 0, { level: 'bounded' }, [replica('a', { lagMs: 51 })]],
   [
     'a proof grows old',

@@ -10,7 +10,7 @@ function replica(id: string, lagMs: number | undefined, more: Partial<Replica> =
   return { id, usable: true, applied: 1, lagMs, lagAt: 0, pending: 0, latencyMs: 1, ...more }
 }
 
-const rules = { level: 'bounded', boundMs: 100, waitMs: 0 } as const
+const rules = { level: 'bounded', boundMs: 100, waitMs: 0, noReplica: 'master' } as const
 
 function chooser(options: Partial<RailOptions>): (replicas: readonly Replica[], now?: number) => string {
   const rails = new GuardRails<Replica>({ minServing: 0, masterShareMax: 1, ...options })
