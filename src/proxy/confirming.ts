@@ -50,8 +50,8 @@ export class Confirmation implements Follower {
     readonly since: Millis,
   ) {}
 
-  covered(offset: Offset | undefined): void {
-    this.owner.covered(this, offset)
+  covered(offset: Offset | undefined, of: string | undefined): void {
+    this.owner.covered(this, offset, of)
   }
 
   /** The request is answered without it, or sent again. */
@@ -128,12 +128,13 @@ export class Confirming {
     return true
   }
 
-  covered(confirmation: Confirmation, offset: Offset | undefined): void {
+  /** A sample of a history that is over says nothing of what replicas of this one have. */
+  covered(confirmation: Confirmation, offset: Offset | undefined, of: string | undefined): void {
     this.#settle(confirmation)
     if (confirmation.request === undefined) return
-    confirmation.offset = offset
+    confirmation.offset = of === this.group.replid ? offset : undefined
     confirmation.of = this.group.replid
-    confirmation.lost = offset === undefined
+    confirmation.lost = confirmation.offset === undefined
     if (!this.#unsampled.delete(confirmation)) return
     if (confirmation.lost) this.#giveUp(confirmation)
     else this.#wait(confirmation)

@@ -98,7 +98,7 @@ export class SimConfirming {
   answer({ request, flight, replid }: Write, id: number, offset: Offset): void {
     this.#ids.set(request, id)
     if (!this.#confirming.keepsBack(request, OK, 0, OK.length)) this.#confirm(request)
-    for (const follower of flight.followers) follower.covered(replid === this.replid ? offset : undefined)
+    for (const follower of flight.followers) follower.covered(offset, replid)
   }
 
   /** Its connection is gone. */
