@@ -164,7 +164,9 @@ class User {
     const outcome = this.#record(key, version, replies[before.length + at])
     if (before.length > 0) {
       const seen = this.#versionOf(key, replies[0])
-      if (seen !== undefined && seen >= version) this.#wrong(`${key}: read ${seen} before ${version} was written`)
+      // Asked again after it, where its connection died: then the write is in doubt.
+      if (seen !== undefined && seen >= version && outcome !== 'doubtful')
+        this.#wrong(`${key}: read ${seen} before ${version} was written`)
     }
     this.#asked = 'GET behind'
     if (after.length > 0 && outcome === 'done') {

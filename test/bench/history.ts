@@ -138,7 +138,11 @@ function check({ name, history, sights, gaps, wrong, unsure }: Round, deaths: re
       seen.filter(({ does }) => does === 'read').length + those.filter(({ does }) => does === 'sight').length
     readsAt.set(level.name, (readsAt.get(level.name) ?? 0) + reads)
     counts.reads += reads
-    const violations = [...level.check(seen, of(kept)), ...unknownVersions(seen), ...explained(those, level.ageMs)]
+    const violations = [
+      ...level.check(seen, of(kept)),
+      ...unknownVersions(seen),
+      ...explained(those, level.ageMs, !level.name.startsWith('bounded')),
+    ]
     if (WORKERS > 1 && level.name === 'causal') late.push(...ages(of(kept)))
     note(
       violations.length,

@@ -230,10 +230,10 @@ export interface Sight {
 }
 
 /**
- * Each sight must be explained by a step that had begun, and that no later one had ended `boundMs` before it came; and a
- * client's sights by steps in their order. `never`: any step that had begun explains it, in order.
+ * Each sight must be explained by a step that had begun, and that no later one had ended `boundMs` before it came; and,
+ * where a client never goes back, its sights by steps in their order. `never`: any step that had begun explains it.
  */
-export function explained(history: readonly Sight[], boundMs: number | 'never'): Violation[] {
+export function explained(history: readonly Sight[], boundMs: number | 'never', inOrder: boolean): Violation[] {
   const violations: Violation[] = []
   for (const [key, sights] of grouped(history)) {
     const start: Sight = { client: -1, key, does: 'step', value: null, from: -1e300, to: -1e300 }
@@ -251,7 +251,7 @@ export function explained(history: readonly Sight[], boundMs: number | 'never'):
       const step = steps[found]
       if (step === undefined || step.from > sight.to) {
         violations.push({ rule: 'impossible-value', operation: sight, expected: oldest })
-      } else seen.set(sight.client, found)
+      } else if (inOrder) seen.set(sight.client, found)
     }
   }
   return violations
