@@ -9,6 +9,7 @@ import { RawClient } from '../support/raw-client.js'
 import { until } from '../support/redis-group.js'
 
 const KIB = 1024
+const ROLE = '*3\r\n$6\r\nmaster\r\n:100\r\n*0\r\n'
 const MIB = 1024 * KIB
 /** What may wait for one client, with what one read brings on top. */
 const COST = 1.5 * MIB
@@ -96,11 +97,16 @@ test('a large reply: reads behind it are asked again, those who come later do no
 
 test('a large reply: a write that stands behind it is answered, as the client is closed', async () => {
   let sets = 0
+  let large = false
+  let waiting = true
   const { proxy, upstream } = await start(args => {
-    if (args[1] === 'large') return `$${32 * MIB}\r\n${'x'.repeat(MIB)}`
+    if (args[1] === 'large') {
+      large = true
+      return `$${32 * MIB}\r\n${'x'.repeat(MIB)}`
+    }
     if (args[0] === 'SET') sets++
-    // It stands behind the value, and so does the sample behind it.
-    return args[0] === 'SET' || (args[0] === 'ROLE' && sets === 1) ? Buffer.alloc(0) : undefined
+    // They stand behind the value: the sample of the read, the write, and its sample.
+    return args[0] === 'SET' || (args[0] === 'ROLE' && large && waiting) ? Buffer.alloc(0) : undefined
   })
   const writer = await open(proxy)
   const { socket, session } = await openDeaf(proxy)
@@ -109,7 +115,8 @@ test('a large reply: a write that stands behind it is answered, as the client is
   writer.send(['SET', 'k', 'v'])
   await until('the write is sent', () => sets === 1)
   for (let more = 1; more < 32; more++) upstream.say('x'.repeat(MIB))
-  upstream.say('\r\n+OK\r\n*3\r\n$6\r\nmaster\r\n:100\r\n*0\r\n')
+  waiting = false
+  upstream.say(`\r\n${ROLE}+OK\r\n${ROLE}`)
   expect(await writer.next()).toMatchObject({ value: 'OK' })
   expect(proxy.count('lagrange_client_connections_rejected_total', { reason: 'output-limit' })).toBe(1)
   expect(await writer.call('GET', 'k')).toBe('value of k')
