@@ -2,34 +2,20 @@
  * The master was replaced while its answer was on its way. What it acknowledged then is in no history any more, and was
  * taken for somebody else's: the client was told nothing and found its write gone.
  */
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { numberOf } from '../../src/resp/protocol.js'
-import { startDelayLink } from '../support/delay.js'
-import { freePort } from '../support/ports.js'
-import { ProxyUnderTest } from '../support/proxy.js'
-import { RawClient } from '../support/raw-client.js'
+import { inFrontOfLinks, openClient } from '../support/in-front.js'
 import { requireReal } from '../support/real.js'
-import { RedisNode, startGroup, until } from '../support/redis-group.js'
+import { until } from '../support/redis-group.js'
 
 const redis = requireReal('redis-server')
 
 redis.describe('a write that is acknowledged by a master that is none any more', () => {
   for (const level of ['causal', 'session', 'strong']) {
     test(`${level}: it is told that it may be lost`, async () => {
-      const master = (await startGroup(redis.path, 0))[0] as RedisNode
-      const [toMaster, toReplica] = [await startDelayLink(master.address, 0), await startDelayLink(master.address, 0)]
-      const replica = new RedisNode(redis.path, await freePort())
-      const proxy = new ProxyUnderTest({ settleMs: 10_000 })
-      onTestFinished(async () => {
-        await proxy.stop()
-        await Promise.all([master.stop(), replica.stop(), toMaster.close(), toReplica.close()])
-      })
-      await replica.start('--replicaof', '127.0.0.1', String(toReplica.port))
-      await until('the replica is linked', async () => (await replica.info()).master?.up === true)
-      await proxy.start(toMaster.port, [replica.port])
-      const [late, early] = [await RawClient.open(proxy.port), await RawClient.open(proxy.port)]
+      const { proxy, master, replica, toMaster, toReplica } = await inFrontOfLinks(redis.path, { settleMs: 10_000 })
+      const [late, early] = [await openClient(proxy), await openClient(proxy)]
       for (const client of [late, early]) {
-        onTestFinished(() => client.close())
         expect(await client.call('LAGRANGE', 'CONSISTENCY', level)).toBe('OK')
       }
       expect(await early.call('SET', 'a', 'kept')).toBe('OK')

@@ -2,13 +2,13 @@
  * A read that waits, or is sent again, and a SELECT behind it in the same pipeline: the read was executed in the database
  * that was selected after it.
  */
-import { expect, onTestFinished, test } from 'vitest'
-import { type DelayLink, startDelayLink } from '../support/delay.js'
-import { freePort } from '../support/ports.js'
-import { ProxyUnderTest } from '../support/proxy.js'
-import { RawClient } from '../support/raw-client.js'
+import { expect, test } from 'vitest'
+import type { DelayLink } from '../support/delay.js'
+import { inFrontOfLinks, openClient } from '../support/in-front.js'
+import type { ProxyUnderTest } from '../support/proxy.js'
+import type { RawClient } from '../support/raw-client.js'
 import { requireReal } from '../support/real.js'
-import { RedisNode, startGroup, until } from '../support/redis-group.js'
+import { until } from '../support/redis-group.js'
 
 const redis = requireReal('redis-server')
 
@@ -19,19 +19,8 @@ redis.describe('a read with SELECT behind it', () => {
     toMaster: DelayLink
     toReplica: DelayLink
   }> {
-    const [master] = (await startGroup(redis.path, 0)) as [RedisNode]
-    const [toMaster, toReplica] = [await startDelayLink(master.address, 0), await startDelayLink(master.address, 0)]
-    const replica = new RedisNode(redis.path, await freePort())
-    const proxy = new ProxyUnderTest({ waitMs: 10_000 })
-    onTestFinished(async () => {
-      await proxy.stop()
-      await Promise.all([master.stop(), replica.stop(), toMaster.close(), toReplica.close()])
-    })
-    await replica.start('--replicaof', '127.0.0.1', String(toReplica.port))
-    await until('the replica is linked', async () => (await replica.info()).master?.up === true)
-    await proxy.start(toMaster.port, [replica.port])
-    const client = await RawClient.open(proxy.port)
-    onTestFinished(() => client.close())
+    const { proxy, toMaster, toReplica } = await inFrontOfLinks(redis.path, { waitMs: 10_000 })
+    const client = await openClient(proxy)
     await client.call('SET', 'key', 'here')
     await until(
       'the replica has it',

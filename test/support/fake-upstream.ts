@@ -19,6 +19,8 @@ export interface FakeUpstream {
   close(): Promise<void>
 }
 
+/** What it answers to ROLE. */
+export const ROLE = '*3\r\n$6\r\nmaster\r\n:100\r\n*0\r\n'
 const REPLID = 'f'.repeat(40)
 const info = `# Server\r\nredis_version:7.0.15\r\nrun_id:${REPLID}\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\nmaster_replid:${REPLID}\r\nmaster_repl_offset:100\r\n`
 
@@ -64,7 +66,7 @@ function ordinary(args: readonly string[]): string {
     case 'info':
       return bulk(info)
     case 'role':
-      return '*3\r\n$6\r\nmaster\r\n:100\r\n*0\r\n'
+      return ROLE
     case 'command':
       return '*0\r\n'
     case 'config':

@@ -1,39 +1,25 @@
 /** Values too large to wait for pass through the proxy as they come, both ways. */
 import net from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { bulk, type FakeUpstream, startFakeUpstream } from '../support/fake-upstream.js'
+import { bulk, type FakeUpstream, ROLE, startFakeUpstream } from '../support/fake-upstream.js'
+import { inFrontOfFake, openClient } from '../support/in-front.js'
 import { ProxyUnderTest } from '../support/proxy.js'
-import { RawClient } from '../support/raw-client.js'
 import { until } from '../support/redis-group.js'
 import { startNode } from '../support/servers.js'
 
 const MIB = 1024 * 1024
 const SIZE = 32 * MIB
-const ROLE = '*3\r\n$6\r\nmaster\r\n:100\r\n*0\r\n'
 const header = `$${SIZE}\r\n`
 
 /** `GET large` is answered by the beginning of a value of 32 MiB. */
 async function start(): Promise<{ proxy: ProxyUnderTest; upstream: FakeUpstream }> {
   let begun = false
-  const upstream = await startFakeUpstream(args => {
+  return inFrontOfFake(args => {
     // What is asked behind the read, the sample, is answered behind the value.
     if (begun && args[0] === 'ROLE') return Buffer.alloc(0)
     begun ||= args[1] === 'large'
     return args[1] === 'large' ? header + 'x'.repeat(MIB) : undefined
   })
-  const proxy = new ProxyUnderTest()
-  onTestFinished(async () => {
-    await proxy.stop()
-    await upstream.close()
-  })
-  await proxy.start(upstream.port, [])
-  return { proxy, upstream }
-}
-
-async function open(proxy: ProxyUnderTest): Promise<RawClient> {
-  const client = await RawClient.open(proxy.port)
-  onTestFinished(() => client.close())
-  return client
 }
 
 /** Counts what it is sent. */
@@ -94,7 +80,7 @@ test('a value that is set is passed on before it has all come; order and freshne
   const proxy = new ProxyUnderTest()
   onTestFinished(() => proxy.stop())
   await proxy.start(node.port, [])
-  const [client, other] = [await open(proxy), await open(proxy)]
+  const [client, other] = [await openClient(proxy), await openClient(proxy)]
   expect(await other.call('SET', 'k', 'old')).toBe('OK')
   const count = 16
   client.write(`*2\r\n$4\r\nECHO\r\n$1\r\na\r\n*5\r\n$3\r\nSET\r\n$1\r\nk\r\n$${count * MIB}\r\n`)
@@ -129,7 +115,7 @@ test('what keys it has cannot be told is waited for, and what is refused is refu
   const proxy = new ProxyUnderTest()
   onTestFinished(() => proxy.stop())
   await proxy.start(node.port, [])
-  const client = await open(proxy)
+  const client = await openClient(proxy)
   const value = 'x'.repeat(2 * MIB)
   expect(await client.call('MSET', 'a', value, 'b', value)).toBe('OK')
   expect(await client.call('APPEND', 'a', value)).toBe(4 * MIB)
@@ -145,7 +131,7 @@ test('an instance that dies while a value is set: nobody knows, the rest is read
   const proxy = new ProxyUnderTest()
   onTestFinished(() => proxy.stop())
   await proxy.start(first.port, [])
-  const client = await open(proxy)
+  const client = await openClient(proxy)
   client.write(`*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$${4 * MIB}\r\n${'x'.repeat(2 * MIB)}`)
   await until('it is passed on', () => ahead(proxy) < MIB && (proxy.worker.group?.inFlight ?? 0) === 1)
   await first.stop()
@@ -161,7 +147,7 @@ test('a client that goes away in the middle of a value leaves nothing behind', a
   const proxy = new ProxyUnderTest()
   onTestFinished(() => proxy.stop())
   await proxy.start(node.port, [])
-  const [client, other] = [await open(proxy), await open(proxy)]
+  const [client, other] = [await openClient(proxy), await openClient(proxy)]
   await other.call('SET', 'k', 'old')
   client.write(`*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$${4 * MIB}\r\n${'x'.repeat(2 * MIB)}`)
   await until('it is passed on', () => proxy.worker.group?.inFlight === 1)

@@ -3,33 +3,15 @@ import net from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Session } from '../../src/proxy/session.js'
 import { encodeCommand } from '../../src/resp/encoder.js'
-import { type Answers, bulk, type FakeUpstream, startFakeUpstream } from '../support/fake-upstream.js'
-import { ProxyUnderTest } from '../support/proxy.js'
-import { RawClient } from '../support/raw-client.js'
+import { bulk, ROLE } from '../support/fake-upstream.js'
+import { inFrontOfFake, openClient } from '../support/in-front.js'
+import type { ProxyUnderTest } from '../support/proxy.js'
 import { until } from '../support/redis-group.js'
 
 const KIB = 1024
-const ROLE = '*3\r\n$6\r\nmaster\r\n:100\r\n*0\r\n'
 const MIB = 1024 * KIB
 /** What may wait for one client, with what one read brings on top. */
 const COST = 1.5 * MIB
-
-async function start(answers: Answers): Promise<{ proxy: ProxyUnderTest; upstream: FakeUpstream }> {
-  const upstream = await startFakeUpstream(answers)
-  const proxy = new ProxyUnderTest()
-  onTestFinished(async () => {
-    await proxy.stop()
-    await upstream.close()
-  })
-  await proxy.start(upstream.port, [])
-  return { proxy, upstream }
-}
-
-async function open(proxy: ProxyUnderTest): Promise<RawClient> {
-  const client = await RawClient.open(proxy.port)
-  onTestFinished(() => client.close())
-  return client
-}
 
 /** Does not read until told to. */
 async function openDeaf(proxy: ProxyUnderTest): Promise<{ socket: net.Socket; session: Session }> {
@@ -47,10 +29,10 @@ const letter = (index: number): string => String.fromCharCode(97 + (index % 26))
 const value = (index: number): string => letter(index).repeat(250 * KIB)
 
 test('many replies: what waits is bounded, others go on, and all of them come in order once it reads', async () => {
-  const { proxy } = await start(args => {
+  const { proxy } = await inFrontOfFake(args => {
     return args[0] === 'GET' && args[1]?.startsWith('big:') ? bulk(value(Number(args[1].slice(4)))) : undefined
   })
-  const [other, writer] = [await open(proxy), await open(proxy)]
+  const [other, writer] = [await openClient(proxy), await openClient(proxy)]
   const { socket, session } = await openDeaf(proxy)
   const count = 96
   socket.write(Buffer.concat(Array.from({ length: count }, (_, index) => encodeCommand(['GET', `big:${index}`]))))
@@ -75,12 +57,12 @@ test('many replies: what waits is bounded, others go on, and all of them come in
 
 test('a large reply: reads behind it are asked again, those who come later do not notice it, and it may stay', async () => {
   let asked = 0
-  const { proxy, upstream } = await start(args => {
+  const { proxy, upstream } = await inFrontOfFake(args => {
     if (args[1] === 'large') return `$${32 * MIB}\r\n${'x'.repeat(MIB)}`
     // The first one stands behind the value, and is not answered before it.
     return args[1] === 'behind' && asked++ === 0 ? Buffer.alloc(0) : undefined
   })
-  const [behind, later] = [await open(proxy), await open(proxy)]
+  const [behind, later] = [await openClient(proxy), await openClient(proxy)]
   const { socket, session } = await openDeaf(proxy)
   socket.write('GET large\r\n')
   await until('it has begun', () => session.peer.sentBytes > 0)
@@ -99,7 +81,7 @@ test('a large reply: a write that stands behind it is answered, as the client is
   let sets = 0
   let large = false
   let waiting = true
-  const { proxy, upstream } = await start(args => {
+  const { proxy, upstream } = await inFrontOfFake(args => {
     if (args[1] === 'large') {
       large = true
       return `$${32 * MIB}\r\n${'x'.repeat(MIB)}`
@@ -108,7 +90,7 @@ test('a large reply: a write that stands behind it is answered, as the client is
     // They stand behind the value: the sample of the read, the write, and its sample.
     return args[0] === 'SET' || (args[0] === 'ROLE' && large && waiting) ? Buffer.alloc(0) : undefined
   })
-  const writer = await open(proxy)
+  const writer = await openClient(proxy)
   const { socket, session } = await openDeaf(proxy)
   socket.write('GET large\r\n')
   await until('it has begun', () => session.peer.sentBytes > 0)
