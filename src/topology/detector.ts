@@ -3,8 +3,9 @@
  *
  * Death speaks: a connection that ends (RST, EOF) or is refused comes from a kernel that says "nobody is here". Two such
  * signs in a row, with no answer between them, count at once, if one of them is a refusal: connections that are accepted
- * and break may be the network's doing, and only many of them in a row are a process (or a relay in front of a dead one). Silence says nothing by itself (a busy process, a slow
- * link, a stopped process, a dead host), so it counts only after `downAfterMs`. An answer of any kind, even an error,
+ * and break may be the network's doing, and only many of them in a row, over some time, are a process (or a relay in front of
+ * a dead one): all that break within a moment may have one cause. Silence says nothing by itself (a busy process, a slow link,
+ * a stopped process, a dead host), so it counts only after `downAfterMs`. An answer of any kind, even an error,
  * proves life: a master that answers BUSY is not dead.
  *
  *     EOF 0 ms ─▶ refused 1 ms ─▶ down, 'dead'          the master was killed
@@ -38,8 +39,9 @@ export interface DetectorOptions {
 
 /** One sign may be a client that was killed by an operator; two in a row are a process. */
 const SIGNS_OF_DEATH = 2
-/** So many in a row are another sign. */
+/** So many in a row are another sign, the last of them so long after the first. */
 const RESETS_OF_DEATH = 4
+const RESETS_SPAN_MS: Millis = 50
 
 export const unheard: Liveness = { heardAt: undefined, silentSince: undefined, deaths: 0, diedAt: undefined }
 
@@ -54,7 +56,8 @@ export function heard(_liveness: Liveness, now: Millis): Liveness {
 /** A connection to it ended or was refused. The silence begins here if it had not begun. */
 export function died(liveness: Liveness, sign: Sign, now: Millis): Liveness {
   const resets = (liveness.resets ?? 0) + (sign === 'reset' ? 1 : 0)
-  const counts = sign === 'refused' || resets === 1 || resets >= RESETS_OF_DEATH
+  const lasts = now - (liveness.diedAt ?? now) >= RESETS_SPAN_MS
+  const counts = sign === 'refused' || resets === 1 || (resets >= RESETS_OF_DEATH && lasts)
   return {
     ...liveness,
     silentSince: liveness.silentSince ?? now,

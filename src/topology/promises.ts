@@ -7,7 +7,8 @@
  *     acks: 1 of 3    candidate read, one more read, one silent      1 < 1 is false: the silent one may be the only one
  *     acks: 2 of 3    the same                                       1 < 2: one of the two others has it as well
  *
- * Whoever died is no danger once the master's stream that the candidate has is longer than it was when that happened.
+ * Whoever died is no danger once the master's stream that the candidate has is longer than it was when that happened. One that
+ * died and came back with a history that we cannot place (it followed a master that we could not reach) is as good as dead.
  */
 import type { Millis, Offset } from '../base/units.js'
 import type { InstanceFacts } from './facts.js'
@@ -23,17 +24,20 @@ export interface Promises {
 
 export const noPromises: Promises = { replicas: undefined, witness: false }
 
-/** Replicas that are dead: where the master's stream was, at some time after; undefined until it was seen. */
+/** Replicas that are dead, or came back as strangers: where the master's stream was, at some time after; undefined until it was seen. */
 export type Absent = ReadonlyMap<string, Offset | undefined>
 
 /** To be asked now and then while the master lives. Silence is no death: who is silent to us may confirm to others. */
 export function noteAbsent(absent: Absent, group: Group, options: JudgeOptions, now: Millis): Absent {
   const master = declaredMaster(group)
   const next = new Map<string, Offset | undefined>()
-  for (const { id, liveness } of replicasOf(group)) {
-    const health = healthOf({ liveness } as InstanceFacts, options, now)
-    if (health.health !== 'down' || health.because !== 'dead') continue
-    const seenLater = master?.role === 'master' && master.offsetAt > health.since ? master.offset : undefined
+  for (const replica of replicasOf(group, absent)) {
+    const { id, roleSince } = replica
+    const health = healthOf({ liveness: replica.liveness } as InstanceFacts, options, now)
+    const isDead = health.health === 'down' && health.because === 'dead'
+    if (!isDead && !isStranger(replica, group)) continue
+    const since = isDead ? health.since : roleSince
+    const seenLater = master?.role === 'master' && master.offsetAt > since ? master.offset : undefined
     next.set(id, absent.get(id) ?? seenLater)
   }
   return next
@@ -42,12 +46,14 @@ export function noteAbsent(absent: Absent, group: Group, options: JudgeOptions, 
 /** Who may have confirmed writes that the candidate lacks, and cannot be asked. */
 export function unreadOf(group: Group, candidate: InstanceFacts, absent: Absent, since: Millis): readonly string[] {
   const has = sharedOffset(candidate, group)
-  return replicasOf(group)
+  return replicasOf(group, absent)
     .filter(replica => {
       if (replica.id === candidate.id) return false
       const gone = absent.get(replica.id)
       if (gone !== undefined && gone <= has) return false
-      const isRead = replica.infoAt !== undefined && replica.infoAt >= since
+      if (isStranger(replica, group)) return true
+      // One that has come back as something else is read when it has said what it is now.
+      const isRead = replica.infoAt !== undefined && replica.infoAt >= Math.max(since, replica.roleSince)
       return !isRead || sharedOffset(replica, group) > has
     })
     .map(({ id }) => id)
@@ -58,15 +64,20 @@ export function honours({ replicas }: Promises, unread: readonly string[]): bool
   return replicas === undefined || unread.length < replicas
 }
 
-/** Everybody who may have been one of those W: kin of the group, the old master excepted. */
-function replicasOf(group: Group): readonly InstanceFacts[] {
+/** Everybody who may have been one of those W: kin of the group, now or before they died, the old master excepted. */
+function replicasOf(group: Group, absent: Absent): readonly InstanceFacts[] {
   const { lineage } = group
   if (lineage === undefined) return []
   return group.instances.filter(instance => {
     if (instance.id === group.declared) return false
     const kin = kinship(instance, lineage, group.past)
-    return kin !== 'foreign' && kin !== 'unsynced'
+    return kin === 'foreign' ? absent.has(instance.id) : kin !== 'unsynced'
   })
+}
+
+/** Its data are of a history that we know nothing of. */
+function isStranger(instance: InstanceFacts, { lineage, past }: Group): boolean {
+  return lineage !== undefined && kinship(instance, lineage, past) === 'foreign'
 }
 
 /** How much of the group's history it has; for one whose own cannot be compared any more, all of it, to be safe. */

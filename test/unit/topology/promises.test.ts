@@ -19,6 +19,27 @@ for (const [name, acks, given, absent, expected] of [
   ['it died when the stream was shorter', 1, [replica(2, read), replica(3, unread)], [['h:3', 900]], true],
   ['it died when the stream was longer', 1, [replica(2, read), replica(3, unread)], [['h:3', 1100]], false],
   ['it died, and nobody saw the stream since', 1, [replica(2, read), replica(3, unread)], [['h:3', undefined]], false],
+  [
+    'it died, and came back with a history that nobody can place',
+    1,
+    [replica(2, read), master(3, { ...read, replid: C })],
+    [['h:3', undefined]],
+    false,
+  ],
+  [
+    'it died when the stream was shorter, and came back so',
+    1,
+    [replica(2, read), master(3, { ...read, replid: C })],
+    [['h:3', 900]],
+    true,
+  ],
+  [
+    'one was read as what it was before it came back',
+    1,
+    [replica(2, read), replica(3, { ...read, roleSince: NOW - 1 })],
+    [],
+    false,
+  ],
   ['a stranger confirms nothing', 1, [replica(2, read), replica(3, { ...unread, replid: C })], [], true],
   ['one that never had data neither', 1, [replica(2, read), instance(3, { ...unread, offset: undefined })], [], true],
   [
