@@ -25,6 +25,7 @@ import { reportEventLoop } from '../metrics/event-loop.js'
 import { makeProcessMetrics, renderMetrics } from '../metrics/render.js'
 import { seedMetrics } from '../metrics/seed.js'
 import { MetricStore } from '../metrics/store.js'
+import { sleepNow } from '../net/read-now.js'
 import { Observer } from '../observer/observer.js'
 import { defaultWorkerOptions } from '../proxy/options.js'
 import { type Bound, bind } from '../proxy/supervision/bound.js'
@@ -142,6 +143,9 @@ export class Endpoint {
       lastMaster: options.lastMaster,
       zones: options.zones,
       taps: config.consistency.taps !== 'off',
+      nap: length => {
+        if (!this.agent.acting) sleepNow(length)
+      },
     })
     const listeners = options.listeners.map(listener => ({
       name: formatAddress(listener),

@@ -57,6 +57,11 @@ export interface ObserverOptions extends Partial<JudgeOptions> {
   readonly roleGapMs?: Millis
   /** Whether replicas are tapped, to be told what they have applied instead of asking. */
   readonly taps?: boolean
+  /**
+   * Sleeps, and this process with it. A busy stream wakes us for every few commands, and waking is most of what it costs:
+   * what comes right after freshness was told cannot be told for a millisecond anyway, and is read at once then.
+   */
+  readonly nap?: ((length: Millis) => void) | undefined
 }
 
 interface Watched {
@@ -84,6 +89,8 @@ const ROLE_GAP_MS: Millis = 1
 const SUSPECT_GAP_MS: Millis = 4
 const TROUBLE_INFO_MS: Millis = 100
 const FRESHNESS_GAP_MS: Millis = 1
+/** Most of that gap; while all is well, nothing that we hear in it is urgent. */
+const NAP_MS: Millis = 0.8
 /** After we have been away, observe this long before acting again. */
 const TILT_MS: Millis = 300
 
@@ -101,6 +108,7 @@ export class Observer implements Flushable {
   readonly #freshnessListeners = new Set<(update: FreshnessUpdate) => void>()
   readonly #fresh = new Set<string>()
   readonly #taps: Taps | undefined
+  readonly #nap: Flushable = { early: false, flush: () => this.options.nap?.(NAP_MS) }
   readonly early = true
   #tellingSoon = false
   #cancelFreshness: (() => void) | undefined
@@ -638,6 +646,8 @@ export class Observer implements Flushable {
     }
     this.#fresh.clear()
     for (const listener of this.#freshnessListeners) listener({ samples, lagMs })
+    // Behind those who have been told something just now.
+    if (samples.length > 0 && this.#taps !== undefined && this.#diagnosis.name === 'ok') turn.add(this.#nap)
   }
 
   // ── Judging ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,7 +4,8 @@
  * It stands beside the path of commands, not in it: one comparison per reply (was it slow?) and one count-down to the next
  * sample. Only slow and sampled commands are read a second time, from the bytes that are kept until they are answered.
  *
- * Bounds: `slowEntries` slow commands, `KEYS` hot keys per window, `KEYS` big ones; keys and arguments are cut.
+ * Bounds: `slowEntries` slow commands, of which `SLOW_PER_WINDOW` may come in a tenth of a second; `KEYS` hot keys per
+ * window, `KEYS` big ones; keys and arguments are cut.
  */
 import type { Clock } from '../base/clock.js'
 import { Ring } from '../base/ring.js'
@@ -57,6 +58,9 @@ const BIG_BYTES = 16 * 1024
 const KEYS_PER_COMMAND = 16
 const MAX_ARGS = 32
 const MAX_ARG_BYTES = 128
+/** Where everything is slow, so many are written down per window; the rest is measured like all others. */
+const SLOW_PER_WINDOW = 128
+const SLOW_WINDOW_MS: Millis = 100
 /** Their arguments are secrets, or hold some. */
 const SECRETIVE = /^(auth|hello|migrate|acl|acl\|.*|config|config\|.*|sentinel|sentinel\|.*|other)$/
 
@@ -65,6 +69,8 @@ export class Insight {
   #countdown: number
   readonly #slowMs: Millis
   readonly #slow: Ring<SlowCommand>
+  #slowSince: Millis = Number.NEGATIVE_INFINITY
+  #slowInWindow = 0
   #current = new TopK(KEYS)
   #previous = new TopK(KEYS)
   #currentSince: Millis
@@ -160,6 +166,7 @@ export class Insight {
     const { call, keptAt, sentAt } = request
     // What waits by its nature is not slow.
     if (call === undefined || call.handling === 'blocking' || request.block === undefined) return false
+    if (!this.#hasRoomForSlow()) return false
     this.#slow.push({
       at: this.clock.wall(),
       ms,
@@ -171,20 +178,34 @@ export class Insight {
     return true
   }
 
+  #hasRoomForSlow(): boolean {
+    const now = this.clock.now()
+    if (now - this.#slowSince >= SLOW_WINDOW_MS) {
+      this.#slowSince = now
+      this.#slowInWindow = 0
+    }
+    return ++this.#slowInWindow <= SLOW_PER_WINDOW
+  }
+
   #describe(request: Request, call: Call): readonly string[] {
-    const args = reread(this.#reader, request).args()
-    if (SECRETIVE.test(call.name)) return [...args.slice(0, call.name.includes('|') ? 2 : 1).map(show), '(left out)']
-    const shown = args.slice(0, args.length > MAX_ARGS ? MAX_ARGS - 1 : MAX_ARGS).map(show)
-    if (args.length > MAX_ARGS) shown.push(`… (${args.length - MAX_ARGS + 1} more arguments)`)
+    const reader = reread(this.#reader, request)
+    const { argc } = reader
+    const isSecretive = SECRETIVE.test(call.name)
+    const count = isSecretive ? (call.name.includes('|') ? 2 : 1) : argc > MAX_ARGS ? MAX_ARGS - 1 : argc
+    const shown = Array.from({ length: Math.min(count, argc) }, (_, index) => showArgument(reader, index))
+    if (isSecretive) shown.push('(left out)')
+    else if (argc > MAX_ARGS) shown.push(`… (${argc - MAX_ARGS + 1} more arguments)`)
     return shown
   }
 
   #keysOf(request: Request): readonly string[] {
     const spec = request.call?.spec
     if (spec === undefined || request.block === undefined) return []
-    const args = reread(this.#reader, request).args()
-    const positions = keysOf(spec, args)
-    return positions.slice(0, KEYS_PER_COMMAND).flatMap(at => (args[at] === undefined ? [] : [show(args[at])]))
+    const reader = reread(this.#reader, request)
+    // Where keys stand is said by short words; values may be as large as they like.
+    const args = Array.from({ length: reader.argc }, (_, index) => reader.argStartingWith(index, MAX_ARG_BYTES))
+    const positions = keysOf(spec, args).slice(0, KEYS_PER_COMMAND)
+    return positions.flatMap(at => (at < args.length ? [showArgument(reader, at)] : []))
   }
 
   #dropSmallest(): void {
@@ -196,10 +217,22 @@ export class Insight {
 
 /** Bytes as people read them: UTF-8 where it is, other bytes as \xhh. */
 export function show(bytes: Bytes): string {
-  const cut = bytes.length > MAX_ARG_BYTES ? bytes.slice(0, MAX_ARG_BYTES) : bytes
-  const text = Buffer.from(cut, 'latin1').toString('utf8')
-  const readable = /[\p{Cc}\ufffd]/u.test(text) ? escapeBytes(cut) : text
-  return cut.length < bytes.length ? `${readable}… (${bytes.length - cut.length} more bytes)` : readable
+  return showCut(bytes.length > MAX_ARG_BYTES ? bytes.slice(0, MAX_ARG_BYTES) : bytes, bytes.length)
+}
+
+function showArgument(reader: Decoder, index: number): string {
+  return showCut(reader.argStartingWith(index, MAX_ARG_BYTES), reader.argLength(index))
+}
+
+/** The beginning of so many bytes. */
+function showCut(cut: Bytes, length: number): string {
+  const readable = /^[ -~]*$/.test(cut) ? cut : showBytes(cut)
+  return cut.length < length ? `${readable}… (${length - cut.length} more bytes)` : readable
+}
+
+function showBytes(bytes: Bytes): string {
+  const text = Buffer.from(bytes, 'latin1').toString('utf8')
+  return /[\p{Cc}\ufffd]/u.test(text) ? escapeBytes(bytes) : text
 }
 
 function escapeBytes(bytes: Bytes): string {

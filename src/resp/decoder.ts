@@ -175,6 +175,16 @@ export class Decoder {
     return readLatin1(this.buffer, this.argStart[index] as number, this.argEnd[index] as number)
   }
 
+  /** The same, cut behind `bytes`. */
+  argStartingWith(index: number, bytes: number): Bytes {
+    const start = this.argStart[index] as number
+    return readLatin1(this.buffer, start, Math.min(this.argEnd[index] as number, start + bytes))
+  }
+
+  argLength(index: number): number {
+    return (this.argEnd[index] as number) - (this.argStart[index] as number)
+  }
+
   /** All arguments as text. */
   args(): Bytes[] {
     const all = new Array<Bytes>(this.argc)

@@ -166,6 +166,11 @@ export class Agent {
     this.#hands.close()
   }
 
+  /** A switch is under way. */
+  get acting(): boolean {
+    return this.#running !== undefined
+  }
+
   status(): AgentStatus {
     const now = this.clock.now()
     const record = this.#running?.record

@@ -187,11 +187,13 @@ redis.describe('a tap', () => {
       ['default', 'tap'],
     ] as const) {
       const metrics = new MetricStore()
+      const naps: number[] = []
       const observer = new Observer(systemClock, new EventBus(() => Date.now()), metrics, {
         group: 'main',
         seeds: [{ host: '127.0.0.1', port: master.port }],
         credentials: { username, password: 'any' },
         taps: true,
+        nap: length => naps.push(length),
       })
       onTestFinished(() => observer.stop())
       const applied = new Map<string, number>()
@@ -208,6 +210,9 @@ redis.describe('a tap', () => {
       await master.call('SET', 'a', username)
       const offset = await offsetOf(master)
       await until('the replica is known to have it', () => (applied.get(id) ?? 0) >= offset)
+      await until('it naps when it has told something', () => naps.length > 0)
+      // Never longer than until it may tell the next.
+      expect(Math.max(...naps)).toBeLessThan(1)
       const series = metrics.snapshot().filter(one => one.name === 'lagrange_freshness_source')
       expect(Object.fromEntries(series.map(one => [one.labels.source, one.value]))).toEqual(
         source === 'poll' ? { poll: 1, tap: 0 } : { poll: 0, tap: 1 },

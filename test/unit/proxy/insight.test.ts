@@ -64,6 +64,16 @@ describe('slow commands', () => {
     expect(insight.slow(1)[0]?.command).toHaveLength(32)
   })
 
+  test('where everything is slow, only some of a moment are written down', () => {
+    insight = new Insight(clock, { slowMs: 10, slowEntries: 1000, sampleEvery: 0 })
+    const noted = Array.from({ length: 500 }, () => insight.answered(request('GET', 'k'), 10, 'n:1'))
+    expect(noted.filter(Boolean)).toHaveLength(128)
+    expect(insight.slowCount).toBe(128)
+    now += 100
+    expect(insight.answered(request('GET', 'later'), 10, 'n:1')).toBe(true)
+    expect(insight.slow(1)[0]?.command).toEqual(['GET', 'later'])
+  })
+
   test('a threshold of 0 keeps none', () => {
     insight = new Insight(clock, { slowMs: 0, slowEntries: 3, sampleEvery: 0 })
     expect(insight.answered(request('GET', 'k'), 99_999, 'n:1')).toBe(false)
