@@ -1,12 +1,15 @@
 /**
  * What does the proxy cost, next to the C proxies, in one run on one machine?
  *
- *     npm run bench:proxy -- [requests per cell] [rounds]          (default 30000 and 3)
+ *     npm run bench:proxy -- [requests per cell] [rounds]          (default 100000 and 3)
  *
  * Starts redis-server (a master and two replicas), `lagrange proxy` with one worker and a listener for each of the levels
  * `causal` and `eventual`, nutcracker and haproxy where they are installed, predixy where PREDIXY is its path, and drives
  * each with redis-benchmark: 50 and 200 clients, alone and in pipelines of 16, GET, SET and nine to one, values of 64 B and
  * 4 KiB. ONLY=get/P1/c50/64 (any part of it) leaves out the rest.
+ *
+ * `echo on node` is no proxy: one read and one write per client and turn by the proxy's own sockets, and nothing between
+ * (echo.ts). What is above it is ours; below it nothing that is built on Node can come.
  *
  * CPU is what the kernel counted for the threads of a process, in nanoseconds, per command: on few cores, where the client
  * competes with what it drives, this is the number to trust. Rounds go through all targets before the next begins, so that
@@ -45,10 +48,11 @@ interface Measured {
 }
 
 const KEYS = 10_000
+const WARM_UP = 100_000
 /** What the goals are about: `causal` beside `eventual`, the cheapest of these, and no proxy at all. */
 const CHEAP = ['predixy', 'nutcracker']
 
-const requests = Number(process.argv[2] ?? 30_000)
+const requests = Number(process.argv[2] ?? 100_000)
 const rounds = Number(process.argv[3] ?? 3)
 const only = process.env.ONLY ?? ''
 const folder = mkdtempSync(join(tmpdir(), 'lagrange-bench-'))
@@ -73,7 +77,11 @@ async function main(): Promise<void> {
     const cells = cellsOf(bytes).filter(cell => nameOf(cell).includes(only))
     if (cells.length === 0) continue
     await drive(targets[0] as Target, { test: 'set', pipeline: 16, clients: 50, bytes }, KEYS * 10)
-    for (const target of targets) await drive(target, { test: 'mix', pipeline: 16, clients: 50, bytes }, KEYS * 2)
+    // Compilers of code that runs often need some hundred thousand commands, alone and in pipelines.
+    for (const target of targets) {
+      await drive(target, { test: 'mix', pipeline: 16, clients: 50, bytes }, WARM_UP * 4)
+      await drive(target, { test: 'mix', pipeline: 1, clients: 50, bytes }, WARM_UP)
+    }
     for (const cell of cells) {
       const all = new Map<Target, Measured[]>(targets.map(target => [target, []]))
       for (let round = 0; round < rounds; round++) {
@@ -145,6 +153,7 @@ async function others(): Promise<Target[]> {
     await until(`${name} serves`, () => isServing(port), 60_000)
     targets.push(target)
   }
+  await add('echo on node', process.execPath, async port => ['--import', 'tsx', 'test/bench/echo.ts', String(port)])
   await add('predixy', process.env.PREDIXY, async port => [predixyConfig(port)])
   await add('nutcracker', findProgram('nutcracker') ?? findProgram('/usr/sbin/nutcracker'), async port => {
     const file = write('nutcracker.yml', [
