@@ -63,6 +63,7 @@ export async function runSentinel(argv: readonly string[]): Promise<number> {
   const watcher = new Watcher(systemClock, {
     voice,
     save: () => keeper.save(),
+    failure: () => keeper.failure,
     ownPassword: () => server.config.text('requirepass'),
     ownPort: () => server.port,
     dir: resolve(process.cwd(), loaded.config.text('dir')),

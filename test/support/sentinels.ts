@@ -21,6 +21,8 @@ export interface SentinelSettings {
   readonly quorum: number
   readonly downAfterMs: number
   readonly failoverTimeoutMs: number
+  /** Further lines of the file. */
+  readonly lines?: readonly string[]
 }
 
 export class SentinelProcess {
@@ -44,6 +46,7 @@ export class SentinelProcess {
       `sentinel monitor main 127.0.0.1 ${masterPort} ${quorum}`,
       `sentinel down-after-milliseconds main ${downAfterMs}`,
       `sentinel failover-timeout main ${failoverTimeoutMs}`,
+      ...(settings.lines ?? []),
     ]
     writeFileSync(this.file, `${lines.join('\n')}\n`)
   }

@@ -7,6 +7,7 @@ import { matchesGlob } from '../../command/glob.js'
 import type { Encoder } from '../../resp/encoder.js'
 import { hasControlCharacters, isMasterName, refusalText } from '../../topology/quorum/conf.js'
 import { majorityOf } from '../../topology/quorum/down.js'
+import { isSentinelId } from '../../topology/quorum/hello.js'
 import { couldPromote } from '../../topology/quorum/promotion.js'
 import { addMaster, disconnect, removeMaster, resetMaster } from '../../topology/quorum/roster.js'
 import { isTimingName, type TimingName } from '../../topology/quorum/timing.js'
@@ -54,8 +55,7 @@ export const sentinelHandlers: Readonly<Record<string, SentinelHandler>> = {
     const [port, epoch] = [readWhole(args[3]), readWhole(args[4])]
     if (port === undefined || epoch === undefined) return reply.error(NOT_AN_INTEGER)
     const candidate = args[5] as Bytes
-    // It will stand in our file and in messages: ids are words.
-    if (!/^[\w*-]{1,64}$/.test(candidate)) return reply.error('ERR Invalid runid')
+    if (candidate !== '*' && !isSentinelId(candidate)) return reply.error('ERR Invalid runid')
     const place = { host: args[2] as Bytes, port }
     const answer = quorum.asked(place, epoch, candidate === '*' ? undefined : candidate, clock.now())
     reply.array(3)

@@ -25,7 +25,7 @@ export class Keeper {
       this.failure = undefined
       return true
     } catch (error) {
-      this.failure = (error as NodeJS.ErrnoException).code ?? (error as Error).message
+      this.failure = (error as Error).message
       try {
         unlinkSync(temp)
       } catch {

@@ -9,7 +9,7 @@ import { Client } from '../../net/client.js'
 import { type Frame, itemsOf, numberOf, textOf } from '../../resp/protocol.js'
 import type { Council } from '../../topology/quorum/council.js'
 import type { LineKind } from '../../topology/quorum/effects.js'
-import { formatHello, HELLO_CHANNEL } from '../../topology/quorum/hello.js'
+import { formatHello, HELLO_CHANNEL, isSentinelId, readEpoch } from '../../topology/quorum/hello.js'
 import type { Quorum } from '../../topology/quorum/quorum.js'
 import {
   type LinkFacts,
@@ -166,9 +166,11 @@ export class Links {
       const [down, leader, leaderEpoch] = itemsOf(frame)
       const said = { down: numberOf(down), leader: textOf(leader), epoch: numberOf(leaderEpoch) }
       if (frame.type !== 'array' || said.down === undefined || said.leader === undefined) return
-      if (said.epoch === undefined || !Number.isSafeInteger(said.epoch) || said.epoch < 0) {
+      if (said.epoch === undefined || Number.isNaN(readEpoch(String(said.epoch)))) {
         return this.council.ignore('impossible-epoch')
       }
+      // It will stand in our log and may be voted for.
+      if (!isSentinelId(said.leader) && said.leader !== '*') return this.council.ignore('malformed')
       const vote = said.leader === '*' ? undefined : said.leader
       this.quorum.answered(to, said.down === 1, vote, said.epoch, this.clock.now())
     })

@@ -22,6 +22,8 @@ export interface Voice {
 export interface WatcherOptions {
   /** Writes the state to the disk; answers whether that worked. */
   readonly save: () => boolean
+  /** Why the last attempt did not work. */
+  readonly failure: () => string | undefined
   readonly ownPassword: () => Bytes
   readonly ownPort: () => number
   /** Scripts with relative names are found from here. */
@@ -162,7 +164,10 @@ export class Watcher {
     this.#unsaved = false
     const saved = this.options.save()
     if (saved) this.options.voice.log('notice', 'Sentinel new configuration saved on disk')
-    else this.options.voice.log('warning', 'WARNING: Sentinel was not able to save the new configuration on disk!!!')
+    else {
+      const text = 'WARNING: Sentinel was not able to save the new configuration on disk!!!'
+      this.options.voice.log('warning', `${text}: ${this.options.failure() ?? 'no reason'}`)
+    }
     return saved
   }
 }

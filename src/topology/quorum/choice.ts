@@ -1,13 +1,16 @@
 /**
  * Which replica is promoted. Sentinel puts priority before data; we put data first, and let priority break ties:
- * acknowledged writes are worth more than a preference. Priority 0 still means never.
+ * acknowledged writes are worth more than a preference. Priority 0 still means never, and so does another group's data.
  */
 import type { Millis } from '../../base/units.js'
 import type { Council } from './council.js'
+import { isForeign } from './lineage.js'
 import type { MasterWatch, ReplicaWatch } from './watched.js'
 
 export function chooseReplica(council: Council, master: MasterWatch, now: Millis): ReplicaWatch | undefined {
-  const fit = [...master.replicas.values()].filter(replica => isFit(council, replica, now))
+  const fit = [...master.replicas.values()].filter(
+    replica => isFit(council, replica, now) && !isForeign(council, replica),
+  )
   return ofOneLineage(fit, master).sort(compare)[0]
 }
 

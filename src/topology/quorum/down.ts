@@ -12,6 +12,7 @@
  */
 import type { Millis } from '../../base/units.js'
 import type { Council } from './council.js'
+import { isForeign } from './lineage.js'
 import { RANK_MS, URGENT_MS } from './timing.js'
 import { failing, isSettled, type MasterWatch, promotedOf, type ReplicaWatch, type Watched } from './watched.js'
 
@@ -45,7 +46,7 @@ export function isDownForOthers(council: Council, master: MasterWatch, now: Mill
 
 /** It answers, or answered a moment ago, and is not to be relied on. */
 function isUnfit(council: Council, master: MasterWatch, now: Millis): boolean {
-  return isDisguised(council, master, now) || isProvenDead(master, now)
+  return isDisguised(council, master, now) || isProvenDead(council, master, now)
 }
 
 /** A master that says it is a replica, or that was started again and does not get ready. */
@@ -55,12 +56,14 @@ function isDisguised(council: Council, master: MasterWatch, now: Millis): boolea
   return master.rebootSeenAt !== undefined && now - master.rebootSeenAt > master.rebootDownAfterMs
 }
 
-export function isProvenDead(master: MasterWatch, now: Millis): boolean {
+export function isProvenDead(council: Council, master: MasterWatch, now: Millis): boolean {
   const { refusals, refusedAt } = master.link
   if (refusals < REFUSALS) return false
   // Its replicas follow another one by now, and witness nothing any more; it is as dead as before.
   if (promotedOf(master) !== undefined) return true
-  const askable = [...master.replicas.values()].filter(replica => replica.link.whole && !replica.sdown)
+  const askable = [...master.replicas.values()].filter(replica => {
+    return replica.link.whole && !replica.sdown && !isForeign(council, replica)
+  })
   const witnesses = askable.filter(replica => replica.infoAt > refusedAt && follows(replica, master))
   if (witnesses.length === 0 || witnesses.some(replica => replica.linkUp)) return false
   return witnesses.length === askable.length || now - refusedAt > WITNESS_WAIT_MS
@@ -73,7 +76,7 @@ function follows(replica: ReplicaWatch, master: MasterWatch): boolean {
 export function checkObjective(council: Council, master: MasterWatch, now: Millis): void {
   const agreeing = master.sdown ? 1 + [...master.peers.values()].filter(peer => peer.saysDown).length : 0
   const byQuorum = master.sdown && agreeing >= master.quorum
-  const odown = byQuorum || (master.sdown && isProvenDead(master, now) && canBeElected(master, now))
+  const odown = byQuorum || (master.sdown && isProvenDead(council, master, now) && canBeElected(master, now))
   if (odown === master.odown) return
   master.odown = odown
   if (!odown) return council.event('warning', '-odown', master)

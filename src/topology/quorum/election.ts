@@ -17,6 +17,8 @@ export interface Vote {
   /** undefined: we have not voted, or may not tell. */
   readonly leader: string | undefined
   readonly epoch: number
+  /** It was to be given now, and could not be written. */
+  readonly unwritable?: true
 }
 
 /** Votes for the candidate if this epoch still has our vote; answers the vote that stands. */
@@ -31,6 +33,9 @@ export function vote(council: Council, master: MasterWatch, epoch: number, candi
   if (grants && !saved) {
     Object.assign(master, { leader, leaderEpoch })
     council.ignore('unwritable')
+    const text = `No vote for ${candidate} in epoch ${epoch}: it could not be written to the configuration file`
+    council.emit({ do: 'log', level: 'warning', text })
+    return { leader, epoch: leaderEpoch, unwritable: true }
   } else if (grants) {
     council.say('warning', '+vote-for-leader', master, `${candidate} ${master.leaderEpoch}`)
     // Who gave its vote away gives the one who got it time, before it stands itself.
@@ -44,6 +49,8 @@ export interface Tally {
   readonly winner: string | undefined
   /** Every sentinel that can be asked has voted in this epoch, and nobody has won: nobody will. */
   readonly split: boolean
+  /** Our own vote could not be written: then this epoch is not on our disk, and after a crash we would stand in it again. */
+  readonly unwritable: boolean
 }
 
 /** Counts the votes of `epoch`, our own included: we vote for the front runner, or for ourselves. */
@@ -59,7 +66,8 @@ export function tally(council: Council, master: MasterWatch, epoch: number, now:
   const most = first === undefined ? 0 : (votes.get(first) as number)
   const winner = most >= majorityOf(master) && most >= master.quorum ? first : undefined
   const everybody = peers.filter(peer => peer.link.whole && !peer.sdown).every(peer => peer.voteEpoch >= epoch)
-  return { winner, split: winner === undefined && voted.length > 0 && everybody }
+  const split = winner === undefined && voted.length > 0 && everybody
+  return { winner, split, unwritable: own.unwritable === true }
 }
 
 function add(votes: Map<string, number>, id: string): void {

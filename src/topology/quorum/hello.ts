@@ -61,10 +61,18 @@ export function parseHello(text: string): Hello | undefined {
   return sane ? hello : undefined
 }
 
-/** A whole number that a double holds exactly; NaN for everything else. */
+/** There is one election in a second at most: whoever names a later epoch than this has not counted. */
+const EPOCH_MAX = 2 ** 52
+
+/** A whole number, small enough that those which follow it are exact as well; NaN for everything else. */
 export function readEpoch(text: string): number {
   const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN
-  return Number.isSafeInteger(value) ? value : Number.NaN
+  return value <= EPOCH_MAX ? value : Number.NaN
+}
+
+/** A word of few characters, as ids are: it will stand in files, logs and messages. */
+export function isSentinelId(text: string): boolean {
+  return /^[\w-]{1,64}$/.test(text)
 }
 
 function isPort(port: number): boolean {

@@ -10,6 +10,7 @@ import { chooseReplica } from './choice.js'
 import type { Council } from './council.js'
 import { tally } from './election.js'
 import { announceSwitch, runReconfigScript } from './hello.js'
+import { isForeign } from './lineage.js'
 import { switchMaster } from './roster.js'
 import { REELECTION_MS, URGENT_MS, VOTED_DESYNC_MS } from './timing.js'
 import {
@@ -91,7 +92,9 @@ function stepWaitStart(council: Council, master: MasterWatch, failover: Running,
   const waitedMs = now - failover.at
   // The others are asked first, and write their votes while we write ours.
   if (waitedMs === 0) return
-  const { winner, split } = tally(council, master, failover.epoch, now)
+  const { winner, split, unwritable } = tally(council, master, failover.epoch, now)
+  // Votes of the others or an order do not help: two failovers of ours in one epoch could promote two masters.
+  if (unwritable) return abort(council, master, '-failover-abort-not-elected')
   const ordered = failover.forced && waitedMs >= FORCED_ELECTION_MS
   if (winner !== council.myid && !ordered) {
     const timeoutMs = Math.min(council.timing['election-timeout'], master.failoverTimeoutMs)
@@ -120,6 +123,7 @@ function stepSelect(council: Council, master: MasterWatch, failover: Running, no
     for (const replica of unheard) lookAt(council, replica, failover.at, now)
     return
   }
+  for (const replica of askable) if (isForeign(council, replica)) leaveAlone(council, replica)
   const promoted = chooseReplica(council, master, now)
   if (promoted === undefined) return abort(council, master, '-failover-abort-no-good-slave')
   council.event('warning', '+selected-slave', promoted)
@@ -131,6 +135,12 @@ function stepSelect(council: Council, master: MasterWatch, failover: Running, no
     writers: holdWriters(council, master),
   }
   council.event('notice', '+failover-state-send-slaveof-noone', promoted)
+}
+
+function leaveAlone(council: Council, replica: ReplicaWatch): void {
+  council.ignore('foreign-replica')
+  const text = `${council.describe(replica)} has the history of another group: it is not promoted, nor told to follow`
+  council.emit({ do: 'log', level: 'warning', text })
 }
 
 /** Only an order replaces a master that is alive. */
@@ -223,7 +233,7 @@ export function tellEverybody(council: Council, master: MasterWatch): void {
 }
 
 function stepReconf(council: Council, master: MasterWatch, failover: Promoting, now: Millis): void {
-  const replicas = [...master.replicas.values()]
+  const replicas = followersOf(council, master)
   const busy = (): number => replicas.filter(({ reconf }) => reconf === 'sent' || reconf === 'inprog').length
   for (const replica of replicas) {
     if (replica === failover.promoted) continue
@@ -238,6 +248,11 @@ function stepReconf(council: Council, master: MasterWatch, failover: Promoting, 
   detectEnd(council, master, failover, now)
 }
 
+/** Who is told to follow, and waited for. The old master that came back without its data is met by the repair. */
+function followersOf(council: Council, master: MasterWatch): ReplicaWatch[] {
+  return [...master.replicas.values()].filter(replica => replica.role === 'master' || !isForeign(council, replica))
+}
+
 function reconf(council: Council, replica: ReplicaWatch, to: ReplicaWatch, now: Millis, bestEffort: boolean): void {
   council.emit({ do: 'slaveof', to: replica, place: to.place })
   replica.reconf = 'sent'
@@ -249,7 +264,7 @@ function reconf(council: Council, replica: ReplicaWatch, to: ReplicaWatch, now: 
 function detectEnd(council: Council, master: MasterWatch, failover: Promoting, now: Millis): void {
   const { promoted } = failover
   if (promoted.sdown) return
-  const others = [...master.replicas.values()].filter(replica => replica !== promoted)
+  const others = followersOf(council, master).filter(replica => replica !== promoted)
   const open = others.filter(replica => replica.reconf !== 'done' && !replica.sdown)
   const timedOut = now - failover.at > master.failoverTimeoutMs
   if (open.length > 0 && !timedOut) return

@@ -7,7 +7,7 @@ import type { Council } from './council.js'
 import { checkObjective, checkSubjective, isDownForOthers, isUrgent } from './down.js'
 import type { LineKind } from './effects.js'
 import { vote } from './election.js'
-import { takeHello } from './hello.js'
+import { readEpoch, takeHello } from './hello.js'
 import { mayStand, standForElection, stepFailover, writersHeld } from './promotion.js'
 import { takeInfo } from './reports.js'
 import { LATE_MS, MAX_PENDING, RELOOK_MS, URGENT_MS } from './timing.js'
@@ -292,8 +292,17 @@ export class Quorum {
   ): { readonly down: boolean; readonly leader: string | undefined; readonly epoch: number } {
     const { council } = this
     const master = council.masterAt(place.host, place.port)
-    const down = council.tiltSince === undefined && master !== undefined && isDownForOthers(council, master, now)
-    if (master === undefined || candidate === undefined) return { down, leader: undefined, epoch: 0 }
+    const nothing = { leader: undefined, epoch: 0 }
+    if (master === undefined) {
+      council.ignore('unknown-master')
+      return { down: false, ...nothing }
+    }
+    const down = council.tiltSince === undefined && isDownForOthers(council, master, now)
+    if (candidate === undefined) return { down, ...nothing }
+    if (Number.isNaN(readEpoch(String(epoch)))) {
+      council.ignore('impossible-epoch')
+      return { down, ...nothing }
+    }
     return { down, ...vote(council, master, epoch, candidate, now) }
   }
 

@@ -9,6 +9,7 @@ import type { Millis } from '../../base/units.js'
 import { type InfoReply, parseInfo } from '../facts.js'
 import type { Council } from './council.js'
 import { noDownFor } from './down.js'
+import { isForeign, noteLineage } from './lineage.js'
 import { promotionSeen } from './promotion.js'
 import { addReplica, findReplica } from './roster.js'
 import { type MasterWatch, promotedOf, type ReplicaWatch, type Role, type ServerWatch } from './watched.js'
@@ -25,6 +26,7 @@ export function takeInfo(council: Council, server: ServerWatch, text: string, no
   if (server.kind === 'master') meetReplicas(council, server, info, now)
   else noteReplica(server, info, text, now)
   noteRole(council, server, info.role === 'replica' ? 'slave' : 'master', now)
+  noteLineage(council, server)
   if (council.tiltSince === undefined && server.kind === 'slave') concludeReplica(council, server, now)
 }
 
@@ -103,16 +105,9 @@ function bringBack(council: Council, replica: ReplicaWatch, now: Millis): void {
   if (!looksSane(council, master, now) || !replica.link.whole) return
   if (!noDownFor(replica, patienceMs, now) || now - replica.masterChangedAt <= patienceMs) return
   // Somebody else's replica at an address that was ours once: its data is not ours to throw away.
-  if (isForeign(replica, master)) return council.ignore('foreign-replica')
+  if (isForeign(council, replica)) return council.ignore('foreign-replica')
   council.emit({ do: 'slaveof', to: replica, place: master.place })
   council.event('notice', '+fix-slave-config', replica)
-}
-
-/** It follows another master that it can reach, and its history is none of our master's. */
-function isForeign(replica: ReplicaWatch, master: MasterWatch): boolean {
-  if (!replica.linkUp || replica.replid === undefined || master.replid === undefined) return false
-  const ours = [master.replid, master.replid2]
-  return !ours.includes(replica.replid) && (replica.replid2 === undefined || !ours.includes(replica.replid2))
 }
 
 /** A master that is one, is up, and was heard of lately: others may be pointed at it. */

@@ -105,6 +105,7 @@ export function resetMaster(council: Council, master: MasterWatch, now: Millis, 
   if (!keepPeers) {
     for (const peer of master.peers.values()) release(council, peer)
     master.peers.clear()
+    master.histories.clear()
   }
   disconnect(council, master)
   forgetMaster(master, now)

@@ -75,6 +75,8 @@ export interface ReplicaWatch extends ServerFields {
   announced: boolean
   masterHost: string | undefined
   masterPort: number
+  /** The run id under which it was seen to be our master's: see lineage.ts. */
+  oursAs: string | undefined
   /** When it last began to follow somebody else. */
   masterChangedAt: Millis
   linkUp: boolean
@@ -133,6 +135,8 @@ export type Writers =
 export interface MasterWatch extends ServerFields {
   readonly kind: 'master'
   readonly replicas: Map<string, ReplicaWatch>
+  /** The replication histories that it and its predecessors had, the latest last: whose data is ours. */
+  readonly histories: Set<string>
   readonly peers: Map<string, PeerWatch>
   quorum: number
   parallelSyncs: number
@@ -212,6 +216,7 @@ export function newMaster(name: string, place: Place, quorum: number, timing: Ti
     ...serverFields(name, place, 'master', timing['default-down-after'], now),
     kind: 'master',
     replicas: new Map(),
+    histories: new Set(),
     peers: new Map(),
     quorum,
     parallelSyncs: 1,
@@ -245,6 +250,7 @@ export function newReplica(name: string, place: Place, master: MasterWatch, now:
     announced: true,
     masterHost: undefined,
     masterPort: 0,
+    oursAs: undefined,
     masterChangedAt: now,
     linkUp: false,
     linkDownMs: 0,

@@ -9,6 +9,7 @@ import { Council } from '../../../src/topology/quorum/council.js'
 import { vote } from '../../../src/topology/quorum/election.js'
 import { believe } from '../../../src/topology/quorum/follow.js'
 import { takeHello } from '../../../src/topology/quorum/hello.js'
+import { isForeign } from '../../../src/topology/quorum/lineage.js'
 import { addMaster, addReplica } from '../../../src/topology/quorum/roster.js'
 import type { MasterWatch, ReplicaWatch } from '../../../src/topology/quorum/watched.js'
 
@@ -125,7 +126,7 @@ describe('a vote', () => {
   test('that cannot be written is not given', () => {
     const one = council(() => false)
     const master = watching(one)
-    expect(vote(one, master, 3, B, 0)).toEqual({ leader: undefined, epoch: 0 })
+    expect(vote(one, master, 3, B, 0)).toEqual({ leader: undefined, epoch: 0, unwritable: true })
     expect(one.ignored.get('unwritable')).toBe(1)
   })
 })
@@ -152,6 +153,40 @@ describe('the replica to promote', () => {
       replica(one, master, 1, first)
       replica(one, master, 2, second)
       expect(chooseReplica(one, master, 0)?.place.port).toBe(chosen)
+    })
+  }
+})
+
+describe("a replica is another group's", () => {
+  const follower = { role: 'slave', masterHost: '10.0.0.1', masterPort: 6379, linkUp: true } as const
+  const elsewhere = { ...follower, masterHost: '10.0.0.7' } as const
+
+  for (const [name, facts, histories, foreign] of [
+    ['not while nothing is known of it', { replid: undefined }, [A], false],
+    ['not when it has our history, whomever it follows', { ...elsewhere, replid: A }, [A], false],
+    ['not when it had our history before', { ...elsewhere, replid: B, replid2: A }, [A], false],
+    ['not when it follows our master and has nothing yet', { ...follower, replid: B }, [A], false],
+    ['when it follows another one with another history', { ...elsewhere, replid: B }, [A], true],
+    ['even when its process was ours before', { ...elsewhere, replid: B, oursAs: 'run' }, [A], true],
+    [
+      'when the other one is away, and its process was never ours',
+      { ...elsewhere, replid: B, linkUp: false },
+      [A],
+      true,
+    ],
+    ['not when it was', { ...elsewhere, replid: B, linkUp: false, oursAs: 'run' }, [A], false],
+    ['when it calls itself a master of a history nobody knows', { role: 'master', replid: B }, [A], true],
+    ['when it reaches another one, though we know no history', { ...elsewhere, replid: B }, [], true],
+    ['not when it reaches nobody and we know no history', { ...elsewhere, replid: B, linkUp: false }, [], false],
+  ] as const) {
+    test(name, () => {
+      const one = council()
+      const master = watching(one)
+      for (const replid of histories) master.histories.add(replid)
+      const replica = addReplica(one, master, '10.0.0.2', 1, 0)
+      if (typeof replica === 'string') throw new Error(replica)
+      Object.assign(replica, { runId: 'run', ...facts })
+      expect(isForeign(one, replica)).toBe(foreign)
     })
   }
 })
