@@ -33,7 +33,7 @@ import {
   type SwitchKind,
   type SwitchReport,
 } from '../topology/operation.js'
-import { type Absent, honours, noPromises, noteAbsent, type Promises, unreadOf } from '../topology/promises.js'
+import { callRoll, emptyRoll, honours, noPromises, type Promises, type Roll, unreadOf } from '../topology/promises.js'
 import { kinOf, planRepairs, type Repair } from '../topology/repair.js'
 import { siblingsOf } from '../topology/siblings.js'
 import { type SwitchoverOptions, switchoverDefaults } from '../topology/switchover.js'
@@ -133,7 +133,7 @@ export class Agent {
   #heldBack = false
   #stopped = false
   #paused = false
-  #absent: Absent = new Map()
+  #roll: Roll = emptyRoll
 
   constructor(
     private readonly clock: Clock,
@@ -366,7 +366,7 @@ export class Agent {
     const promises = this.options.promises?.() ?? noPromises
     const mustFeed = promises.witness && request.acceptDataLoss !== true
     const plan = { from, replicas: replicas.map(replica => replica.id), epoch, mustFeed }
-    const options = { steps: this.#failoverOptions, promises, absent: this.#absent, witness }
+    const options = { steps: this.#failoverOptions, promises, roll: this.#roll, witness }
     const run = new FailoverRun(clock, this.events, observer, this.#orders, record, plan, options, request)
     return this.#operate(run)
   }
@@ -390,7 +390,7 @@ export class Agent {
     const { group } = this.observer
     const promises = this.options.promises?.() ?? noPromises
     const since = declaredMaster(group)?.liveness.silentSince ?? this.clock.now()
-    return honours(promises, unreadOf(group, instance, this.#absent, since))
+    return honours(promises, unreadOf(group, instance, this.#roll, since))
   }
 
   // ── Beginning and ending ──────────────────────────────────────────────────────────────────────────────────────────
@@ -447,8 +447,7 @@ export class Agent {
     else this.#consider()
     const now = this.clock.now()
     if (this.#running === undefined) {
-      const { group, judgeOptions } = this.observer
-      this.#absent = noteAbsent(this.#absent, group, judgeOptions, now)
+      this.#roll = callRoll(this.#roll, this.observer.group)
     }
     const up = this.observer.facts.filter(
       instance => healthOf(instance, this.observer.judgeOptions, now).health === 'up',

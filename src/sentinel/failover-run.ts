@@ -18,7 +18,7 @@ import {
   stepFailover,
 } from '../topology/failover.js'
 import { healthOf } from '../topology/group.js'
-import { type Absent, honours, type Promises, unreadOf } from '../topology/promises.js'
+import { honours, type Promises, type Roll, unreadOf } from '../topology/promises.js'
 import { siblingsOf } from '../topology/siblings.js'
 import { feed, hungryOf } from './feed.js'
 import { explain, type Orders } from './orders.js'
@@ -32,7 +32,7 @@ export interface FailoverRunOptions {
   readonly steps: FailoverOptions
   readonly promises: Promises
   /** As it was when the master was last seen. */
-  readonly absent: Absent
+  readonly roll: Roll
   readonly witness: Witness | undefined
 }
 
@@ -163,8 +163,8 @@ export class FailoverRun {
     const { group } = this.observer
     const chosen = candidate === undefined ? undefined : this.observer.instance(candidate)
     if (chosen === undefined) return []
-    const { promises, absent, witness } = this.options
-    const unread = unreadOf(group, chosen, absent, since)
+    const { promises, roll, witness } = this.options
+    const unread = unreadOf(group, chosen, roll, since)
     if (!honours(promises, unread)) return unread
     // What only the witness has is fed to the candidate; one that was started after them has not read them.
     const isWitnessed = witness?.testimony !== undefined && witness.testimony.replid === chosen.replid

@@ -74,7 +74,8 @@ export function forgive(liveness: Liveness, now: Millis): Liveness {
 
 export function judge(liveness: Liveness, options: DetectorOptions, now: Millis): Health {
   const { heardAt, silentSince, deaths, diedAt } = liveness
-  if (deaths >= SIGNS_OF_DEATH && diedAt !== undefined) return { health: 'down', because: 'dead', since: diedAt }
+  const deadSince = deathOf(liveness)
+  if (deadSince !== undefined) return { health: 'down', because: 'dead', since: deadSince }
 
   const silentMs = silentSince === undefined ? 0 : now - silentSince
   if (silentSince !== undefined && silentMs > options.downAfterMs) {
@@ -87,4 +88,9 @@ export function judge(liveness: Liveness, options: DetectorOptions, now: Millis)
     return { health: 'suspect', because: 'silent', since: silentSince }
   }
   return { health: 'up' }
+}
+
+/** Since when it has been dead; undefined for one that lives or is only silent. */
+export function deathOf({ deaths, diedAt }: Liveness): Millis | undefined {
+  return deaths >= SIGNS_OF_DEATH ? diedAt : undefined
 }

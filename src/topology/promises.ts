@@ -8,11 +8,13 @@
  *     acks: 2 of 3    the same                                       1 < 2: one of the two others has it as well
  *
  * Whoever died is no danger once the master's stream that the candidate has is longer than it was when that happened. One that
- * died and came back with a history that we cannot place (it followed a master that we could not reach) is as good as dead.
+ * has got a history that we cannot place (it follows a master that came back where we cannot reach it) may have all that it
+ * had: it stays on the roll, and is as good as dead.
  */
 import type { Millis, Offset } from '../base/units.js'
+import { deathOf } from './detector.js'
 import type { InstanceFacts } from './facts.js'
-import { declaredMaster, type Group, healthOf, type JudgeOptions } from './group.js'
+import { declaredMaster, type Group } from './group.js'
 import { kinship } from './lineage.js'
 
 export interface Promises {
@@ -24,37 +26,47 @@ export interface Promises {
 
 export const noPromises: Promises = { replicas: undefined, witness: false }
 
-/** Replicas that are dead, or came back as strangers: where the master's stream was, at some time after; undefined until it was seen. */
-export type Absent = ReadonlyMap<string, Offset | undefined>
+/** Who belonged to the master, since it was declared. */
+export interface Roll {
+  readonly masterEpoch: number
+  readonly kin: ReadonlySet<string>
+  /** The dead and the strangers among them: where the master's stream was, at some time after; undefined until it was seen. */
+  readonly absent: ReadonlyMap<string, Offset | undefined>
+}
 
-/** To be asked now and then while the master lives. Silence is no death: who is silent to us may confirm to others. */
-export function noteAbsent(absent: Absent, group: Group, options: JudgeOptions, now: Millis): Absent {
+export const emptyRoll: Roll = { masterEpoch: 0, kin: new Set(), absent: new Map() }
+
+/** To be called now and then while the master lives. Silence is no absence: who is silent to us may confirm to others. */
+export function callRoll(roll: Roll, group: Group): Roll {
   const master = declaredMaster(group)
-  const next = new Map<string, Offset | undefined>()
-  for (const replica of replicasOf(group, absent)) {
+  const { masterEpoch } = group
+  const before = roll.masterEpoch === masterEpoch ? roll : emptyRoll
+  const absent = new Map<string, Offset | undefined>()
+  const replicas = replicasOf(group, before)
+  for (const replica of replicas) {
     const { id, roleSince } = replica
-    const health = healthOf({ liveness: replica.liveness } as InstanceFacts, options, now)
-    const isDead = health.health === 'down' && health.because === 'dead'
-    if (!isDead && !isStranger(replica, group)) continue
-    const since = isDead ? health.since : roleSince
+    const deadSince = deathOf(replica.liveness)
+    if (deadSince === undefined && !isStranger(replica, group)) continue
+    const since = deadSince ?? Math.max(roleSince, replica.master?.since ?? 0)
     const seenLater = master?.role === 'master' && master.offsetAt > since ? master.offset : undefined
-    next.set(id, absent.get(id) ?? seenLater)
+    absent.set(id, before.absent.get(id) ?? seenLater)
   }
-  return next
+  return { masterEpoch, kin: new Set(replicas.map(({ id }) => id)), absent }
 }
 
 /** Who may have confirmed writes that the candidate lacks, and cannot be asked. */
-export function unreadOf(group: Group, candidate: InstanceFacts, absent: Absent, since: Millis): readonly string[] {
+export function unreadOf(group: Group, candidate: InstanceFacts, roll: Roll, since: Millis): readonly string[] {
   const has = sharedOffset(candidate, group)
-  return replicasOf(group, absent)
+  return replicasOf(group, roll)
     .filter(replica => {
       if (replica.id === candidate.id) return false
-      const gone = absent.get(replica.id)
-      if (gone !== undefined && gone <= has) return false
-      if (isStranger(replica, group)) return true
       // One that has come back as something else is read when it has said what it is now.
       const isRead = replica.infoAt !== undefined && replica.infoAt >= Math.max(since, replica.roleSince)
-      return !isRead || sharedOffset(replica, group) > has
+      const gone = roll.absent.get(replica.id)
+      const isGone = gone !== undefined && gone <= has
+      // A silent one may have come back to the master since it was seen with another history.
+      if (isStranger(replica, group)) return !(isGone && (isRead || deathOf(replica.liveness) !== undefined))
+      return !isGone && (!isRead || sharedOffset(replica, group) > has)
     })
     .map(({ id }) => id)
 }
@@ -64,14 +76,15 @@ export function honours({ replicas }: Promises, unread: readonly string[]): bool
   return replicas === undefined || unread.length < replicas
 }
 
-/** Everybody who may have been one of those W: kin of the group, now or before they died, the old master excepted. */
-function replicasOf(group: Group, absent: Absent): readonly InstanceFacts[] {
+/** Everybody who may have been one of those W: kin of the group, now or since the master was declared, the old one excepted. */
+function replicasOf(group: Group, roll: Roll): readonly InstanceFacts[] {
   const { lineage } = group
   if (lineage === undefined) return []
+  const known = roll.masterEpoch === group.masterEpoch ? roll.kin : emptyRoll.kin
   return group.instances.filter(instance => {
     if (instance.id === group.declared) return false
     const kin = kinship(instance, lineage, group.past)
-    return kin === 'foreign' ? absent.has(instance.id) : kin !== 'unsynced'
+    return known.has(instance.id) || (kin !== 'foreign' && kin !== 'unsynced')
   })
 }
 

@@ -1,7 +1,7 @@
 /** Who may be promoted without breaking what was promised to confirmed writes: R + W > N. */
 import { expect, test } from 'vitest'
-import { honours, noteAbsent, unreadOf } from '../../../src/topology/promises.js'
-import { A, B, C, group, instance, link, master, NOW, options, replica, seen } from './fixtures.js'
+import { callRoll, emptyRoll, honours, type Roll, unreadOf } from '../../../src/topology/promises.js'
+import { A, B, C, group, instance, link, master, NOW, replica, seen } from './fixtures.js'
 
 const SINCE = NOW - 20
 const read = { infoAt: NOW - 5 }
@@ -74,7 +74,8 @@ for (const [name, acks, given, absent, expected] of [
   test(`${name}: ${expected ? 'promoted' : 'waits'}`, () => {
     const [candidate] = given
     const facts = group(master(1, { ...seen.dead, ...gone }), ...given)
-    const missing = unreadOf(facts, candidate, new Map(absent), SINCE)
+    const roll: Roll = { masterEpoch: 3, kin: new Set(absent.map(([id]) => id)), absent: new Map(absent) }
+    const missing = unreadOf(facts, candidate, roll, SINCE)
     expect(honours({ replicas: acks, witness: false }, missing)).toBe(expected)
   })
 }
@@ -82,13 +83,44 @@ for (const [name, acks, given, absent, expected] of [
 test('a dead replica is no danger once the stream was seen longer than when it died; a silent one stays one', () => {
   const dead = replica(3, seen.dead)
   const before = group(master(1, { offset: 1000, offsetAt: NOW - 10 }), replica(2), dead, replica(4, seen.silent))
-  const found = noteAbsent(new Map(), before, options, NOW)
-  expect([...found]).toEqual([['h:3', undefined]])
+  const found = callRoll(emptyRoll, before)
+  expect([...found.absent]).toEqual([['h:3', undefined]])
   const later = group(master(1, { offset: 1200, offsetAt: NOW - 1 }), replica(2), dead)
-  const known = noteAbsent(found, later, options, NOW)
-  expect([...known]).toEqual([['h:3', 1200]])
+  const known = callRoll(found, later)
+  expect([...known.absent]).toEqual([['h:3', 1200]])
   // The first sight after its death is the one that counts, also when the master is gone.
   const over = group(master(1, { ...seen.dead, offset: 1500, offsetAt: NOW }), replica(2), dead)
-  expect([...noteAbsent(known, over, options, NOW)]).toEqual([['h:3', 1200]])
-  expect([...noteAbsent(known, group(master(1), replica(2), replica(3)), options, NOW)]).toEqual([])
+  expect([...callRoll(known, over).absent]).toEqual([['h:3', 1200]])
+  expect([...callRoll(known, group(master(1), replica(2), replica(3))).absent]).toEqual([])
+})
+
+test('one that follows a master where we cannot reach it may have all that it had as our kin', () => {
+  const alive = group(master(1), replica(2), replica(3))
+  const roll = callRoll(emptyRoll, alive)
+  const old = master(1, { ...seen.dead, ...gone, offsetAt: NOW - 100 })
+  const stranger = replica(3, { ...seen.silent, replid: C, master: link(true, { since: NOW - 50 }) })
+  const after = group(old, replica(2, read), stranger)
+  const known = callRoll(roll, after)
+  expect([...known.absent]).toEqual([['h:3', undefined]])
+  expect(unreadOf(after, replica(2, read), known, SINCE)).toEqual(['h:3'])
+  // It is forgotten when there is a new master, which has what was confirmed before.
+  const next = { ...after, masterEpoch: 4 }
+  expect(unreadOf(next, replica(2, read), callRoll(known, next), SINCE)).toEqual([])
+})
+
+test('one that was seen as a stranger while the stream grew is no danger as long as it is seen as one', () => {
+  const since = NOW - 300
+  const stranger = replica(3, { ...read, replid: C, master: link(true, { since }) })
+  const roll = callRoll(emptyRoll, group(master(1), replica(2), replica(3)))
+  const known = callRoll(roll, group(master(1, { offset: 900, offsetAt: NOW - 200 }), replica(2, read), stranger))
+  expect([...known.absent]).toEqual([['h:3', 900]])
+  for (const [change, expected] of [
+    [{}, []],
+    [{ ...seen.dead, ...unread }, []],
+    // It may have come back to the master meanwhile.
+    [{ ...seen.silent, ...unread }, ['h:3']],
+  ] as const) {
+    const over = group(master(1, { ...seen.dead, ...gone }), replica(2, read), { ...stranger, ...change })
+    expect(unreadOf(over, replica(2, read), known, SINCE)).toEqual(expected)
+  }
 })
