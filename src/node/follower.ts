@@ -38,8 +38,15 @@ const NOTHING = Buffer.alloc(0)
  * any slow replica.
  */
 const HELD_BYTES = 64 * 1024 * 1024
-/** Of a snapshot or of the stream, between two looks at everybody else: a few milliseconds of work. */
-const TURN_BYTES = 128 * 1024
+/**
+ * A snapshot or the stream, between two looks at everybody else. Both are bounded: bytes that are read at once, and time for
+ * what is done with them, as the first thousand commands of a kind take many times as long as those that come later.
+ */
+const TURN_BYTES = 64 * 1024
+const TURN_MS: Millis = 4
+/** How often the time is looked at. */
+const PIECE_BYTES = 8 * 1024
+const PIECE_COMMANDS = 16
 
 interface StreamedCommand {
   readonly spec: CommandSpec
@@ -69,6 +76,8 @@ export class Follower {
   #stopped = false
   /** Since this order to follow it, the master has given us what it had. */
   #hasFollowed = false
+  #turnEndsAt: Millis = 0
+  #goingOn = false
 
   /** `mayContinue`: our data belongs to the present history, so a partial resync may be tried. */
   constructor(
@@ -257,6 +266,7 @@ export class Follower {
   #receive(chunk: Buffer): void {
     const decoder = this.#decoder
     this.server.stats.replicationInputBytes += chunk.length
+    this.#turnEndsAt = this.server.clock.now() + TURN_MS
     decoder.feed(chunk)
     try {
       this.#consume(decoder)
@@ -281,17 +291,42 @@ export class Follower {
     if (link.status === 'connected') this.#consumeStream(decoder)
   }
 
+  /** What is left of a turn waits in the decoder; nothing more is read until it is dealt with. */
+  #goOnLater(): void {
+    if (this.#goingOn) return
+    this.#goingOn = true
+    this.#peer?.pause()
+    const generation = this.#generation
+    setImmediate(() => {
+      this.#goingOn = false
+      if (generation !== this.#generation || this.#stopped) return
+      this.#peer?.resume()
+      this.#receive(NOTHING)
+    })
+  }
+
+  get #isTurnOver(): boolean {
+    return this.server.clock.now() >= this.#turnEndsAt
+  }
+
   #consumePayload(decoder: Decoder): void {
     const payload = this.#payload
     const incoming = this.#incoming
-    const bytes = decoder.take(Number.POSITIVE_INFINITY)
+    const bytes = decoder.take(PIECE_BYTES)
     if (payload === undefined || incoming === undefined || bytes === undefined) return
     this.handle({ type: 'bytes' })
     const part = payload.feed(bytes)
     if (!part.payload.every(piece => incoming.write(piece))) {
       return this.handle({ type: 'refused', reason: 'corrupt-snapshot' })
     }
-    if (!part.done) return
+    if (part.done) return this.#install(decoder, incoming, part.rest.length)
+    if (this.#isTurnOver) this.#goOnLater()
+    else this.#consume(decoder)
+  }
+
+  /** `behind`: what came with the last bytes of the snapshot is the beginning of the stream. */
+  #install(decoder: Decoder, incoming: IncomingSnapshot, behind: number): void {
+    decoder.giveBack(behind)
     this.handle({ type: 'received' })
     const outcome = incoming.load(this.#isReturn())
     this.#payload = undefined
@@ -299,8 +334,6 @@ export class Follower {
     if (outcome.refused !== undefined) return this.handle({ type: 'refused', reason: outcome.refused })
     this.#caller.db = outcome.db
     this.handle({ type: 'loaded' })
-    // What came with the last bytes of the snapshot is the beginning of the stream.
-    decoder.feed(part.rest)
     this.#consume(decoder)
   }
 
@@ -325,7 +358,7 @@ export class Follower {
 
   #consumeStream(decoder: Decoder): void {
     const { server } = this
-    let applied = false
+    let applied = 0
     let from = decoder.consumed
     if (server.pause.active || server.scripting.running) return this.#hold(decoder)
     while (decoder === this.#decoder && !server.pause.active && decoder.nextRequest()) {
@@ -333,9 +366,12 @@ export class Follower {
       if (decoder.consumed - from !== raw.length) throw new ProtocolError('bytes between commands')
       from = decoder.consumed
       this.#apply(decoder.args(), raw)
-      applied = true
+      if (++applied % PIECE_COMMANDS === 0 && this.#isTurnOver) {
+        this.#goOnLater()
+        break
+      }
     }
-    if (!applied) return
+    if (applied === 0) return
     this.handle({ type: 'bytes' })
     server.dispatcher.settle()
   }

@@ -525,6 +525,11 @@ export class Decoder {
     return payload
   }
 
+  /** The last `count` bytes of what was taken are wanted again: they were not payload. */
+  giveBack(count: number): void {
+    this.#use(-count)
+  }
+
   #found(end: number): void {
     this.#scanned = 0
     this.#handOut(end)

@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import { systemClock } from '../../src/base/clock.js'
+import { type Clock, systemClock } from '../../src/base/clock.js'
 import { Client } from '../../src/net/client.js'
 import { loadConfig } from '../../src/node/config/load.js'
 import { NodeLog } from '../../src/node/log.js'
@@ -40,6 +40,8 @@ export interface ServerOptions {
   readonly port?: number
   /** A folder to go on with; otherwise a new one. */
   readonly dir?: string
+  /** Of our node; otherwise the machine's. */
+  readonly clock?: Clock
 }
 
 const always = ['--enable-debug-command', 'yes', '--repl-diskless-sync-delay', '0']
@@ -49,12 +51,8 @@ export async function startNode(options: ServerOptions = {}): Promise<TestNode> 
   const port = options.port ?? (await freePort())
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', ...always, ...(options.args ?? [])]
   const lines: string[] = []
-  const server = new NodeServer(
-    systemClock,
-    new NodeLog(line => lines.push(line), systemClock.wall),
-    loadConfig(args, dir),
-    dir,
-  )
+  const clock = options.clock ?? systemClock
+  const server = new NodeServer(clock, new NodeLog(line => lines.push(line), clock.wall), loadConfig(args, dir), dir)
   await server.start()
   let stopped = false
   const stop = async (): Promise<void> => {
