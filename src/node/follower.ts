@@ -43,7 +43,7 @@ const HELD_BYTES = 64 * 1024 * 1024
  * what is done with them, as the first thousand commands of a kind take many times as long as those that come later.
  */
 const TURN_BYTES = 64 * 1024
-const TURN_MS: Millis = 4
+const TURN_MS: Millis = 3
 /** How often the time is looked at. */
 const PIECE_BYTES = 8 * 1024
 const PIECE_COMMANDS = 16

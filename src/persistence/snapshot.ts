@@ -61,6 +61,10 @@ const FREE_SLOT_BYTES = 4
 /** What an entry costs beyond its bytes. */
 const ENTRY_BYTES = 64
 
+/** Of a slice, between two looks at the time. */
+const STEPS_PER_LOOK = 32
+const never = (): boolean => false
+
 export class Snapshot {
   readonly #out: RdbOutput
   /** Entries written early while a big value is under way. */
@@ -120,10 +124,11 @@ export class Snapshot {
     this.#out.recycle(bytes)
   }
 
-  /** Writes on until about `budgetBytes` are written; answers whether that was the end. */
-  slice(budgetBytes: number): boolean {
+  /** Writes on until about `budgetBytes` are written, or time `isOver`; answers whether that was the end. */
+  slice(budgetBytes: number, isOver: () => boolean = never): boolean {
     let budget = budgetBytes
-    while (budget > 0 && !this.#done) {
+    for (let steps = 1; budget > 0 && !this.#done; steps++) {
+      if (steps % STEPS_PER_LOOK === 0 && isOver()) break
       const before = this.#out.pending
       const spent = this.#big === undefined ? this.#advance() : this.#continueBig(this.#big)
       budget -= spent + this.#out.pending - before

@@ -66,6 +66,18 @@ test('a slice stays near its budget, also inside a big value', () => {
   expect(slices).toBeGreaterThan(60)
 })
 
+test('a slice ends when its time is over, however little it has written, and has made some way', () => {
+  const world = new World(5)
+  world.change(3000)
+  const expected = world.describe()
+  const snapshot = world.begin()
+  const chunks: Buffer[] = []
+  while (!snapshot.slice(Number.MAX_SAFE_INTEGER, () => true)) chunks.push(snapshot.take())
+  chunks.push(snapshot.take())
+  expect(chunks.length).toBeGreaterThan(20)
+  expect(load(Buffer.concat(chunks))).toEqual(expected)
+})
+
 test('an abandoned snapshot lets go of its tables', () => {
   const world = new World(1)
   world.change(2000)
