@@ -18,13 +18,15 @@ export function openLogOf({ config }: Loaded, program = 'node'): ((line: string)
   }
 }
 
-/** SIGTERM and SIGINT stop the node as their directives say; a second SIGINT does not wait for anybody. */
+/** SIGTERM and SIGINT stop the node as their directives say; SIGINT while it stops does not wait for anybody. */
 export function listenToSignals(server: NodeServer): () => void {
-  let interrupted = false
   const terminate = (): void => server.shutdown.request(flagsOf(server.config.text('shutdown-on-sigterm')))
   const interrupt = (): void => {
-    if (interrupted) process.exit(1)
-    interrupted = true
+    if (server.shutdown.underWay) {
+      server.log.warning('You insist... exiting now.')
+      server.snapshots.removeTemps()
+      process.exit(1)
+    }
     server.shutdown.request(flagsOf(server.config.text('shutdown-on-sigint')))
   }
   process.on('SIGTERM', terminate)

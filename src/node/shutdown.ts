@@ -1,5 +1,6 @@
 /**
- * Stopping on request: wait for replicas that are behind, save if there are save points, then close everything.
+ * Stopping on request: wait for replicas that are behind, save if there are save points, then close everything. The final
+ * snapshot is written in slices while everybody is held back: nothing may change any more, yet who insists is heard.
  */
 import type { Millis } from '../base/units.js'
 import type { NodeServer } from './server.js'
@@ -25,6 +26,7 @@ export class Shutdown {
   #flags: ShutdownFlags = plainShutdown
   readonly #asking = new Set<Session>()
   #cancel: (() => void) | undefined
+  #saving = false
   #stopping = false
   #requested: ShutdownFlags | undefined
   #notBefore: Millis = 0
@@ -34,6 +36,11 @@ export class Shutdown {
   /** Clients whose SHUTDOWN has not been answered. */
   get waiting(): number {
     return this.#asking.size
+  }
+
+  /** Asked for, and neither done nor given up. */
+  get underWay(): boolean {
+    return this.#requested !== undefined || this.until !== undefined || this.#saving || this.#stopping
   }
 
   /** The connection is gone. */
@@ -63,7 +70,7 @@ export class Shutdown {
       this.#asking.add(session)
       session.parked = { on: 'shutdown' }
     }
-    if (this.until !== undefined) return
+    if (this.until !== undefined || this.#saving) return
     this.#flags = flags
     server.log.warning('User requested shutdown...')
     const timeoutMs = server.config.number('shutdown-timeout') * 1000
@@ -96,9 +103,10 @@ export class Shutdown {
   }
 
   #finish(): void {
-    if (this.#stopping) return
+    if (this.#stopping || this.#saving) return
     const { server } = this
     this.#cancel?.()
+    this.until = undefined
     const replicas = server.repl.list()
     const behind = this.#lagging()
     for (const replica of replicas) {
@@ -119,18 +127,25 @@ export class Shutdown {
       }
     }
     // While the file is being loaded it holds more than we do.
-    if (!server.loading && (save ?? server.config.text('save') !== '')) {
-      server.log.notice('Saving the final RDB snapshot before exiting.')
-      server.snapshots.stop()
-      const failure = server.snapshots.save()
+    if (server.loading || !(save ?? server.config.text('save') !== '')) return this.#stop()
+    server.log.notice('Saving the final RDB snapshot before exiting.')
+    this.#saving = true
+    server.pause.begin('shutdown', 'all', Number.MAX_SAFE_INTEGER)
+    server.snapshots.stop()
+    server.snapshots.saveInBackground(failure => {
+      this.#saving = false
+      // Somebody else has stopped us meanwhile.
+      if (this.#stopping) return
       if (failure !== undefined) server.log.warning("Error trying to save the DB, can't exit.")
-      if (failure !== undefined && !force) {
-        server.log.warning(`Errors trying to shut down: ${failure}`)
-        return this.#giveUp()
-      }
-    }
+      if (failure === undefined || force) return this.#stop()
+      server.log.warning(`Errors trying to shut down: ${failure}`)
+      this.#giveUp()
+    })
+  }
+
+  #stop(): void {
     this.#stopping = true
-    void server.stop(0)
+    void this.server.stop(0)
   }
 
   /** Everything that was acknowledged is on the disk. Answers why that cannot be said. */

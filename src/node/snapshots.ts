@@ -10,7 +10,7 @@
  *     replicas, by length ─▶ temp file without a name ─▶ each socket at its own pace
  *     replicas, diskless  ─▶ all their sockets at the pace of the slowest
  */
-import { closeSync, fsyncSync, openSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Bytes, Millis, UnixMillis } from '../base/units.js'
@@ -49,7 +49,8 @@ export class Snapshots {
   #current: Work | undefined
   /** The finished file of the last snapshot for replicas, and how many still read it. */
   #file: { readonly handle: FileHandle; readonly bytes: number; readers: number } | undefined
-  #nextTemp = 0
+  /** Files that are being written, by the names they have until then. */
+  readonly #temps = new Set<string>()
   lastSaveAt: UnixMillis
   lastTryAt: Millis = Number.NEGATIVE_INFINITY
   lastSaveFailed = false
@@ -114,8 +115,11 @@ export class Snapshots {
       this.#writeNow(temp, {})
       renameSync(temp, this.path)
     } catch (error) {
+      rmSync(temp, { force: true })
       this.#saved(startedAt, dirty, reasonOf(error))
       return reasonOf(error)
+    } finally {
+      this.#temps.delete(temp)
     }
     this.#saved(startedAt, dirty, undefined)
     return undefined
@@ -126,6 +130,7 @@ export class Snapshots {
     const temp = this.#tempPath()
     this.#writeNow(temp, { ...shape, isAofBase: true })
     renameSync(temp, path)
+    this.#temps.delete(temp)
   }
 
   #writeNow(path: string, shape: Shape): void {
@@ -197,18 +202,24 @@ export class Snapshots {
   }
 
   async #writeTo(work: Work, temp: string, path: string): Promise<void> {
-    const handle = await open(temp, 'w')
+    this.#temps.add(temp)
     try {
-      await this.#write(work, handle)
-      await handle.sync()
-      if (work.abandoned) throw new Error('abandoned')
+      const handle = await open(temp, 'w')
+      try {
+        await this.#write(work, handle)
+        await handle.sync()
+        if (work.abandoned) throw new Error('abandoned')
+      } finally {
+        await handle.close()
+      }
+      if (temp !== path) await rename(temp, path)
     } catch (error) {
       await unlink(temp).catch(() => undefined)
       throw error
     } finally {
-      await handle.close()
+      // A copy keeps its name, which is nobody else's then.
+      if (work.purpose !== 'copy') this.#temps.delete(temp)
     }
-    if (temp !== path) await rename(temp, path)
   }
 
   async #write(work: Work, handle: FileHandle): Promise<void> {
@@ -296,6 +307,7 @@ export class Snapshots {
     const temp = this.#tempPath()
     const handle = await open(temp, 'w+')
     await unlink(temp)
+    this.#temps.delete(temp)
     try {
       await this.#write(work, handle)
     } catch (error) {
@@ -399,6 +411,11 @@ export class Snapshots {
     if (this.#current !== undefined) this.#abandon(this.#current)
   }
 
+  /** The process is about to end without waiting for what it writes: nothing half written is left. */
+  removeTemps(): void {
+    for (const temp of this.#temps) rmSync(temp, { force: true })
+  }
+
   #abandon(work: Work): void {
     work.snapshot.abandon()
     work.abandoned = true
@@ -455,8 +472,15 @@ export class Snapshots {
     }
   }
 
+  /** A name that no other file of ours has: one that was given up may be there for a moment longer. */
   #tempPath(): string {
-    return join(this.server.dir, `temp-${process.pid}-${this.#nextTemp++}.rdb`)
+    for (let number = 0; ; number++) {
+      const suffix = number === 0 ? '' : `-${number}`
+      const path = join(this.server.dir, `temp-${process.pid}${suffix}.rdb`)
+      if (this.#temps.has(path)) continue
+      this.#temps.add(path)
+      return path
+    }
   }
 
   #pause(ms: Millis): Promise<void> {
