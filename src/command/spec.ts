@@ -42,6 +42,9 @@ const CATEGORIES = (
   '@slow @blocking @dangerous @connection @transaction @scripting'
 ).split(' ')
 
+/** No writes by their flags, and yet they may enter the replication stream: COMMAND does not tell it. */
+export const mayReplicate: ReadonlySet<string> = new Set('publish spublish pfcount eval evalsha fcall'.split(' '))
+
 const NODE_LOCAL = new Set(
   (
     'scan hscan sscan zscan keys dbsize randomkey dump touch lolwut object|encoding object|freq object|idletime ' +

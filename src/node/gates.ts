@@ -3,6 +3,7 @@
  * command's flags are folded into one number at start.
  */
 import type { Bytes } from '../base/units.js'
+import { mayReplicate } from '../command/spec.js'
 import type { CommandSpec } from '../command/table.js'
 import type { NodeServer } from './server.js'
 import type { Session } from './session.js'
@@ -34,8 +35,6 @@ export const Gates: Readonly<typeof bit> = bit
 export const FENCED: Bytes =
   "READONLY You can't write against a fenced master: it waits to be told whether it still is one."
 
-/** Writes by effect rather than by flag. */
-const mayReplicate = new Set('publish spublish pfcount eval evalsha fcall'.split(' '))
 const whileSubscribed = new Set(
   'subscribe unsubscribe psubscribe punsubscribe ssubscribe sunsubscribe ping quit reset'.split(' '),
 )

@@ -1,6 +1,6 @@
 /**
  * The connection that a session has for one command at a time: one that may wait (BLPOP), or that must not stand in a
- * queue with others (DEBUG, SCRIPT KILL).
+ * queue with others (DEBUG, SCRIPT KILL). A transaction is lent it for as long as it lasts.
  *
  * While it is out nothing else of the session is taken. When it is lost, or the instance wakes the command up because it is
  * master no more, the command is sent again with the time that is left.
@@ -52,6 +52,27 @@ export class Alone {
     session.awaitAnswers()
     session.lastBecause = 'blocking'
     group.sendToMaster(upstream, session, request, call, decoder)
+  }
+
+  /** A connection for MULTI and WATCH; undefined: the request was kept. What is read on it must be remembered, too. */
+  lend(request: Request, decoder: Decoder): Upstream | undefined {
+    const { tracking } = this.session
+    if (tracking !== undefined) return tracking.lend(request, decoder)
+    const upstream = this.borrowConfirmed(request, decoder)
+    if (upstream !== undefined) this.upstream = undefined
+    return upstream
+  }
+
+  giveBack(upstream: Upstream): void {
+    const { tracking, group } = this.session
+    if (upstream !== tracking?.upstream) group.lent.giveBack(upstream)
+  }
+
+  /** Its state is not clean. */
+  discard(upstream: Upstream): void {
+    const { tracking, group } = this.session
+    if (upstream === tracking?.upstream) tracking.restart()
+    else group.lent.discard(upstream)
   }
 
   /** Its answer is there: the connection goes back. */

@@ -6,6 +6,7 @@ import type { Bytes } from '../base/units.js'
 import type { Decoder } from '../resp/decoder.js'
 import { encodeCommand } from '../resp/encoder.js'
 import { notifyOfMaintenance } from './maintenance.js'
+import { pauseOf } from './pause.js'
 import type { Request } from './request.js'
 import type { Session } from './session.js'
 import { Tracking } from './tracking.js'
@@ -31,6 +32,8 @@ const subcommands: Readonly<Record<string, readonly [min: number, max: number, a
   'NO-TOUCH': [3, 3, (session, request, args) => onOff(session, request, args, () => undefined)],
   KILL: [3, Number.POSITIVE_INFINITY, kill],
   UNBLOCK: [3, 4, unblock],
+  PAUSE: [3, 4, pause],
+  UNPAUSE: [2, 2, unpause],
   GETREDIR: [2, 2, (session, request) => integer(session, request, session.tracking?.redirect ?? -1)],
   TRACKING: [3, Number.POSITIVE_INFINITY, tracking],
   CACHING: [3, 3, caching],
@@ -158,7 +161,7 @@ export function describe(session: Session): string {
   const seconds = (since: number): number => Math.floor((now - since) / 1000)
   const flags = `${subscription === undefined ? '' : 'P'}${transaction?.queueing ? 'x' : ''}${
     session.monitor === undefined ? '' : 'O'
-  }${session.tracking?.flags ?? ''}${session.alone.upstream === undefined ? '' : 'b'}`
+  }${session.tracking?.flags ?? ''}${(session.alone.upstream ?? session.held) === undefined ? '' : 'b'}`
   const fields: readonly (readonly [string, string | number])[] = [
     ['id', session.id],
     ['addr', session.address],
@@ -283,6 +286,23 @@ function unblock(session: Session, request: Request, args: readonly Bytes[]): vo
       if (!session.closed) integer(session, request, 0)
     },
   )
+}
+
+function pause(session: Session, request: Request, args: readonly Bytes[]): void {
+  const order = pauseOf(args)
+  if ('error' in order) return session.fail(request, order.error)
+  session.awaitAnswers()
+  session.hub.pauseClients(order, () => answerOk(session, request))
+}
+
+function unpause(session: Session, request: Request): void {
+  session.awaitAnswers()
+  session.hub.unpauseClients(() => answerOk(session, request))
+}
+
+/** Later: its client may be gone. */
+function answerOk(session: Session, request: Request): void {
+  if (!session.closed) ok(session, request)
 }
 
 /** CLIENT TRACKING ON|OFF [REDIRECT id] [PREFIX prefix …] [BCAST] [OPTIN] [OPTOUT] [NOLOOP] */

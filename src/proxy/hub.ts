@@ -9,11 +9,13 @@ import type { Decoder } from '../resp/decoder.js'
 import type { Encoder } from '../resp/encoder.js'
 import type { Call, CallTable } from '../routing/calls.js'
 import type { ReadRules } from '../routing/choose.js'
+import type { PauseRequest } from '../topology/pauses.js'
 import type { Admission } from './admission.js'
 import type { ForeignUsers } from './foreign-users.js'
 import type { Group } from './group.js'
 import type { Admitted } from './guard.js'
 import type { WorkerOptions } from './options.js'
+import type { Pause } from './pause.js'
 import type { Policy } from './policy.js'
 import type { Session } from './session.js'
 import type { Standing } from './standing.js'
@@ -56,6 +58,8 @@ export interface Hub {
   /** Where users are those of the instances. */
   readonly foreignUsers: ForeignUsers | undefined
   readonly admission: Admission
+  /** CLIENT PAUSE, as far as it concerns this worker. */
+  readonly pause: Pause
   /** undefined until the first view: sessions wait for it. */
   readonly group: Group | undefined
   readonly calls: CallTable
@@ -77,6 +81,9 @@ export interface Hub {
   onSessionClosed(session: Session, reason: string): void
   /** A subscriber has lost its connection: it is told when there is a master again. */
   awaitMaster(session: Session): void
+  /** CLIENT PAUSE at all workers and the master; calls back when it is in force. */
+  pauseClients(request: PauseRequest, then: () => void): void
+  unpauseClients(then: () => void): void
   /** Answers WAIT: calls back when `count` replicas have applied `offset`, or the time is over. */
   confirmations(count: number, offset: Offset, timeoutMs: number, then: (confirmed: number) => void): () => void
 }

@@ -1,6 +1,7 @@
 /**
  * INFO through the proxy: what the master says of itself, and a section about us. Who is connected are the clients of the
- * proxy, as CLIENT LIST has them: the master sees a few connections of ours.
+ * proxy, as CLIENT LIST has them: the master sees a few connections of ours. Those whom CLIENT PAUSE lets wait are blocked,
+ * as in Redis.
  */
 
 import { decodeFrame } from '../resp/decoder.js'
@@ -14,12 +15,16 @@ export function withProxySection(session: Session, buffer: Buffer, start: number
   if (text === undefined) return Buffer.from(buffer.subarray(start, end))
   const encoder = new Encoder(session.resp, text.length + 1024)
   const [, masterClients] = CONNECTED.exec(text) ?? []
-  const told = text.replace(CONNECTED, `connected_clients:${session.hub.sessions.size}`)
+  const { sessions, pause } = session.hub
+  const told = text
+    .replace(CONNECTED, `connected_clients:${sessions.size}`)
+    .replace(BLOCKED, (_line, blocked: string) => `blocked_clients:${Number(blocked) + pause.count}`)
   const section = proxySection(session, masterClients)
   encoder.verbatim('txt', `${told}${told === '' || told.endsWith('\r\n') ? '' : '\r\n'}\r\n${section}`)
   return encoder.take()
 }
 
+const BLOCKED = /^blocked_clients:(\d+)$/m
 const CONNECTED = /^connected_clients:(\d+)$/m
 
 export function proxySection(session: Session, masterClients?: string): string {
@@ -36,6 +41,7 @@ export function proxySection(session: Session, masterClients?: string): string {
     `proxy_head_offset:${group.head}`,
     `proxy_replicas:${replicas.length}`,
     `proxy_level:${session.rules.level}`,
+    `proxy_paused:${hub.pause.mode ?? 'no'}`,
     `proxy_held_commands:${group.keptCommands}`,
     `proxy_writes_in_flight:${marks.inFlight}`,
   ]

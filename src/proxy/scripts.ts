@@ -43,10 +43,14 @@ export class Scripts {
     this.#bytes = 0
   }
 
+  bodyOf(digest: Bytes): Bytes | undefined {
+    return this.#bodies.get(digest.toLowerCase())
+  }
+
   /** SCRIPT LOAD for the EVALSHA on which the decoder stands; undefined when we do not know the body. */
   loadFor(decoder: Decoder): Buffer | undefined {
     if (decoder.argc < 2) return undefined
-    const body = this.#bodies.get(decoder.arg(1).toLowerCase())
+    const body = this.bodyOf(decoder.arg(1))
     return body === undefined ? undefined : encodeCommand(['SCRIPT', 'LOAD', body])
   }
 }

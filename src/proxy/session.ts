@@ -9,11 +9,10 @@
  *                               └─▶ transaction, subscription: a connection of its own
  *
  * Nothing further is taken while the session is stopped: a command is kept by the group, waits for all before it
- * (`#stalled`), must be answered before others may follow (`#awaiting`), too many are in flight, or the client does not
- * read. Meanwhile the client may send a bounded amount ahead; then its socket is not read.
+ * (`#stalled`), must be answered before others may follow (`#awaiting`), clients are paused (`held`), too many are in
+ * flight, or the client does not read. Meanwhile the client may send a bounded amount ahead; then its socket is not read.
  */
 import type { Bytes, Millis } from '../base/units.js'
-import { isBlocking } from '../command/table.js'
 import type { Peer, PeerHandler } from '../net/peer.js'
 import { Decoder } from '../resp/decoder.js'
 import type { Encoder } from '../resp/encoder.js'
@@ -32,16 +31,16 @@ import type { Instance } from './instance.js'
 import { Listening } from './listening.js'
 import { answerLocally, refusedText } from './local.js'
 import type { MovesTo } from './maintenance.js'
-import { beginMonitor, isOwnNoise } from './monitor.js'
-import { relay } from './relay.js'
+import { isOwnNoise } from './monitor.js'
+import { dispatchPinned } from './pinned.js'
 import { ReplyStream, type StreamSink } from './reply-stream.js'
 import { keepBytes, type Request, reread } from './request.js'
 import { type ReplySource, SlowReader } from './slow-reader.js'
 import { Standing, type Trail } from './standing.js'
-import { Subscription } from './subscription.js'
+import type { Subscription } from './subscription.js'
 import { callOfOpenRequest, isAdmitted, isWeb, mute, notice, refusedInMode } from './taking.js'
 import type { Tracking } from './tracking.js'
-import { Transaction } from './transaction.js'
+import type { Transaction } from './transaction.js'
 import { Upload } from './upload.js'
 import type { Resp, Upstream } from './upstream.js'
 import { DEFAULT_USER } from './users.js'
@@ -101,6 +100,8 @@ export class Session implements Asker, PeerHandler {
   /** What others redirect to it. */
   readonly listening = new Listening(this)
   monitor: Upstream | undefined = undefined
+  /** What CLIENT PAUSE holds back. */
+  held: Request | undefined = undefined
   /** What it said of itself as a replica. */
   readonly announced: Buffer[] = []
   /** For commands that may wait, or that must not stand in a queue. */
@@ -116,6 +117,8 @@ export class Session implements Asker, PeerHandler {
   #outstanding = 0
   #window = FIRST_WINDOW
   #stalled: Request | undefined
+  /** What CLIENT PAUSE held back, and does no longer: it is the next to be taken. */
+  #released: Request | undefined
   #awaiting = false
   #stopped = false
   #running = false
@@ -299,7 +302,7 @@ export class Session implements Asker, PeerHandler {
     try {
       do {
         if (this.#stalled !== undefined && this.#stalled === this.#head && this.kept === 0) this.#unstall()
-        while (this.#mayTake() && decoder.nextRequest()) this.#take()
+        while (this.#mayTake() && this.#takeNext(decoder));
       } while (this.#stalled !== undefined && this.#stalled === this.#head && this.kept === 0)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
@@ -316,7 +319,8 @@ export class Session implements Asker, PeerHandler {
   /** A request of which much has come, and not its end, is passed on as it comes, where its keys are known. */
   #beginUpload(): void {
     const decoder = this.#decoder
-    const special = this.guard ?? this.transaction ?? this.subscription ?? this.monitor ?? this.tracking
+    const special =
+      this.guard ?? this.transaction ?? this.subscription ?? this.monitor ?? this.tracking ?? this.hub.pause.mode
     if (this.#head !== undefined || special !== undefined || !this.authenticated || this.replyMode !== 'on') return
     if (this.#gaveUpAt === decoder.consumed) return
     const call = callOfOpenRequest(this.hub.calls, decoder)
@@ -351,6 +355,7 @@ export class Session implements Asker, PeerHandler {
     return (
       this.kept === 0 &&
       this.#stalled === undefined &&
+      this.held === undefined &&
       !this.#awaiting &&
       this.#outstanding < this.#window &&
       !this.choked &&
@@ -380,8 +385,26 @@ export class Session implements Asker, PeerHandler {
     else this.peer.resume()
   }
 
-  #take(): void {
-    const decoder = this.#decoder
+  /** False when there is nothing to take. */
+  #takeNext(decoder: Decoder): boolean {
+    const released = this.#released
+    this.#released = undefined
+    if (released !== undefined) this.#takeAgain(released)
+    else if (decoder.nextRequest()) this.#take(decoder)
+    else return false
+    return true
+  }
+
+  /** A pause has held it back: it was admitted when it came. */
+  #takeAgain(request: Request): void {
+    const call = request.call as Call
+    if (request.rules !== undefined) this.rules = request.rules
+    const decoder = reread(this.hub.reader, request)
+    if (this.#isHeld(request, call, decoder) || this.#takeByState(request, call, decoder)) return
+    this.#carryOut(request, call, decoder)
+  }
+
+  #take(decoder: Decoder): void {
     const { calls } = this.hub
     const { buffer, argStart, argEnd } = decoder
     let call = calls.find(buffer, argStart[0] as number, argEnd[0] as number)
@@ -398,10 +421,15 @@ export class Session implements Asker, PeerHandler {
       this.transaction !== undefined ||
       this.monitor !== undefined ||
       this.tracking !== undefined ||
+      this.hub.pause.mode !== undefined ||
       (this.subscription !== undefined && this.resp === 2)
     ) {
       if (this.#takeInMode(request, call, decoder)) return
     }
+    this.#carryOut(request, call, decoder)
+  }
+
+  #carryOut(request: Request, call: Call, decoder: Decoder): void {
     switch (call.handling) {
       case 'read':
         return this.group.dispatch(this, request, call, decoder)
@@ -450,6 +478,28 @@ export class Session implements Asker, PeerHandler {
       this.fail(request, refusal.error)
       return true
     }
+    return this.#isHeld(request, call, decoder) || this.#takeByState(request, call, decoder)
+  }
+
+  /** CLIENT PAUSE: it waits, and everything behind it. */
+  #isHeld(request: Request, call: Call, decoder: Decoder): boolean {
+    const { pause, tools } = this.hub
+    if (!pause.holds(this, call, decoder)) return false
+    keepBytes(request, decoder, tools.blocks)
+    this.held = request
+    this.#stopped = true
+    pause.wait(this)
+    return true
+  }
+
+  /** The pause is over, or another one. */
+  goOn(): void {
+    this.#released = this.held
+    this.held = undefined
+    this.proceed()
+  }
+
+  #takeByState(request: Request, call: Call, decoder: Decoder): boolean {
     if (this.lost && this.transaction !== undefined) {
       this.transaction.refuse()
       this.tellLost(request)
@@ -504,63 +554,12 @@ export class Session implements Asker, PeerHandler {
   }
 
   dispatchPinned(request: Request, decoder: Decoder): void {
-    const call = request.call as Call
-    if (this.lost) return this.tellLost(request)
-    if (request.effect === 'tracking') return answerLocally(this, request, call, decoder)
-    if (request.effect === 'tracked') {
-      if (this.tracking !== undefined) return this.tracking.send(request, call, decoder)
-      request.effect = 'none'
-      return this.group.dispatch(this, request, call, decoder)
-    }
-    if (this.transaction?.owns(request)) {
-      return this.transaction.dispatch(request, call, decoder)
-    }
-    if (call.patient !== undefined && call.spec !== undefined && !isBlocking(call.spec, decoder.args())) {
-      request.call = call.patient
-      return this.group.dispatch(this, request, call.patient, decoder)
-    }
-    if (decoder.argc < call.argcMin || decoder.argc > call.argcMax) {
-      return this.group.toMaster(this, request, call, decoder)
-    }
-    if (!this.isFirst(request)) return this.stall(request, decoder)
-    switch (call.handling) {
-      case 'transaction':
-        return Transaction.begin(this, request, call, decoder)
-      case 'subscribe':
-        this.subscription ??= new Subscription(this)
-        return this.subscription.request(request, call, decoder)
-      case 'monitor':
-        this.monitor = beginMonitor(this, request, decoder)
-        if (this.monitor !== undefined) this.complete(request)
-        return
-      case 'relay':
-        return relay(this, request, decoder)
-      default:
-        return this.sendAlone(request, call, decoder)
-    }
+    dispatchPinned(this, request, decoder)
   }
 
   sendAlone(request: Request, call: Call, decoder: Decoder): void {
     if (!this.isFirst(request)) return this.stall(request, decoder)
     this.alone.send(request, call, decoder)
-  }
-
-  /** A connection for MULTI and WATCH; undefined: the request was kept. What is read on it must be remembered, too. */
-  lend(request: Request, decoder: Decoder): Upstream | undefined {
-    if (this.tracking !== undefined) return this.tracking.lend(request, decoder)
-    const upstream = this.alone.borrowConfirmed(request, decoder)
-    if (upstream !== undefined) this.alone.upstream = undefined
-    return upstream
-  }
-
-  giveBack(upstream: Upstream): void {
-    if (upstream !== this.tracking?.upstream) this.group.lent.giveBack(upstream)
-  }
-
-  /** Its state is not clean. */
-  discard(upstream: Upstream): void {
-    if (upstream === this.tracking?.upstream) this.tracking.restart()
-    else this.group.lent.discard(upstream)
   }
 
   /** Replies and messages are written in another way from here on. */
@@ -670,6 +669,7 @@ export class Session implements Asker, PeerHandler {
   }
 
   fail(request: Request, text: Bytes): void {
+    this.transaction?.onFailed(request)
     const out = this.begin(request)
     out.error(text)
     this.group?.counters.error(text, 'local')
@@ -772,6 +772,7 @@ export class Session implements Asker, PeerHandler {
     this.slow.goOn()
     this.onClosed?.()
     this.standing.members--
+    this.hub.pause.forget(this)
     // First, as connections of its own that are given up now return their requests themselves.
     this.#dropQueue()
     this.transaction?.abandon()
@@ -794,6 +795,6 @@ export class Session implements Asker, PeerHandler {
       }
       request = next
     }
-    this.#head = this.#tail = this.#stalled = undefined
+    this.#head = this.#tail = this.#stalled = this.#released = this.held = undefined
   }
 }

@@ -14,15 +14,31 @@ import { encodeCommand } from '../resp/encoder.js'
 import { type Acks, strictest } from '../routing/acks.js'
 import type { Call } from '../routing/calls.js'
 import { UNKNOWN_RESULT } from '../routing/errors.js'
+import type { PauseRequest } from '../topology/pauses.js'
+import { refusedText } from './local.js'
+import { pauseOf } from './pause.js'
 import type { Effect, Request } from './request.js'
 import type { Session } from './session.js'
 import { Upstream } from './upstream.js'
 
 const MULTI = encodeCommand(['MULTI'])
+/** What our connections are called as it is. */
+const SETNAME = encodeCommand(['CLIENT', 'SETNAME', 'lagrange-proxy'])
 const PLUS = 0x2b
 const STAR = 0x2a
 const DASH = 0x2d
+/** Refused inside MULTI, and what is queued is executed all the same. */
+const HARMLESS_IN_MULTI = new Set(['multi', 'watch'])
+const NO_MULTI = 'ERR Command not allowed inside a transaction'
 const ABORTED = 'EXECABORT Transaction discarded because of previous errors.'
+
+/**
+ * A command that the proxy refuses, and the instance would queue: it is refused when its turn comes, as an instance does
+ * that cannot be told so (REPLICAOF with cluster mode on), and the rest is executed.
+ */
+function refusing(name: string): Buffer {
+  return encodeCommand(['EVAL', 'return redis.error_reply(ARGV[1])', '0', refusedText(name)])
+}
 
 /** Effects of requests that belong to a transaction. */
 const OURS: ReadonlySet<Effect> = new Set<Effect>(['multi', 'queued', 'watched', 'exec', 'discard', 'unwatch'])
@@ -36,14 +52,20 @@ export class Transaction {
   /** WATCH was accepted by the master that may be gone by now. */
   #watching = false
   #watchLost = false
-  /** A command was refused: EXEC will abort. */
+  /** A command was refused by us: EXEC will abort. */
   #refused = false
+  /** A command was refused by the instance, which will abort by itself, and would not on another connection. */
+  #spoiltThere = false
   /** The instance answered READONLY to a queued command, which the client was not told: it must be queued elsewhere. */
   poisoned = false
   /** Queued commands in order, for another connection; undefined when they are too many bytes. */
   #queue: Buffer[] | undefined = []
   #queuedBytes = 0
   #acknowledged = false
+  /** Something that may enter the replication stream is queued: EXEC waits while writes are paused. */
+  replicates = false
+  /** CLIENT PAUSE and UNPAUSE that are queued: they are about us, and begin when EXEC has succeeded. */
+  readonly #pauses: (PauseRequest | 'unpause')[] = []
   /** Slots of what was queued; undefined: any key. */
   #slots: number[] | undefined = []
   #selected: number | undefined
@@ -64,7 +86,7 @@ export class Transaction {
         return session.finish(request)
       }
       default: {
-        const upstream = session.lend(request, decoder)
+        const upstream = session.alone.lend(request, decoder)
         if (upstream === undefined) return
         const transaction = new Transaction(session)
         transaction.upstream = upstream
@@ -108,11 +130,13 @@ export class Transaction {
       NOT_QUEUED.has(call.name) ||
       this.#isClientReply(call, decoder) ||
       call.handling === 'relay' ||
-      call.handling === 'refused' ||
+      call.spec?.flags.has('no_multi') === true ||
       (call.handling === 'local' && call.name.startsWith('acl'))
     ) {
       this.#refused = true
-      this.session.fail(request, `ERR ${call.name.split('|')[0]?.toUpperCase()} is not allowed in transactions`)
+      const isNoWhere = call.spec?.flags.has('no_multi') === true
+      const shown = call.name.split('|')[0]?.toUpperCase()
+      this.session.fail(request, isNoWhere ? NO_MULTI : `ERR ${shown} is not allowed in transactions`)
       return true
     }
     request.effect = call.name === 'exec' ? 'exec' : call.name === 'discard' ? 'discard' : 'queued'
@@ -152,7 +176,7 @@ export class Transaction {
         return
       case 'queued':
         this.#noteQueued(call, decoder)
-        return session.group.sendAside(upstream, session, request, call, decoder)
+        return session.group.sendAside(upstream, session, request, call, this.#forInstance(call, decoder))
       case 'exec':
         return this.#exec(upstream, request, call, decoder)
       case 'discard':
@@ -190,8 +214,7 @@ export class Transaction {
   #answerExec(request: Request, decoder: Decoder): void {
     const { session } = this
     if (!session.isFirst(request)) return session.stall(request, decoder)
-    this.abandon()
-    session.transaction = undefined
+    this.#end()
     if (this.#refused) return session.fail(request, ABORTED)
     session.begin(request).nullArray()
     session.finish(request)
@@ -208,7 +231,7 @@ export class Transaction {
       session.group.keep(session, request, decoder)
       return undefined
     }
-    const upstream = session.lend(request, decoder)
+    const upstream = session.alone.lend(request, decoder)
     if (upstream === undefined) return undefined
     this.upstream = upstream
     if (this.#acknowledged) this.#replay(upstream)
@@ -216,7 +239,6 @@ export class Transaction {
   }
 
   #replay(upstream: Upstream): void {
-    if (this.#queue === undefined) this.#refused = true
     upstream.select(this.session.db)
     upstream.tell(MULTI)
     upstream.inMulti = true
@@ -224,7 +246,46 @@ export class Transaction {
     this.session.group.counters.healed('MULTI')
   }
 
+  /** What is queued at the instance in the place of a command that it must not have. */
+  #forInstance(call: Call, decoder: Decoder): Decoder {
+    if (call.handling === 'refused') return this.#instead(refusing(call.name))
+    return this.#notesPause(call, decoder) ? this.#instead(SETNAME) : decoder
+  }
+
+  #instead(bytes: Buffer): Decoder {
+    const { reader } = this.session.hub
+    reader.feed(bytes)
+    reader.nextRequest()
+    return reader
+  }
+
+  /**
+   * CLIENT PAUSE is about all clients of the proxy. Done to the instance alone it would freeze connections that many of
+   * them share.
+   */
+  #notesPause(call: Call, decoder: Decoder): boolean {
+    if (call.name !== 'client' || decoder.argc < 2 || decoder.argc > 4) return false
+    const args = decoder.args()
+    const word = (args[1] as Bytes).toUpperCase()
+    const isPause = word === 'PAUSE' && args.length > 2
+    if (!isPause && (word !== 'UNPAUSE' || args.length > 2)) return false
+    const order = isPause ? pauseOf(args) : 'unpause'
+    // The instance will say what is wrong.
+    if (order !== 'unpause' && 'error' in order) return false
+    this.#pauses.push(order)
+    return true
+  }
+
+  #beginPauses(): void {
+    const { hub } = this.session
+    for (const order of this.#pauses) {
+      if (order === 'unpause') hub.unpauseClients(() => undefined)
+      else hub.pauseClients(order, () => undefined)
+    }
+  }
+
   #noteQueued(call: Call, decoder: Decoder): void {
+    this.replicates ||= this.session.hub.pause.mayReplicate(call, decoder)
     if (call.name === 'select' && decoder.argc === 2) this.#selected = Number(decoder.arg(1))
     if (!call.writes) return
     if (call.marking !== 'none') this.#acks = strictest(this.#acks, this.session.rules.acks)
@@ -241,16 +302,21 @@ export class Transaction {
     switch (request.effect) {
       case 'multi':
         this.#acknowledged = first === PLUS
+        if (!this.#acknowledged) this.#notBegun()
         return
       case 'queued':
         if (first === PLUS) this.#keepBytes(request.bytes)
-        else this.#refused ||= this.poisoned
+        else if (this.poisoned) this.#refused = true
+        else if (!HARMLESS_IN_MULTI.has(request.call?.name ?? '')) this.#spoiltThere = true
         return
       case 'watched':
         if (request.call?.name === 'watch' && first === PLUS) this.#watching = true
         return
       case 'exec':
-        if (this.#selected !== undefined && first === STAR && buffer[start + 1] !== DASH) this.#follow(this.#selected)
+        if (first === STAR && buffer[start + 1] !== DASH) {
+          if (this.#selected !== undefined) this.#follow(this.#selected)
+          this.#beginPauses()
+        }
         return this.#over()
       default:
         return this.#over()
@@ -272,7 +338,7 @@ export class Transaction {
 
   #over(): void {
     this.session.transaction = undefined
-    if (this.upstream !== undefined) this.session.giveBack(this.upstream)
+    if (this.upstream !== undefined) this.session.alone.giveBack(this.upstream)
     this.upstream = undefined
   }
 
@@ -293,6 +359,35 @@ export class Transaction {
     return true
   }
 
+  /** One of its commands got an error from us: it will not be executed, or nobody knows. */
+  onFailed(request: Request): void {
+    switch (request.effect) {
+      case 'queued':
+        this.#refused = true
+        return
+      case 'multi':
+        return this.#notBegun()
+      case 'exec':
+      case 'discard':
+      case 'unwatch':
+        return this.#end()
+      default:
+    }
+  }
+
+  /** MULTI was refused: what follows is no transaction. */
+  #notBegun(): void {
+    this.#multi = false
+    if (this.upstream !== undefined) this.upstream.inMulti = false
+    if (!this.#watching) this.#over()
+  }
+
+  /** Whatever is queued on its connection is given up with it. */
+  #end(): void {
+    this.abandon()
+    if (this.session.transaction === this) this.session.transaction = undefined
+  }
+
   /** Gives the connection up; what is in flight on it comes back by `onLost`. */
   #moveAway(): void {
     this.poisoned = false
@@ -303,6 +398,8 @@ export class Transaction {
     const { session } = this
     this.upstream = undefined
     if (this.#watching) this.#watchLost = true
+    // Queued again it would be another transaction.
+    if (this.#queue === undefined || this.#spoiltThere) this.#refused = true
     // What may have been executed as a whole is not begun again for the sake of its parts.
     const inDoubt = pending.some(
       request => request.effect === 'exec' && Upstream.handedOver(request) && this.#mayHaveChanged(request),
@@ -332,6 +429,6 @@ export class Transaction {
   abandon(): void {
     const { upstream } = this
     this.upstream = undefined
-    if (upstream !== undefined) this.session.discard(upstream)
+    if (upstream !== undefined) this.session.alone.discard(upstream)
   }
 }

@@ -21,6 +21,7 @@ import { itemsOf, requestLimits, textOf } from '../resp/protocol.js'
 import { type Call, CallTable, type UserSource } from '../routing/calls.js'
 import type { Level } from '../routing/choose.js'
 import type { Rule } from '../routing/rules.js'
+import type { PauseRequest } from '../topology/pauses.js'
 import type { ControlPlane, DataPlane, HoldReport, HoldRequest, ReleaseReport } from '../topology/planes.js'
 import type { FreshnessUpdate, Lineage, TopologyView } from '../topology/view.js'
 import { Admission } from './admission.js'
@@ -35,6 +36,8 @@ import { ACL_LOG_ENTRIES } from './local.js'
 import { BlockPool } from './log.js'
 import { announceMove } from './maintenance.js'
 import { defaultWorkerOptions, type Rates, type WorkerOptions } from './options.js'
+import type { Pause } from './pause.js'
+import { Pausing } from './pausing.js'
 import { Policy } from './policy.js'
 import { RequestPool } from './request.js'
 import { Session } from './session.js'
@@ -91,6 +94,7 @@ export class Worker implements DataPlane, Hub {
   readonly policy: Policy
   readonly foreignUsers: ForeignUsers | undefined
   readonly admission: Admission
+  readonly pause: Pause
   about = { version: '7.0.15', databases: 16 }
   draining = false
   readonly #listeners: Listener[] = []
@@ -100,6 +104,7 @@ export class Worker implements DataPlane, Hub {
   #nextId = 1
   #tableOf: string | undefined
   readonly #standings: Standings
+  readonly #pausing: Pausing
   readonly #awaitingMaster = new Set<Session>()
   readonly #confirmations = new Set<Confirmation>()
 
@@ -126,6 +131,8 @@ export class Worker implements DataPlane, Hub {
     }
     this.calls = new CallTable(builtinTable, this.#userSource)
     this.#standings = new Standings(() => this.group, this.options.workers > 1)
+    this.#pausing = new Pausing(clock, events, control, () => this.group)
+    this.pause = this.#pausing.pause
     this.#stopSweeping = every(clock, SWEEP_MS, () => this.#sweep())
     store.beforeSnapshot(() => this.#measure())
   }
@@ -179,6 +186,22 @@ export class Worker implements DataPlane, Hub {
 
   async metrics(): Promise<MetricSnapshot> {
     return this.store.snapshot()
+  }
+
+  pauseClients(request: PauseRequest, then: () => void): void {
+    void this.#pausing.begin(request).then(then)
+  }
+
+  unpauseClients(then: () => void): void {
+    void this.#pausing.end().then(then)
+  }
+
+  keepPause(request: PauseRequest): Promise<boolean> {
+    return this.#pausing.keep(request)
+  }
+
+  endPause(): void {
+    this.#pausing.release()
   }
 
   // ── Clients ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,6 +6,7 @@
 import type { EventFields, EventLevel } from '../base/bus.js'
 import type { Millis } from '../base/units.js'
 import type { MetricSnapshot } from '../metrics/store.js'
+import type { PauseRequest } from './pauses.js'
 import type { FreshnessSample, FreshnessUpdate, TopologyView } from './view.js'
 
 /** Stop sending writes of a group to its master, and say when nothing is in flight there any more. */
@@ -35,6 +36,9 @@ export interface DataPlane {
   /** Writes that were held go to the master of the current view. */
   release(group: string): Promise<ReleaseReport>
   metrics(): Promise<MetricSnapshot>
+  /** CLIENT PAUSE, asked of another worker; true when everything that had been sent to the master is answered. */
+  keepPause(request: PauseRequest): Promise<boolean>
+  endPause(): void
 }
 
 /** What a worker tells the control plane, unasked. */
@@ -47,4 +51,7 @@ export interface ControlPlane {
    */
   suspect(instanceId: string, evidence: 'reset' | 'refused' | 'not-master'): void
   event(level: EventLevel, name: string, fields: EventFields): void
+  /** A client has asked for a pause: the other workers keep it, too. True when all of them do, and have nothing in flight. */
+  pause?(request: PauseRequest): Promise<boolean>
+  unpause?(): void
 }

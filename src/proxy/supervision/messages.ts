@@ -7,6 +7,7 @@
  *     worker ◀─ view, freshness, beat           as they change; beat when nothing else was said
  *     worker ◀─ hold, release, metrics, reload, drain   questions
  *     worker ◀─ inspect                         questions of operators (inspect.ts)
+ *     worker ◀─ pause, unpause ──▶ supervisor   CLIENT PAUSE: of the worker that was asked, for all others
  *     worker ── sample, suspect, event ──▶      evidence from the data path
  */
 import type { EventFields, EventLevel } from '../../base/bus.js'

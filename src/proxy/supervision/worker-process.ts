@@ -10,6 +10,7 @@ import { systemClock } from '../../base/clock.js'
 import { reportEventLoop } from '../../metrics/event-loop.js'
 import { seedMetrics } from '../../metrics/seed.js'
 import { MetricStore } from '../../metrics/store.js'
+import type { PauseRequest } from '../../topology/pauses.js'
 import type { ControlPlane, HoldRequest } from '../../topology/planes.js'
 import type { TopologyView } from '../../topology/view.js'
 import { inspect, type Question } from '../inspect.js'
@@ -39,6 +40,8 @@ export function runWorker(): Promise<number> {
 
 /** For clients of a worker whose supervisor ended while it was draining. */
 const ORPHAN_DRAIN_MS = 5_000
+/** For the other workers to keep a pause, and to have nothing in flight. */
+const PAUSE_MS = 2_000
 
 class WorkerProcess implements ControlPlane {
   readonly #metrics = new MetricStore()
@@ -85,6 +88,15 @@ class WorkerProcess implements ControlPlane {
   suspect: ControlPlane['suspect'] = (id, evidence) => this.#channel?.tell('suspect', { id, evidence })
   event: ControlPlane['event'] = (level, name, fields) => this.#channel?.tell('event', { level, name, fields })
 
+  async pause(request: PauseRequest): Promise<boolean> {
+    // Without a supervisor nobody can tell the others.
+    return (await this.#channel?.ask('pause', request, PAUSE_MS).catch(() => false)) === true
+  }
+
+  unpause(): void {
+    this.#channel?.tell('unpause', undefined)
+  }
+
   // ── The control socket ────────────────────────────────────────────────────────────────────────────────────────────
 
   #connect(): void {
@@ -117,6 +129,10 @@ class WorkerProcess implements ControlPlane {
         return this.#worker?.hold(body as HoldRequest)
       case 'release':
         return this.#worker?.release(body as string)
+      case 'pause':
+        return this.#worker?.keepPause(body as PauseRequest)
+      case 'unpause':
+        return this.#worker?.endPause()
       case 'reload':
         return this.#worker?.reload(body as LiveOptions) ?? []
       case 'metrics':

@@ -14,6 +14,7 @@ import type { EventSink } from '../../base/bus.js'
 import { type Clock, every } from '../../base/clock.js'
 import type { Bytes, Millis } from '../../base/units.js'
 import type { Counter, MetricSnapshot, MetricStore } from '../../metrics/store.js'
+import { combine, type PauseMode, type PauseRequest } from '../../topology/pauses.js'
 import type { HoldReport, HoldRequest, ReleaseReport } from '../../topology/planes.js'
 import { emptyView, type FreshnessSample, type FreshnessUpdate, type TopologyView } from '../../topology/view.js'
 import type { Answers, Question } from '../inspect.js'
@@ -71,6 +72,8 @@ const RESTART_MIN_MS = 50
 const RESTART_MAX_MS = 5_000
 const RESTART_START_MS = 20_000
 const ANSWER_MS = 250
+/** For what a worker has in flight when clients are paused. */
+const PAUSE_MS = 1_500
 /** For reading files. */
 const RELOAD_MS = 5_000
 /** Ten thousand sessions take a while to be put in order and into words. */
@@ -88,6 +91,8 @@ export class Workers {
   #bounds: readonly Bound[] = []
   #view: TopologyView = emptyView
   #holds = new Map<string, { readonly endsAt: Millis }>()
+  /** CLIENT PAUSE, for workers that come later. */
+  #pause: { readonly mode: PauseMode; readonly endsAt: Millis } | undefined
   #stopping = false
   /** What the last reload took over, for workers that start after it. */
   #live: LiveOptions | undefined
@@ -313,6 +318,8 @@ export class Workers {
         else if (kind === 'ready') this.#ready(member)
         else if (kind === 'sample') this.evidence.sample((body as SampleNotice).group, (body as SampleNotice).sample)
         else if (kind === 'suspect') this.evidence.suspect((body as SuspectNotice).id, (body as SuspectNotice).evidence)
+        else if (kind === 'pause') return this.#pauseOthers(member, body as PauseRequest)
+        else if (kind === 'unpause') this.#unpauseOthers(member)
         else if (kind === 'event')
           this.events.event((body as EventNotice).level, (body as EventNotice).name, (body as EventNotice).fields)
         return undefined
@@ -338,11 +345,34 @@ export class Workers {
       const timeoutMs = endsAt - this.clock.now()
       if (timeoutMs > 0) channel.tell('hold', { group, timeoutMs })
     }
+    const pause = this.#pauseNow()
+    if (pause !== undefined) channel.tell('pause', pause)
     if (hello.serving) {
       this.events.event('info', '+worker-adopted', { worker: member.index, pid: hello.pid })
       this.#ready(member)
     }
     return member
+  }
+
+  // ── CLIENT PAUSE, which one worker was asked for ─────────────────────────────────────────────────────────────────────
+
+  /** True when all others keep it, and have nothing in flight. */
+  async #pauseOthers(asked: Member | undefined, request: PauseRequest): Promise<boolean> {
+    const { mode, timeoutMs } = combine(this.#pauseNow(), request)
+    this.#pause = { mode, endsAt: this.clock.now() + timeoutMs }
+    const answers = await this.#askAll<boolean>('pause', { mode, timeoutMs }, PAUSE_MS, asked)
+    return answers.every(answer => answer === true)
+  }
+
+  #unpauseOthers(asked: Member | undefined): void {
+    this.#pause = undefined
+    for (const member of this.#all) if (member !== asked) member.channel?.tell('unpause', undefined)
+  }
+
+  #pauseNow(): PauseRequest | undefined {
+    if (this.#pause === undefined) return undefined
+    const timeoutMs = this.#pause.endsAt - this.clock.now()
+    return timeoutMs > 0 ? { mode: this.#pause.mode, timeoutMs } : undefined
   }
 
   #ready(member: Member | undefined): void {
@@ -382,8 +412,10 @@ export class Workers {
   }
 
   /** One answer per connected worker; undefined for those that did not answer. */
-  #askAll<T>(kind: Bytes, body: unknown, timeoutMs: Millis): Promise<(T | undefined)[]> {
-    const channels = this.#all.flatMap(member => (member.channel === undefined ? [] : [member.channel]))
+  #askAll<T>(kind: Bytes, body: unknown, timeoutMs: Millis, except?: Member): Promise<(T | undefined)[]> {
+    const channels = this.#all.flatMap(member =>
+      member.channel === undefined || member === except ? [] : [member.channel],
+    )
     return Promise.all(
       channels.map(channel =>
         channel.ask(kind, body, timeoutMs).then(

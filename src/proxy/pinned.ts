@@ -1,0 +1,51 @@
+/**
+ * Commands that need a connection of their own, or one that the session has already: WATCH and MULTI, subscriptions, MONITOR,
+ * what may wait, what replicas ask.
+ */
+import { isBlocking } from '../command/table.js'
+import type { Decoder } from '../resp/decoder.js'
+import type { Call } from '../routing/calls.js'
+import { answerLocally } from './local.js'
+import { beginMonitor } from './monitor.js'
+import { relay } from './relay.js'
+import type { Request } from './request.js'
+import type { Session } from './session.js'
+import { Subscription } from './subscription.js'
+import { Transaction } from './transaction.js'
+
+export function dispatchPinned(session: Session, request: Request, decoder: Decoder): void {
+  const call = request.call as Call
+  if (session.lost) return session.tellLost(request)
+  if (request.effect === 'tracking') return answerLocally(session, request, call, decoder)
+  if (request.effect === 'tracked') {
+    if (session.tracking !== undefined) return session.tracking.send(request, call, decoder)
+    request.effect = 'none'
+    return session.group.dispatch(session, request, call, decoder)
+  }
+  if (session.transaction?.owns(request)) {
+    return session.transaction.dispatch(request, call, decoder)
+  }
+  if (call.patient !== undefined && call.spec !== undefined && !isBlocking(call.spec, decoder.args())) {
+    request.call = call.patient
+    return session.group.dispatch(session, request, call.patient, decoder)
+  }
+  if (decoder.argc < call.argcMin || decoder.argc > call.argcMax) {
+    return session.group.toMaster(session, request, call, decoder)
+  }
+  if (!session.isFirst(request)) return session.stall(request, decoder)
+  switch (call.handling) {
+    case 'transaction':
+      return Transaction.begin(session, request, call, decoder)
+    case 'subscribe':
+      session.subscription ??= new Subscription(session)
+      return session.subscription.request(request, call, decoder)
+    case 'monitor':
+      session.monitor = beginMonitor(session, request, decoder)
+      if (session.monitor !== undefined) session.complete(request)
+      return
+    case 'relay':
+      return relay(session, request, decoder)
+    default:
+      return session.sendAlone(request, call, decoder)
+  }
+}
