@@ -91,6 +91,8 @@ const INFINITE = /^([+-]?)inf(inity)?$/i
  * what is too large or too small to be told from infinity or zero.
  */
 export function parseDouble(text: Bytes): number | undefined {
+  const short = parseShort(text)
+  if (short >= 0) return short
   if (DECIMAL.test(text)) {
     const value = Number(text)
     if (!Number.isFinite(value)) return undefined
@@ -99,6 +101,19 @@ export function parseDouble(text: Bytes): number | undefined {
   const infinite = INFINITE.exec(text)
   if (infinite !== null) return infinite[1] === '-' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
   return text.length < 64 ? parseHexadecimal(text) : undefined
+}
+
+/** Up to nine digits and nothing else, which most scores are; otherwise -1. */
+function parseShort(text: Bytes): number {
+  const { length } = text
+  if (length === 0 || length > 9) return -1
+  let value = 0
+  for (let index = 0; index < length; index++) {
+    const digit = text.charCodeAt(index) - 0x30
+    if (digit < 0 || digit > 9) return -1
+    value = value * 10 + digit
+  }
+  return value
 }
 
 function parseHexadecimal(text: Bytes): number | undefined {

@@ -17,8 +17,7 @@ export const sortedSetCommands: Readonly<Record<string, Handler>> = {
   },
 
   zincrby(call, args, reply) {
-    const options = { nx: false, xx: false, gt: false, lt: false, ch: false, incr: true, pairsAt: 2 }
-    zadd(call, args[1] as Bytes, options, args, reply)
+    zadd(call, args[1] as Bytes, increment, args, reply)
   },
 
   zrem(call, args, reply) {
@@ -82,18 +81,24 @@ export const sortedSetCommands: Readonly<Record<string, Handler>> = {
 }
 
 interface ZaddOptions {
-  nx: boolean
-  xx: boolean
-  gt: boolean
-  lt: boolean
-  ch: boolean
-  incr: boolean
+  readonly nx: boolean
+  readonly xx: boolean
+  readonly gt: boolean
+  readonly lt: boolean
+  readonly ch: boolean
+  readonly incr: boolean
   /** Where scores and members begin. */
-  pairsAt: number
+  readonly pairsAt: number
 }
 
+/** No option at all, as most often. */
+const plain: ZaddOptions = { nx: false, xx: false, gt: false, lt: false, ch: false, incr: false, pairsAt: 2 }
+const increment: ZaddOptions = { ...plain, incr: true }
+
 function readZaddOptions(args: readonly Bytes[]): ZaddOptions {
-  const found = { nx: false, xx: false, gt: false, lt: false, ch: false, incr: false, pairsAt: 2 }
+  // A digit, a sign or a point begins no option.
+  if (args.length % 2 === 0 && (args[2] as Bytes).charCodeAt(0) <= 0x39) return plain
+  const found = { ...plain }
   for (; found.pairsAt < args.length; found.pairsAt++) {
     const word = args[found.pairsAt]
     if (isWord(word, 'NX')) found.nx = true
