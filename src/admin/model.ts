@@ -185,6 +185,26 @@ export const switchPlan = z.strictObject({
   lagBytes: z.number().nullable().describe('How far behind it is now.'),
   lagMs: millis.nullable(),
   expectedStallMs: millis.nullable().describe('What the last planned switch took; null before the first.'),
+  stallMaxMs: millis.nullable().describe('A switch for which writes would wait longer is rolled back.'),
+  clients: z
+    .strictObject({
+      transactions: z.int().describe('Between MULTI and EXEC: they are queued again at the new master.'),
+      watching: z.int().describe('After WATCH: their EXEC will answer nil, as if a watched key had changed.'),
+      subscribed: z.int().describe('They are subscribed again; what is published meanwhile is not heard.'),
+      blocked: z.int().describe('They wait for data, and will wait on for the rest of their time.'),
+      monitoring: z.int(),
+      writesInFlight: z.int().describe('They are answered before the old master is demoted.'),
+      held: z.int().describe('Commands that wait already.'),
+    })
+    .nullable()
+    .describe('What is in the middle of something, in all workers that answered; null when none did.'),
+  keysAtRisk: z
+    .int()
+    .nullable()
+    .describe(
+      'Keys written that it has not applied yet, at least: none is lost by a switch, all by the death of the master now. ' +
+        'null: it may be any.',
+    ),
   passedOver,
   steps: z.array(z.string()),
 })

@@ -14,6 +14,7 @@ import type {
   OptionList,
   ReloadReport,
   RuleList,
+  SwitchPlan,
   TopologyDescription,
 } from '../admin/model.js'
 import { formatAddress } from '../base/address.js'
@@ -22,6 +23,7 @@ import type { Clock } from '../base/clock.js'
 import { Ring } from '../base/ring.js'
 import type { MetricsFormat } from '../metrics/render.js'
 import type { Observer } from '../observer/observer.js'
+import type { Stakes } from '../proxy/stakes.js'
 import type { RestartRefusal } from '../proxy/supervision/workers.js'
 import type { Agent } from '../sentinel/agent.js'
 import { describeTopology, type MemberDescription } from '../sentinel/describe.js'
@@ -86,10 +88,13 @@ export function makeBackend(parts: BackendParts): AdminBackend {
       return refusal && whyNotRestarted[refusal]
     },
     async switchover(request) {
-      return resultOf(await switches.switchover(request), clock, observer)
+      const answer = await switches.switchover(request)
+      if ('refused' in answer || answer.result !== 'dry-run') return resultOf(answer)
+      const stakes = await traffic.stakes(answer.to ?? '')
+      return { kind: 'planned', plan: planOf(answer, stakes, clock, observer) }
     },
     async failover(request) {
-      return resultOf(await switches.failover(request), clock, observer)
+      return resultOf(await switches.failover(request))
     },
     pause: paused => agent.pause(paused),
     acknowledge: () => agent.acknowledge(),
@@ -220,11 +225,10 @@ function historyEntryOf(report: SwitchReport): HistoryEntry {
   }
 }
 
-function resultOf(answer: SwitchReport | Refusal, clock: Clock, observer: Observer): SwitchResult {
+function resultOf(answer: SwitchReport | Refusal): SwitchResult {
   if ('refused' in answer) {
     return { kind: 'refused', refusal: refusalOf(answer.refused), reason: answer.refused, detail: answer.detail }
   }
-  if (answer.result === 'dry-run') return { kind: 'planned', plan: planOf(answer, clock, observer) }
   if (answer.result === 'ok') return { kind: 'done', report: reportOf(answer) }
   const reason = answer.reason ?? answer.result
   const detail =
@@ -252,6 +256,7 @@ function reportOf(report: SwitchReport): ApiReport {
 
 function planOf(
   report: SwitchReport,
+  stakes: Stakes | undefined,
   clock: Clock,
   observer: Observer,
 ): Extract<SwitchResult, { kind: 'planned' }>['plan'] {
@@ -267,9 +272,17 @@ function planOf(
     lagBytes: report.lagBytes ?? null,
     lagMs: forecast?.lagMs ?? null,
     expectedStallMs: forecast?.expectedStallMs ?? null,
+    stallMaxMs: forecast?.stallMaxMs ?? null,
+    clients: stakes === undefined ? null : clientsOf(stakes),
+    keysAtRisk: stakes?.keys ?? null,
     passedOver: others.map(({ id, excluded }) => ({ id, reason: reasons.get(id) ?? excluded ?? 'not-requested' })),
     steps: report.steps.map(step => step.name),
   }
+}
+
+function clientsOf(stakes: Stakes): NonNullable<SwitchPlan['clients']> {
+  const { transactions, watching, subscribed, blocked, monitoring, writesInFlight, held } = stakes
+  return { transactions, watching, subscribed, blocked, monitoring, writesInFlight, held }
 }
 
 function refusalOf(reason: RefusalReason): ApiRefusal {

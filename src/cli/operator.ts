@@ -217,16 +217,39 @@ function describePlan(plan: SwitchPlan): string {
   return [
     `Would make ${plan.to} the master of ${plan.group} in place of ${plan.from ?? 'nobody'} (${plan.because}).`,
     ...forecastText(plan),
+    ...stakesText(plan),
     ...plan.passedOver.map(({ id, reason }) => `  passed over: ${id} (${reason})`),
     ...plan.steps.map((step, index) => `  ${index + 1}. ${step}`),
     '',
   ].join('\n')
 }
 
-function forecastText({ lagBytes, lagMs, expectedStallMs }: SwitchPlan): string[] {
-  if (lagBytes === null) return []
-  const behind = `It is ${lagBytes} bytes${lagMs === null ? '' : ` and ${millis(lagMs)} ms`} behind`
-  return [`${behind}${expectedStallMs === null ? '' : `; writes waited ${millis(expectedStallMs)} ms last time`}.`]
+function forecastText({ lagBytes, lagMs, keysAtRisk, expectedStallMs, stallMaxMs }: SwitchPlan): string[] {
+  const keys = keysAtRisk === null ? 'nobody can tell which keys' : `${keysAtRisk} keys`
+  const behind =
+    lagBytes === null
+      ? []
+      : [`It is ${lagBytes} bytes${lagMs === null ? '' : ` and ${millis(lagMs)} ms`} behind (${keys}).`]
+  const last = expectedStallMs === null ? '' : `Writes waited ${millis(expectedStallMs)} ms last time. `
+  return stallMaxMs === null
+    ? behind
+    : [...behind, `${last}It is rolled back if they would wait ${millis(stallMaxMs)} ms.`]
+}
+
+/** Only what there is. */
+function stakesText({ clients }: SwitchPlan): string[] {
+  if (clients === null) return ['No worker could say what its clients are doing.']
+  const said = [
+    [clients.writesInFlight, 'writes in flight'],
+    [clients.held, 'commands held'],
+    [clients.transactions, 'clients in MULTI'],
+    [clients.watching, 'in WATCH: their EXEC will answer nil'],
+    [clients.blocked, 'blocked'],
+    [clients.subscribed, 'subscribed'],
+    [clients.monitoring, 'monitoring'],
+  ] as const
+  const found = said.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
+  return [`In the middle of something: ${found.length === 0 ? 'nobody' : found.join(', ')}.`]
 }
 
 function problemText({ title, detail, reason, passedOver = [] }: Problem): string {

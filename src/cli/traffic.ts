@@ -8,11 +8,13 @@ import { latencyBuckets } from '../metrics/catalog.js'
 import { type MetricSnapshot, mergeSnapshots, type SnapshotSeries } from '../metrics/store.js'
 import type { KeyReport } from '../proxy/insight.js'
 import type { Answers, Question } from '../proxy/inspect.js'
+import { type Stakes, sumOfStakes } from '../proxy/stakes.js'
 
-export type TrafficBackend = Pick<
-  AdminBackend,
-  'sessions' | 'killSession' | 'traffic' | 'slowlog' | 'resetSlowlog' | 'keys' | 'explain'
->
+export interface TrafficBackend
+  extends Pick<AdminBackend, 'sessions' | 'killSession' | 'traffic' | 'slowlog' | 'resetSlowlog' | 'keys' | 'explain'> {
+  /** What a switch to this instance would meet; undefined: no worker could be asked. */
+  stakes(candidate: string): Promise<Stakes | undefined>
+}
 
 /** What we need of the workers. */
 export interface Inspected {
@@ -59,6 +61,11 @@ export function makeTrafficBackend(clock: Clock, workers: Inspected): TrafficBac
         answers.map(({ answer }) => answer),
         limit,
       )
+    },
+
+    async stakes(candidate) {
+      const answers = await workers.inspect({ ask: 'stakes', candidate })
+      return answers.length === 0 ? undefined : sumOfStakes(answers.map(({ answer }) => answer))
     },
 
     async explain(request): Promise<Explanation | undefined> {

@@ -12,6 +12,7 @@ import { type Level, type ReadRules, refusable } from '../routing/choose.js'
 import type { Group } from './group.js'
 import { type KeyReport, type SlowCommand, show } from './insight.js'
 import type { Session } from './session.js'
+import { type Stakes, stakesOf } from './stakes.js'
 import type { Worker } from './worker.js'
 
 export type Question =
@@ -21,6 +22,8 @@ export type Question =
   | { readonly ask: 'slow'; readonly limit: number }
   | { readonly ask: 'reset-slow' }
   | { readonly ask: 'keys'; readonly limit: number }
+  /** Of a switch to this instance. */
+  | { readonly ask: 'stakes'; readonly candidate: string }
   | { readonly ask: 'explain'; readonly command: readonly string[]; readonly level: Level | undefined }
 
 export interface SessionReport {
@@ -66,6 +69,7 @@ export interface Answers {
   readonly slow: readonly SlowCommand[]
   readonly 'reset-slow': true
   readonly keys: KeyReport
+  readonly stakes: Stakes
   readonly explain: Explanation | undefined
 }
 
@@ -82,6 +86,8 @@ export function inspect(worker: Worker, question: Question): Answers[Question['a
       return true
     case 'keys':
       return worker.insight.keys(question.limit)
+    case 'stakes':
+      return stakesOf(worker, question.candidate)
     default:
       return explain(worker, question.command, question.level)
   }

@@ -209,6 +209,24 @@ export class Marks {
     return !this.#anchored || this.#totalInFlight > 0 ? IN_FLIGHT : Math.max(this.#highestOffset, this.#barrierOffset)
   }
 
+  /** Whether somebody tells the keys of all writers. */
+  get isStreamed(): boolean {
+    return this.#streamed >= 0
+  }
+
+  /**
+   * How many slots have finished writes that whoever has applied `applied` lacks: so many keys at least. undefined: it may
+   * be any key. What is in flight is left out, a BLPOP may be so for hours. Reads the whole table.
+   */
+  beyond(applied: Offset): number | undefined {
+    if (!this.#anchored || this.#barrierOffset > applied) return undefined
+    let count = 0
+    for (let slot = 0; slot <= this.#mask; slot++) {
+      if ((this.#offsets[slot] as number) > applied) count++
+    }
+    return count
+  }
+
   /** A new lineage: no offset of the old one means anything. Until `anchor` only the master may be asked. */
   restart(history?: string): void {
     this.#generation++

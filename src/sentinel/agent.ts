@@ -284,6 +284,7 @@ export class Agent {
       passedOver: [...selection.outranked, ...selection.refused.filter(({ id }) => id !== from.id)],
       lagMs: this.observer.lagOf(to)?.ms,
       expectedStallMs: last?.kind === 'switchover' && last.result === 'ok' ? last.stallMs : undefined,
+      stallMaxMs: this.#switchoverOptions.stallMaxMs,
     }
     return { ...report, forecast }
   }

@@ -75,6 +75,8 @@ export interface Forecast {
   readonly lagMs: Millis | undefined
   /** What the last planned switch took; undefined before the first. */
   readonly expectedStallMs: Millis | undefined
+  /** No write waits longer: a switch that needs more is rolled back. */
+  readonly stallMaxMs: Millis
 }
 
 /** What a promoted instance says about itself. */

@@ -236,6 +236,61 @@ describe('lagrange up', () => {
     onTestFinished(() => undefined)
   })
 
+  test('a dry run tells who is in the middle of something, and what the candidate lacks', {
+    timeout: 60_000,
+  }, async () => {
+    const up = await startUp()
+    const [queueing, watching, blocked, listening] = [0, 1, 2, 3].map(() =>
+      clientOf(up.port, { replyTimeoutMs: 60_000 }),
+    )
+    await queueing?.call('MULTI')
+    await queueing?.call('SET', 'k', 'v')
+    await watching?.call('WATCH', 'k')
+    await listening?.call('SUBSCRIBE', 'news')
+    const popped = blocked?.call('BLPOP', 'list', '0').catch((error: Error) => error)
+    interface Planned {
+      readonly plan: { clients: Record<string, number>; keysAtRisk: number; stallMaxMs: number; to: string }
+    }
+    // So many a second, and no more.
+    const dryRun = async (body = {}): Promise<Planned['plan']> => {
+      const reply = await post(up.adminPort, '/api/v1/switchover', { dryRun: true, ...body })
+      if (reply.status === 200) return (reply.body as unknown as Planned).plan
+      expect(reply.status).toBe(429)
+      await sleep(500)
+      return dryRun(body)
+    }
+    await until('it is blocked', async () => (await dryRun()).clients.blocked === 1)
+    const before = await topology(up.adminPort)
+    const idle = { monitoring: 0, writesInFlight: 0, held: 0 }
+    await until('the replicas have everything', async () => (await dryRun()).keysAtRisk === 0)
+    expect(await dryRun()).toMatchObject({
+      clients: { transactions: 1, watching: 1, subscribed: 1, blocked: 1, ...idle },
+      stallMaxMs: expect.any(Number),
+    })
+    // So that the command is not refused for its rate.
+    await sleep(1000)
+    const { out } = await lagrange(['switchover', '--dry-run', '--admin', `127.0.0.1:${up.adminPort}`])
+    expect(out).toContain('1 clients in MULTI, 1 in WATCH: their EXEC will answer nil, 1 blocked, 1 subscribed.')
+
+    // A replica that is stopped lacks what is written now: a dry run names how many keys.
+    const { to } = await dryRun()
+    const port = Number(to.slice(to.lastIndexOf(':') + 1))
+    const pid = processIdOf(textOf(await clientOf(port).call('INFO')))
+    process.kill(pid, 'SIGSTOP')
+    try {
+      const writer = clientOf(up.port)
+      for (let key = 0; key < 20; key++) await writer.call('SET', `at-risk:${key}`, 'v')
+      const { keysAtRisk } = await dryRun({ to })
+      expect(keysAtRisk).toBeGreaterThan(15)
+      expect(keysAtRisk).toBeLessThanOrEqual(20)
+    } finally {
+      process.kill(pid, 'SIGCONT')
+    }
+    expect(await topology(up.adminPort)).toMatchObject({ master: before.master, masterEpoch: before.masterEpoch })
+    await clientOf(up.port).call('RPUSH', 'list', 'x')
+    expect(await popped).toMatchObject({ type: 'array' })
+  })
+
   test('the admin API refuses what it cannot do, and changes nothing', { timeout: 60_000 }, async () => {
     const up = await startUp({ replicas: 1 })
     const before = await topology(up.adminPort)

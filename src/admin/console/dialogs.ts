@@ -83,8 +83,19 @@ async function openSwitch(to) {
   function showPlan(answer) {
     plan.replaceChildren(el('div', { class: 'swap mono' }, el('span', {}, answer.from || 'nobody'), '→', el('span', { class: 'to' }, answer.to)),
       el('p', { class: 'muted' }, 'Because: ' + answer.because + '.'),
+      ...forecast(answer).map(line => el('p', {}, line)),
       el('ol', { class: 'steps' }, answer.steps.map(step => stepItem(step))),
       ...answer.passedOver.map(({ id, reason }) => el('p', { class: 'muted' }, 'Passed over: ' + id + ' (' + reason + ')')))
+  }
+
+  function forecast({ lagBytes, lagMs, keysAtRisk, expectedStallMs, stallMaxMs, clients }) {
+    const lines = []
+    if (lagBytes !== null) lines.push('It is ' + whole(lagBytes) + ' bytes' + (lagMs === null ? '' : ' and ' + millis(lagMs)) + ' behind (' + (keysAtRisk === null ? 'nobody can tell which keys' : whole(keysAtRisk) + ' keys') + ').')
+    if (stallMaxMs !== null) lines.push((expectedStallMs === null ? '' : 'Writes waited ' + millis(expectedStallMs) + ' last time. ') + 'It is rolled back if they would wait ' + millis(stallMaxMs) + '.')
+    if (clients === null) return lines.concat('No worker could say what its clients are doing.')
+    const said = [[clients.writesInFlight, 'writes in flight'], [clients.held, 'commands held'], [clients.transactions, 'clients in MULTI'], [clients.watching, 'in WATCH (their EXEC will answer nil)'], [clients.blocked, 'blocked'], [clients.subscribed, 'subscribed'], [clients.monitoring, 'monitoring']]
+      .filter(([count]) => count > 0).map(([count, what]) => whole(count) + ' ' + what)
+    return lines.concat('In the middle of something: ' + (said.length ? said.join(', ') : 'nobody') + '.')
   }
 
   async function perform() {

@@ -89,7 +89,18 @@ describe('switchover', () => {
       because: 'most-data',
       lagBytes: 12,
       lagMs: 0.4,
-      expectedStallMs: null,
+      expectedStallMs: 3.21,
+      stallMaxMs: 500,
+      clients: {
+        transactions: 2,
+        watching: 1,
+        subscribed: 0,
+        blocked: 3,
+        monitoring: 0,
+        writesInFlight: 7,
+        held: 0,
+      },
+      keysAtRisk: 4,
       passedOver: [{ id: '127.0.0.1:6403', reason: 'lagging' }],
       steps: ['hold writes', 'promote 127.0.0.1:6402'],
     },
@@ -123,7 +134,10 @@ describe('switchover', () => {
     const { code, out } = await cli('switchover --dry-run')
     expect(code).toBe(0)
     expect(out).toBe(
-      'Would make 127.0.0.1:6402 the master of main in place of 127.0.0.1:6401 (most-data).\nIt is 12 bytes and 0.4 ms behind.\n' +
+      'Would make 127.0.0.1:6402 the master of main in place of 127.0.0.1:6401 (most-data).\n' +
+        'It is 12 bytes and 0.4 ms behind (4 keys).\n' +
+        'Writes waited 3.2 ms last time. It is rolled back if they would wait 500 ms.\n' +
+        'In the middle of something: 7 writes in flight, 2 clients in MULTI, 1 in WATCH: their EXEC will answer nil, 3 blocked.\n' +
         '  passed over: 127.0.0.1:6403 (lagging)\n  1. hold writes\n  2. promote 127.0.0.1:6402\n',
     )
     expect(backend.asked).toHaveLength(1)

@@ -164,3 +164,25 @@ describe('what the stream tells', () => {
     expect([marks.need(1), marks.needAll()]).toEqual([10, 10])
   })
 })
+
+test('how many keys somebody lacks who has applied so much', () => {
+  const all = marks()
+  expect(all.beyond(99)).toBe(undefined)
+  expect(all.beyond(100)).toBe(0)
+  const [first, second] = [all.open(), all.open()]
+  for (const [flight, key] of [
+    [first, 'a'],
+    [first, 'b'],
+    [second, 'c'],
+  ] as const) {
+    all.raise(flight, slot(all, key))
+  }
+  expect(all.beyond(100)).toBe(0)
+  all.settle(first, 250)
+  all.settle(second, 300)
+  expect([249, 250, 299, 300].map(applied => all.beyond(applied))).toEqual([3, 1, 1, 0])
+  const script = all.open()
+  all.raiseAll(script)
+  all.settle(script, 400)
+  expect([all.beyond(399), all.beyond(400)]).toEqual([undefined, 0])
+})
