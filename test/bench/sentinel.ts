@@ -3,15 +3,21 @@
  * the end:
  *
  *     npm run bench:sentinel -- [rounds] [quorums] [faults] [leads] [servers]
- *     npm run bench:sentinel -- 50 1+2,2+1 kill,stop,partition,restart anybody,real redis
+ *     npm run bench:sentinel -- 13 0+3,1+2,2+1 kill,stop,partition,restart anybody,real redis
  *
  * By default 3 rounds of `kill` for 0+3, 1+2, 2+1 and 3+0 (ours + real), by whoever is elected, over redis-server; `own`
  * servers are our nodes. Three machines are network namespaces, so it needs root. What writes meanwhile: the plainest
- * client there can be, ioredis, node-redis, redis-py where there is one, and a client of our proxy, which follows the
- * sentinels as well. The gap is the longest time in which a client was not answered.
+ * client there can be, ioredis, node-redis, redis-py where there is one, and a client of each of two proxies of ours, which
+ * follow the sentinels as well. The gap is the longest time in which a client was not answered. Names of columns: median
+ * and largest, in milliseconds. Beside them the machine's load: a busy one shows its scheduler, so compare with 0+3 of the
+ * same run. KEEP_LOGS=<folder> keeps what everybody wrote.
+ *
+ * `kill` and `restart` close connections, which is evidence; `stop` and `partition` are silence, which takes down-after (one
+ * second here) by all rules. A round takes 5 to 15 seconds: redis-sentinel takes ten to make an old master a replica.
  *
  * A round that does not converge within 90 s ends the run with the logs of the sentinels, exit code 1.
  */
+import { loadavg } from 'node:os'
 import { findProgram } from '../support/real.js'
 import { type Fault, pythonWithRedis, type Round, SentinelWorld } from '../support/sentinel-world.js'
 import type { SentinelKind } from '../support/sentinels.js'
@@ -25,8 +31,10 @@ if (redis === undefined || sentinel === undefined) throw new Error('redis-server
 const main = process.env.LAGRANGE_PROGRAM ?? new URL('../../dist/main.js', import.meta.url).pathname
 const python = await pythonWithRedis()
 
-const names = ['plain', 'proxy1', 'ioredis', 'node-redis', 'redis-py']
-line('quorum  servers  fault      lead     n  led by  agreed  converged', names, 'epochs')
+if (python === undefined) process.stderr.write('no python with redis-py: its column stays empty\n')
+
+const names = ['plain', 'proxy1', 'proxy2', 'ioredis', 'node-redis', 'redis-py']
+line('quorum  servers  fault      lead     n  led by  agreed  converged', names, 'epochs  load')
 
 for (const quorum of quorums.split(',')) {
   for (const server of servers.split(',')) {
@@ -67,7 +75,8 @@ async function series(quorum: string, server: string, fault: Fault, lead: 'anybo
       spread(done.map(({ convergedMs }) => convergedMs)),
     ]
     const gaps = names.map(name => spread(done.map(({ gaps }) => gaps[name] ?? Number.NaN)))
-    line(head.join(' '), gaps, spread(done.map(({ epochs }) => epochs)))
+    const load = loadavg()[0] as number
+    line(head.join(' '), gaps, `${spread(done.map(({ epochs }) => epochs)).padEnd(6)}  ${load.toFixed(1)}`)
   }
 }
 
@@ -78,5 +87,6 @@ function line(head: string, columns: readonly string[], last: string): void {
 /** The median and the largest. */
 function spread(values: readonly number[]): string {
   const sorted = [...values].sort((one, other) => one - other)
-  return `${sorted[Math.floor(sorted.length / 2)] ?? '–'}/${sorted.at(-1) ?? '–'}`
+  const shown = (value: number | undefined): string => (value === undefined || Number.isNaN(value) ? '–' : `${value}`)
+  return `${shown(sorted[Math.floor(sorted.length / 2)])}/${shown(sorted.at(-1))}`
 }

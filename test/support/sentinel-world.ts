@@ -1,5 +1,5 @@
 /**
- * Three machines with a server and a sentinel each, a proxy, and clients of every kind; and what can happen to the machine
+ * Three machines with a server and a sentinel each, two proxies, and clients of every kind; and what can happen to the machine
  * that has the master. The sentinels are ours or redis-sentinel, in any mixture.
  *
  * Servers and sentinels are spoken to through unix sockets, which no partition cuts: what the cut-off master says of itself
@@ -158,6 +158,8 @@ export class SentinelWorld {
   readonly machines = new Machines(3)
   readonly servers: Program[] = []
   readonly sentinels: Sentinel[] = []
+  readonly #proxies: Program[] = []
+  /** Who writes, and the proxies, which have something to say as well. */
   readonly #clients: Program[] = []
   readonly #dir = mkdtempSync(join(tmpdir(), 'lagrange-machines-'))
   readonly #gaps: Gap[] = []
@@ -238,15 +240,16 @@ export class SentinelWorld {
 
   #startClients(): void {
     const sentinels = [1, 2, 3].map(machine => `${Machines.address(machine)}:26379`).join(',')
-    const proxy = ['proxy', '--listen', '127.0.0.1:6400', '--topology-source', 'sentinel', '--sentinels', sentinels]
-    const more = ['--group', 'main', '--admin', '127.0.0.1:8400']
+    const source = ['--topology-source', 'sentinel', '--sentinels', sentinels, '--group', 'main']
     // Proxies of all machines share one file system here: the control socket lies in the folder of the machine.
     const env = { ...process.env, TMPDIR: this.#dir, LAGRANGE_HOLD_TIMEOUT_MS: '8000' }
-    const clients = ['--import', 'tsx', clientsFile, 'main', sentinels, '127.0.0.1:6400']
-    this.#clients.push(
-      new Program(this.machines, 0, [process.execPath, main, ...proxy, ...more], undefined, { env, cwd: this.#dir }),
-      new Program(this.machines, 0, [process.execPath, ...clients], undefined),
-    )
+    const clients = ['--import', 'tsx', clientsFile, 'main', sentinels, '127.0.0.1:6400,127.0.0.1:6401']
+    for (const at of [0, 1]) {
+      const doors = ['--listen', `127.0.0.1:${6400 + at}`, '--admin', `127.0.0.1:${8400 + at}`]
+      const command = [process.execPath, main, 'proxy', ...doors, ...source]
+      this.#proxies.push(new Program(this.machines, 0, command, undefined, { env, cwd: this.#dir }))
+    }
+    this.#clients.push(...this.#proxies, new Program(this.machines, 0, [process.execPath, ...clients], undefined))
     const { python } = this.options
     if (python !== undefined) {
       this.#clients.push(new Program(this.machines, 0, [python, pythonFile, 'main', sentinels], undefined))
@@ -255,14 +258,35 @@ export class SentinelWorld {
   }
 
   get clientNames(): readonly string[] {
-    return ['plain', 'proxy1', 'ioredis', 'node-redis', ...(this.options.python === undefined ? [] : ['redis-py'])]
+    return [
+      'plain',
+      'proxy1',
+      'proxy2',
+      'ioredis',
+      'node-redis',
+      ...(this.options.python === undefined ? [] : ['redis-py']),
+    ]
   }
 
   async stop(): Promise<void> {
+    this.#keepLogs(process.env.KEEP_LOGS)
     // Asked to stop, a proxy takes its workers with it.
-    await this.#clients[0]?.end('SIGTERM')
+    await Promise.all(this.#proxies.map(proxy => proxy.end('SIGTERM')))
     await this.machines.stop()
     rmSync(this.#dir, { recursive: true, force: true })
+  }
+
+  /** What sentinels and clients wrote in all rounds, for who wants to know where the time went. */
+  #keepLogs(folder: string | undefined): void {
+    if (folder === undefined) return
+    mkdirSync(folder, { recursive: true })
+    const quorum = this.kinds.join('-')
+    for (const { kind, machine, output } of this.sentinels) {
+      writeFileSync(join(folder, `${quorum}.sentinel-${machine}-${kind}.log`), output)
+    }
+    for (const [at, { output }] of this.#clients.entries()) {
+      writeFileSync(join(folder, `${quorum}.client-${at}.log`), output)
+    }
   }
 
   // ── What happens ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -110,6 +110,13 @@ export class Links {
     })
   }
 
+  askKind(to: PeerWatch): void {
+    this.#send(to, ['INFO', 'server'], frame => {
+      const text = textOf(frame)
+      if (text !== undefined && frame.type !== 'error') this.quorum.kindTold(to, text)
+    })
+  }
+
   killScript(to: ServerWatch): void {
     this.#send(to, ['SCRIPT', 'KILL'])
   }

@@ -123,6 +123,8 @@ export class Watcher {
         return this.links.killScript(effect.to)
       case 'hello':
         return this.links.hello(effect.to)
+      case 'ask-kind':
+        return this.links.askKind(effect.to)
       case 'slaveof':
         return this.links.slaveof(effect.to, effect.place)
       case 'step-down':

@@ -86,9 +86,9 @@ export function checkObjective(council: Council, master: MasterWatch, now: Milli
   council.event('warning', '+odown', master, `#quorum ${agreeing}/${master.quorum}`)
 }
 
-/** How many of those who could lead as well come before us. */
+/** How many of those who could lead as fast as we can come before us. */
 function rankOf({ myid }: Council, master: MasterWatch, now: Millis): number {
-  return [...master.peers.values()].filter(peer => peer.name < myid && answers(peer, now)).length
+  return [...master.peers.values()].filter(peer => peer.seesEvidence && peer.name < myid && answers(peer, now)).length
 }
 
 /** Connected, and not waited for: a PING under way is none that goes unanswered. */

@@ -26,6 +26,8 @@ export type QuorumEffect =
   | { readonly do: 'ping'; readonly to: Watched }
   | { readonly do: 'info' | 'kill-script'; readonly to: ServerWatch }
   | { readonly do: 'hello'; readonly to: Watched }
+  /** Is it one of ours? */
+  | { readonly do: 'ask-kind'; readonly to: PeerWatch }
   /** `place` undefined: become master. Always followed by a look at what came of it. */
   | { readonly do: 'slaveof'; readonly to: ServerWatch; readonly place: Place | undefined }
   /** The same for a master whose writers are paused: they are let go to the next one before their connections end. */

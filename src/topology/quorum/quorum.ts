@@ -10,7 +10,7 @@ import { vote } from './election.js'
 import { readEpoch, takeHello } from './hello.js'
 import { mayStand, standForElection, stepFailover, writersHeld } from './promotion.js'
 import { takeInfo } from './reports.js'
-import { LATE_MS, MAX_PENDING, RELOOK_MS, URGENT_MS } from './timing.js'
+import { LATE_MS, MAX_PENDING, PINGS_IN_DOWN_AFTER, RELOOK_MS, URGENT_MS } from './timing.js'
 import {
   arePaused,
   failing,
@@ -30,6 +30,8 @@ const RESETS = new Set(['eof', 'closed', 'ECONNRESET', 'EPIPE'])
  * when it was dead is not true any more. After so many, two at a time, the usual patience.
  */
 const QUICK_TRIES = 600
+/** Who is asked about a master asks in turn; not without end. */
+const REASK_MS: Millis = RELOOK_MS
 
 export class Quorum {
   #tickedAt: Millis | undefined
@@ -79,10 +81,10 @@ export class Quorum {
     checkObjective(council, master, now)
     if (mayStand(council, master, now)) {
       standForElection(council, master, false, now)
-      this.#askPeers(master, now, true)
+      this.#askPeers(master, now, 0)
     }
     stepFailover(council, master, now)
-    this.#askPeers(master, now, false)
+    this.#askPeers(master, now)
   }
 
   // ── Connections ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -111,6 +113,7 @@ export class Quorum {
       link.pending = 0
       council.emit({ do: 'connect', to: watched, line: 'commands' })
       this.#ping(watched, now)
+      if (watched.kind === 'sentinel') council.emit({ do: 'ask-kind', to: watched })
     }
     if (watched.kind !== 'sentinel' && link.messagesSince === undefined) {
       link.messagesSince = link.heardMessageAt = now
@@ -174,7 +177,7 @@ export class Quorum {
     const { timing } = this.council
     if (!link.whole || link.pending >= MAX_PENDING * link.owners) return
     if (watched.kind !== 'sentinel') this.#askInfo(watched, now)
-    const pingMs = Math.min(watched.downAfterMs, timing['ping-period'])
+    const pingMs = Math.min(watched.downAfterMs / PINGS_IN_DOWN_AFTER, timing['ping-period'])
     if (now - link.answeredAt > pingMs && now - link.pingedAt > pingMs / 2) this.#ping(watched, now)
     if (watched.kind === 'master' && arePaused(watched)) return
     if (now - watched.publishedAt > timing['publish-period']) this.council.emit({ do: 'hello', to: watched })
@@ -207,13 +210,14 @@ export class Quorum {
     this.council.emit({ do: 'ping', to: watched })
   }
 
-  /** Is it down for you as well, and may I lead? */
-  #askPeers(master: MasterWatch, now: Millis, atOnce: boolean): void {
+  /** Is it down for you as well, and may I lead? Not more often than this, or than is usual. */
+  #askPeers(master: MasterWatch, now: Millis, wantedGapMs?: Millis): void {
     const { council } = this
     const { failover } = master
     const period = council.timing['ask-period']
     const standing = failover.state === 'wait_start'
-    const quick = standing || (master.sdown && !master.odown && master.link.refusals > 0)
+    // Each of us began to wait for an answer at another moment: who did not find it down a moment ago may do so by now.
+    const quick = standing || (master.sdown && !master.odown)
     for (const peer of master.peers.values()) {
       if (now - peer.saidAt > 5 * period) {
         peer.saysDown = false
@@ -221,8 +225,8 @@ export class Quorum {
       }
       const forced = failover.state !== 'none' && failover.forced
       if ((!master.sdown && !(standing && forced)) || !peer.link.whole) continue
-      const gapMs = quick ? Math.min(4 * URGENT_MS, period) : period
-      if (!atOnce && (now - peer.saidAt < gapMs || now - peer.askedAt < gapMs)) continue
+      const gapMs = wantedGapMs ?? (quick ? Math.min(4 * URGENT_MS, period) : period)
+      if (now - peer.saidAt < gapMs || now - peer.askedAt < gapMs) continue
       peer.askedAt = now
       const candidate = failing(master) ? council.myid : undefined
       council.emit({ do: 'ask', to: peer, epoch: council.epoch, candidate })
@@ -256,6 +260,12 @@ export class Quorum {
     writersHeld(this.council, master, paused, now)
   }
 
+  /** A peer's INFO: is it one of ours, which goes by evidence as we do? */
+  kindTold(peer: PeerWatch, text: string): void {
+    const peers = [...this.council.masters.values()].flatMap(({ peers }) => peers.get(peer.name) ?? [])
+    for (const twin of peers) twin.seesEvidence = /^lagrange_version:/m.test(text)
+  }
+
   /** On the hello channel of an instance, or told us directly. */
   hello(text: string, now: Millis): void {
     takeHello(this.council, text, now)
@@ -281,6 +291,7 @@ export class Quorum {
       peer.voteEpoch = epoch
     }
     this.#considerUrgently(peer.master, now)
+    this.#decide(peer.master, now)
   }
 
   /** SENTINEL IS-MASTER-DOWN-BY-ADDR; `candidate` undefined when no vote is asked for. */
@@ -298,6 +309,8 @@ export class Quorum {
       return { down: false, ...nothing }
     }
     const down = council.tiltSince === undefined && isDownForOthers(council, master, now)
+    // Who asks sees it down. Whoever that is will say so when asked, and we need not find out by chance.
+    if (master.sdown && !master.odown) this.#askPeers(master, now, REASK_MS)
     if (candidate === undefined) return { down, ...nothing }
     if (Number.isNaN(readEpoch(String(epoch)))) {
       council.ignore('impossible-epoch')
@@ -309,7 +322,7 @@ export class Quorum {
   /** SENTINEL FAILOVER. */
   orderFailover(master: MasterWatch, now: Millis): void {
     standForElection(this.council, master, true, now)
-    this.#askPeers(master, now, true)
+    this.#askPeers(master, now, 0)
   }
 
   #considerUrgently(master: MasterWatch, now: Millis): void {

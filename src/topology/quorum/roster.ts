@@ -80,6 +80,7 @@ export function addPeer(
   if (known !== undefined) {
     peer.link = known.link
     peer.link.owners++
+    peer.seesEvidence = known.seesEvidence
   }
   master.peers.set(wish.id, peer)
   return peer

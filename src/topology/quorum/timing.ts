@@ -45,13 +45,19 @@ export function isTimingName(word: string): word is TimingName {
   return Object.hasOwn(timingDefaults, word)
 }
 
+/**
+ * Silence lasts for down-after when that much has passed since a PING was sent that nobody answered. It is noticed sooner
+ * the less time there is between PINGs, and for that nobody has to be silent any less long.
+ */
+export const PINGS_IN_DOWN_AFTER = 4
 /** While a death is proven or a failover runs, nobody waits for the next period. */
 export const URGENT_MS: Millis = 50
 /** A replica that was asked a moment ago, and did not know yet what everybody sees, is asked again this soon. */
 export const RELOOK_MS: Millis = 20
 /**
  * Sentinels that saw the same death at the same moment must not all stand for election. The one with the smallest id does
- * at once; each of the others gives every one before it so long. Who is asked for its vote meanwhile gives it.
+ * at once; each of the others gives every one before it so long. Who is asked for its vote meanwhile gives it. Nobody waits
+ * for a redis-sentinel: it goes by silence only, looks ten times in a second, and sees a promotion a second later than we.
  */
 export const RANK_MS: Millis = 60
 /**

@@ -93,6 +93,8 @@ export interface PeerWatch extends WatchedFields {
   saysDown: boolean
   saidAt: Millis
   askedAt: Millis
+  /** One of ours: it goes by evidence and is as fast as we are. True until it is known not to be. */
+  seesEvidence: boolean
   vote: string | undefined
   voteEpoch: number
 }
@@ -275,6 +277,7 @@ export function newPeer(id: string, place: Place, master: MasterWatch, now: Mill
     saysDown: false,
     saidAt: now,
     askedAt: NEVER,
+    seesEvidence: true,
     vote: undefined,
     voteEpoch: 0,
   }

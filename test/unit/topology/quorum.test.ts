@@ -6,11 +6,13 @@ import { splitWords } from '../../../src/resp/decoder.js'
 import { chooseReplica } from '../../../src/topology/quorum/choice.js'
 import { placeSentinelLines, readSentinelLines, sentinelLines } from '../../../src/topology/quorum/conf.js'
 import { Council } from '../../../src/topology/quorum/council.js'
+import { checkObjective, checkSubjective } from '../../../src/topology/quorum/down.js'
 import { vote } from '../../../src/topology/quorum/election.js'
 import { believe } from '../../../src/topology/quorum/follow.js'
 import { takeHello } from '../../../src/topology/quorum/hello.js'
 import { isForeign } from '../../../src/topology/quorum/lineage.js'
-import { addMaster, addReplica } from '../../../src/topology/quorum/roster.js'
+import { addMaster, addPeer, addReplica } from '../../../src/topology/quorum/roster.js'
+import { RANK_MS } from '../../../src/topology/quorum/timing.js'
 import type { MasterWatch, ReplicaWatch } from '../../../src/topology/quorum/watched.js'
 
 const A = 'a'.repeat(40)
@@ -129,6 +131,34 @@ describe('a vote', () => {
     expect(vote(one, master, 3, B, 0)).toEqual({ leader: undefined, epoch: 0, unwritable: true })
     expect(one.ignored.get('unwritable')).toBe(1)
   })
+})
+
+test('nobody waits for a redis-sentinel to stand first', () => {
+  const now = 5000
+  for (const [kinds, ahead] of [
+    [[true, true], 2],
+    [[true, false], 1],
+    [[false, false], 0],
+  ] as const) {
+    const one = council()
+    one.myid = 'f'.repeat(40)
+    const master = watching(one)
+    for (const [at, seesEvidence] of kinds.entries()) {
+      const peer = addPeer(one, master, { id: String(at).repeat(40), host: '10.0.0.8', port: 1 + at }, now)
+      if (typeof peer === 'string') throw new Error(peer)
+      peer.seesEvidence = seesEvidence
+      Object.assign(peer.link, { whole: true, pingWaitsSince: undefined })
+    }
+    const replica = addReplica(one, master, '10.0.0.2', 6379, now)
+    if (typeof replica === 'string') throw new Error(replica)
+    Object.assign(replica, { infoAt: now, masterHost: '10.0.0.1', masterPort: 6379, linkUp: false })
+    Object.assign(replica.link, { whole: true, pingWaitsSince: undefined })
+    Object.assign(master.link, { refusals: 2, refusedAt: now - 10 })
+    checkSubjective(one, master, now)
+    checkObjective(one, master, now)
+    expect([master.odown, master.odownBy]).toEqual([true, 'evidence'])
+    expect(master.standAt - now).toBe(ahead * RANK_MS)
+  }
 })
 
 describe('the replica to promote', () => {
