@@ -1,8 +1,11 @@
 /**
- * Clients that follow sentinels, each with one writer, in a process of their own: it runs where a namespace lets it see the
- * machines. They are used as their documentation says, with short retries.
+ * Clients that follow sentinels, each with one writer, in a process that runs where a namespace lets it see the machines.
+ * They are used as their documentation says, with short retries.
  *
- *     node --import tsx sentinel-clients.ts <master name> <sentinel,…> [<proxy,…>]
+ *     node --import tsx sentinel-clients.ts plain|ioredis|node-redis <master name> <sentinel,…> [<proxy,…>]
+ *
+ * Each kind has a process of its own: what one does while it looks for its master would be a gap of all others. The plain
+ * one brings a writer for each proxy.
  *
  * Every writer counts up in a key `c:<its name>`. Where it had to wait, it says so, one JSON line each: who, since when,
  * and for how long it had no answer. What it was told instead is said once on the standard error.
@@ -21,7 +24,7 @@ export interface Gap {
   readonly gapMs: number
 }
 
-const [masterName = '', sentinelList = '', proxyList = ''] = process.argv.slice(2)
+const [kind = '', masterName = '', sentinelList = '', proxyList = ''] = process.argv.slice(2)
 const addresses = (list: string): Address[] => list.split(',').flatMap(text => parseAddress(text) ?? [])
 const sentinels = addresses(sentinelList)
 
@@ -70,7 +73,7 @@ async function ask(): Promise<Address | undefined> {
   return undefined
 }
 
-void count('plain', async (key, value) => {
+async function writePlainly(key: string, value: string): Promise<void> {
   if (direct === undefined || direct.closed) {
     const address = await ask()
     if (address === undefined) throw new Error('no sentinel')
@@ -82,42 +85,53 @@ void count('plain', async (key, value) => {
     direct.close()
     throw error
   }
-})
+}
 
 // ── Libraries ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-// Its failoverDetector is off, as by default: with it, a +switch-master that comes while it connects ends it for good.
-const ioredis = new Redis({
-  sentinels,
-  name: masterName,
-  socketTimeout: 1000,
-  connectTimeout: 500,
-  retryStrategy: () => 20,
-  sentinelRetryStrategy: () => 20,
-})
-ioredis.on('error', error => process.stderr.write(`ioredis: ${error}\n`))
-void count('ioredis', (key, value) => ioredis.set(key, value))
+function startIoredis(): void {
+  // Its failoverDetector is off, as by default: with it, a +switch-master that comes while it connects ends it for good.
+  const ioredis = new Redis({
+    sentinels,
+    name: masterName,
+    socketTimeout: 1000,
+    connectTimeout: 500,
+    retryStrategy: () => 20,
+    sentinelRetryStrategy: () => 20,
+  })
+  ioredis.on('error', error => process.stderr.write(`ioredis: ${error}\n`))
+  void count('ioredis', (key, value) => ioredis.set(key, value))
+}
 
-const nodeRedis = createSentinel({
-  name: masterName,
-  sentinelRootNodes: sentinels.map(({ host, port }) => ({ host, port })),
-  nodeClientOptions: { socket: { connectTimeout: 500, socketTimeout: 1000 } },
-  scanInterval: 1000,
-})
-nodeRedis.on('error', event => process.stderr.write(`node-redis: ${event.error ?? event}\n`))
-void nodeRedis.connect().then(
-  () => count('node-redis', (key, value) => nodeRedis.set(key, value)),
-  error => process.stderr.write(`node-redis: ${error}\n`),
-)
+function startNodeRedis(): void {
+  const nodeRedis = createSentinel({
+    name: masterName,
+    sentinelRootNodes: sentinels.map(({ host, port }) => ({ host, port })),
+    nodeClientOptions: { socket: { connectTimeout: 500, socketTimeout: 1000 } },
+    scanInterval: 1000,
+  })
+  nodeRedis.on('error', event => process.stderr.write(`node-redis: ${event.error ?? event}\n`))
+  void nodeRedis.connect().then(
+    () => count('node-redis', (key, value) => nodeRedis.set(key, value)),
+    error => process.stderr.write(`node-redis: ${error}\n`),
+  )
+}
 
 // ── Through our proxies, as through any Redis ───────────────────────────────────────────────────────────────────────
 
-for (const [index, address] of addresses(proxyList).entries()) {
+function startThrough(address: Address, name: string): void {
   let client: Client | undefined
-  void count(`proxy${index + 1}`, async (key, value) => {
+  void count(name, async (key, value) => {
     if (client === undefined || client.closed) {
       client = new Client(address, { connectTimeoutMs: 1000, replyTimeoutMs: 20_000 })
     }
     await client.call('SET', key, value)
   })
+}
+
+if (kind === 'ioredis') startIoredis()
+else if (kind === 'node-redis') startNodeRedis()
+else {
+  void count('plain', writePlainly)
+  for (const [index, address] of addresses(proxyList).entries()) startThrough(address, `proxy${index + 1}`)
 }

@@ -243,13 +243,16 @@ export class SentinelWorld {
     const source = ['--topology-source', 'sentinel', '--sentinels', sentinels, '--group', 'main']
     // Proxies of all machines share one file system here: the control socket lies in the folder of the machine.
     const env = { ...process.env, TMPDIR: this.#dir, LAGRANGE_HOLD_TIMEOUT_MS: '8000' }
-    const clients = ['--import', 'tsx', clientsFile, 'main', sentinels, '127.0.0.1:6400,127.0.0.1:6401']
     for (const at of [0, 1]) {
       const doors = ['--listen', `127.0.0.1:${6400 + at}`, '--admin', `127.0.0.1:${8400 + at}`]
       const command = [process.execPath, main, 'proxy', ...doors, ...source]
       this.#proxies.push(new Program(this.machines, 0, command, undefined, { env, cwd: this.#dir }))
     }
-    this.#clients.push(...this.#proxies, new Program(this.machines, 0, [process.execPath, ...clients], undefined))
+    const writer = (kind: string): Program => {
+      const args = ['--import', 'tsx', clientsFile, kind, 'main', sentinels, '127.0.0.1:6400,127.0.0.1:6401']
+      return new Program(this.machines, 0, [process.execPath, ...args], undefined)
+    }
+    this.#clients.push(...this.#proxies, writer('plain'), writer('ioredis'), writer('node-redis'))
     const { python } = this.options
     if (python !== undefined) {
       this.#clients.push(new Program(this.machines, 0, [python, pythonFile, 'main', sentinels], undefined))
