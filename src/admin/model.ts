@@ -161,6 +161,12 @@ const passedOver = z
   .array(z.strictObject({ id: z.string(), reason: z.string() }))
   .describe('Who was passed over, and why.')
 
+const unreadReplicas = z
+  .array(z.string())
+  .describe(
+    'Replicas that could not be asked and may have confirmed writes the new master lacks: an operator forced it.',
+  )
+
 export const switchReport = z.strictObject({
   group: z.string(),
   from: z.string().nullable(),
@@ -173,6 +179,7 @@ export const switchReport = z.strictObject({
     .number()
     .nullable()
     .describe('Bytes of the stream that the new master never had; 0 after a switchover, null when nobody could tell.'),
+  unread: unreadReplicas,
   steps: z.array(z.strictObject({ step: z.string(), ms: millis })),
 })
 export type SwitchReport = Immutable<z.infer<typeof switchReport>>
@@ -230,6 +237,19 @@ export const historyEntry = z.strictObject({
   heldCommands: z.int(),
   finalOffset: offset.nullable().describe('The last byte of the old master, when it could be asked.'),
   promotedOffset: offset.nullable().describe('The first byte of the new history.'),
+  unread: unreadReplicas,
+  lost: z
+    .strictObject({
+      sessions: z.int().describe('Connections that were acknowledged, or shown, what the new master does not have.'),
+      clients: z
+        .array(z.string())
+        .describe('The first of them: their address, and the name of the client in parentheses if it has one.'),
+      writes: z.int().nullable().describe('Writes the old master alone had, as it came back; null before.'),
+      keys: z.int().nullable().describe('How many keys they were to.'),
+      rescues: z.array(z.string()).describe('Under which ids those keys and writes are kept: see /api/v1/rescue.'),
+    })
+    .nullable()
+    .describe('Acknowledged writes that were lost; null when nobody knows of any.'),
   steps: z.array(z.strictObject({ step: z.string(), ms: millis })),
 })
 export type HistoryEntry = Immutable<z.infer<typeof historyEntry>>

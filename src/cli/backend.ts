@@ -28,6 +28,7 @@ import type { RestartRefusal } from '../proxy/supervision/workers.js'
 import type { Agent } from '../sentinel/agent.js'
 import { describeTopology, type MemberDescription } from '../sentinel/describe.js'
 import type { Refusal, RefusalReason, SwitchReport } from '../topology/operation.js'
+import { Losses, rescuesOf } from './losses.js'
 import type { RescueBackend } from './rescue.js'
 import type { TrafficBackend } from './traffic.js'
 
@@ -67,6 +68,7 @@ export function makeBackend(parts: BackendParts): AdminBackend {
   const { clock, observer, agent, traffic } = parts
   const switches = parts.switches ?? agent
   const history = new Ring<SwitchReport>(HISTORY)
+  const losses = new Losses(parts.bus)
   parts.bus.listen(({ name }) => {
     if (name !== '+switchover-end' && name !== '+failover-end') return
     const { lastSwitch } = agent.status()
@@ -104,7 +106,14 @@ export function makeBackend(parts: BackendParts): AdminBackend {
       observer.drain(id, drained)
       return true
     },
-    history: () => [...history].reverse().map(historyEntryOf),
+    history() {
+      const changes = [...history].reverse()
+      const rescues = parts.rescue.rescues()
+      return changes.map(report => ({
+        ...historyEntryOf(report),
+        lost: losses.of(report, rescuesOf(report, changes, rescues)),
+      }))
+    },
     sessions: limit => traffic.sessions(limit),
     killSession: id => traffic.killSession(id),
     traffic: () => traffic.traffic(),
@@ -206,7 +215,7 @@ function memberOf(member: MemberDescription, observer: Observer, clock: Clock): 
   }
 }
 
-function historyEntryOf(report: SwitchReport): HistoryEntry {
+function historyEntryOf(report: SwitchReport): Omit<HistoryEntry, 'lost'> {
   return {
     at: report.startedAt,
     kind: report.kind,
@@ -221,6 +230,7 @@ function historyEntryOf(report: SwitchReport): HistoryEntry {
     heldCommands: report.heldCommands,
     finalOffset: report.finalOffset ?? null,
     promotedOffset: report.promotedOffset ?? null,
+    unread: [...(report.unread ?? [])],
     steps: report.steps.map(step => ({ step: step.name, ms: step.durationMs })),
   }
 }
@@ -250,6 +260,7 @@ function reportOf(report: SwitchReport): ApiReport {
     heldCommands: report.heldCommands,
     durationMs: report.durationMs,
     lostBytes: known ? Math.max(0, finalOffset - (promotedOffset - 1)) : null,
+    unread: [...(report.unread ?? [])],
     steps: report.steps.map(step => ({ step: step.name, ms: step.durationMs })),
   }
 }

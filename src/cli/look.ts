@@ -7,6 +7,7 @@ import {
   configDescription,
   type Explanation,
   explanation,
+  type HistoryList,
   historyList,
   hotKeys,
   memberDescription,
@@ -142,9 +143,23 @@ export function history(io: Io, options: OperatorOptions): Promise<number> {
         String(one.masterEpoch),
       ])
       io.out(`${plainTable(['Time', 'What', 'Because', 'Result', 'From', 'To', 'Stall ms', 'Epoch'], rows)}\n`)
+      for (const line of list.changes.flatMap(lostText)) io.out(`${line}\n`)
     }
     return 0
   })
+}
+
+/** One change's losses; nothing when there are none. */
+function lostText({ at, unread, lost }: HistoryList['changes'][number]): string[] {
+  const when = new Date(at).toISOString()
+  const said = unread.length === 0 ? [] : [`${when}: could not be asked, and may have more: ${unread.join(', ')}`]
+  if (lost === null) return said
+  const { sessions, clients, writes, keys, rescues } = lost
+  const more = sessions > clients.length ? ` and ${sessions - clients.length} more` : ''
+  const whose = sessions === 0 ? [] : [`${when}: ${sessions} clients lost what they had: ${clients.join(', ')}${more}`]
+  const saved =
+    rescues.length === 0 ? [] : [`${when}: ${writes} writes to ${keys} keys were saved: ${rescues.join(', ')}`]
+  return [...said, ...whose, ...saved]
 }
 
 export function showConfig(io: Io, options: OperatorOptions): Promise<number> {

@@ -204,6 +204,7 @@ export function reportText(report: SwitchReport): string {
   return [
     `The master of ${report.group} is ${report.to}, it was ${report.from ?? 'nobody'} (epoch ${report.masterEpoch}).`,
     `Writes waited ${millis(report.stallMs)} ms at most (${report.heldCommands} commands); ${lost}.`,
+    ...(report.unread.length === 0 ? [] : [`Could not be asked, and may have more: ${report.unread.join(', ')}.`]),
     `It took ${millis(report.durationMs)} ms${steps === '' ? '' : `: ${steps}`}.`,
     '',
   ].join('\n')

@@ -31,7 +31,7 @@ import { ForeignUsers } from './foreign-users.js'
 import { Group } from './group.js'
 import type { Admitted } from './guard.js'
 import { type Access, type Entrance, entranceCounters, type Hub } from './hub.js'
-import { Insight } from './insight.js'
+import { Insight, show } from './insight.js'
 import { ACL_LOG_ENTRIES } from './local.js'
 import { BlockPool } from './log.js'
 import { announceMove } from './maintenance.js'
@@ -59,6 +59,8 @@ const MOVING_SHARE = 0.8
 const FIRST_WORD_MS = 1000
 /** How often it looks for clients that have been there for too long. */
 const SWEEP_MS = 500
+/** Of those that a failover made lose something, in one event. */
+const NAMED_MAX = 20
 
 export interface ListenerOptions {
   /** Its label in metrics. */
@@ -423,26 +425,33 @@ export class Worker implements DataPlane, Hub {
 
   /** Everybody who was shown or promised what the new master does not have will be told, each once. */
   #judgeSessions(lineage: Lineage, anchor: Offset, counters: GroupCounters): void {
-    let lost = 0
-    for (const session of this.sessions.values()) if (session.judge(lineage) && this.#lose(session)) lost++
+    const lost = [...this.sessions.values()].filter(session => session.judge(lineage) && this.#lose(session))
     for (const { standing, trail } of this.sessions.values()) {
       standing.translate(lineage, anchor)
       trail?.translate(lineage)
     }
     for (const standing of this.#standings) standing.translate(lineage, anchor)
-    counters.lostWrites.value += lost
-    if (lost > 0) this.events.event('warn', '+lost-writes', { replid: lineage.replid, sessions: lost })
+    this.#tellLost(lineage.replid, lost, counters)
   }
 
   /** What was answered by a master that is none any more, and is not in the history of the next one. */
   #tellLater(who: Standing | Trail, counters: GroupCounters): void {
     if (this.options.lostWrites === 'ignore') return
-    let lost = 0
-    for (const session of this.sessions.values()) {
-      if ((session.standing === who || session.trail === who) && this.#lose(session)) lost++
-    }
-    counters.lostWrites.value += lost
-    if (lost > 0) this.events.event('warn', '+lost-writes', { replid: this.group?.replid, sessions: lost })
+    const lost = [...this.sessions.values()].filter(
+      session => (session.standing === who || session.trail === who) && this.#lose(session),
+    )
+    this.#tellLost(this.group?.replid, lost, counters)
+  }
+
+  /** `replid`: the history that began. All are counted, some are named. */
+  #tellLost(replid: string | undefined, lost: readonly Session[], counters: GroupCounters): void {
+    counters.lostWrites.value += lost.length
+    if (lost.length === 0) return
+    const named = lost
+      .slice(0, NAMED_MAX)
+      .map(({ address, name }) => (name === '' ? address : `${address}(${show(name)})`))
+    const fields = { group: this.group?.name, replid, sessions: lost.length, clients: named.join(' ') }
+    this.events.event('warn', '+lost-writes', fields)
   }
 
   /** It will be told, once. Answers whether that is news. */

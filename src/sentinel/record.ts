@@ -89,6 +89,7 @@ export class SwitchRecord {
       heldCommands: this.heldCommands,
       finalOffset: outcome.finalOffset,
       promotedOffset: outcome.promotion?.lineage.secondOffset,
+      replid: outcome.promotion?.lineage.replid,
       lagBytes: this.lagBytes,
       witnessBytes: this.witnessBytes,
       unread: this.unread,

@@ -55,6 +55,8 @@ export interface SwitchReport {
   readonly finalOffset: Offset | undefined
   /** The first byte the new history does not share with the old. */
   readonly promotedOffset: Offset | undefined
+  /** The name of the history that the new master began. */
+  readonly replid: string | undefined
   /** How far the candidate was behind when it was chosen. */
   readonly lagBytes: number | undefined
   /** How much of the old master's stream only the witness had, and gave it; undefined when none was needed. */

@@ -36,7 +36,7 @@ export class FakeBackend implements AdminBackend {
 
   options = () => ({ options: [] })
   rules = () => ({ rules: [], waitMs: 2 })
-  history = () => []
+  history: AdminBackend['history'] = () => []
   reload = () => this.#did('reload', { changes: [] })
   pause = (paused: boolean) => this.#did(paused ? 'pause' : 'resume', true)
   rescues = () => []
@@ -120,6 +120,7 @@ export const doneResult: SwitchResult = {
     heldCommands: 17,
     durationMs: 6.2,
     lostBytes: 0,
+    unread: [],
     steps: [
       { step: 'hold', ms: 0.4 },
       { step: 'promote', ms: 0.9 },

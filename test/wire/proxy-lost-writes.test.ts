@@ -73,6 +73,7 @@ redis.describe('a failover that loses writes', () => {
       await early.call('SET', 'a', 'kept')
       await caughtUp()
       const token = (await early.call('LAGRANGE', 'TOKEN')) as string
+      await late.call('CLIENT', 'SETNAME', 'late-one')
       link.stall(true)
       await late.call('SET', 'b', 'lost')
       const lostToken = (await late.call('LAGRANGE', 'TOKEN')) as string
@@ -86,6 +87,11 @@ redis.describe('a failover that loses writes', () => {
       expect(proxy.events.filter(event => event.name === '+lost-writes').map(event => event.fields.sessions)).toEqual([
         1,
       ])
+      const [event] = proxy.events.filter(event => event.name === '+lost-writes')
+      expect(event?.fields).toMatchObject({
+        replid: proxy.worker.group?.replid,
+        clients: expect.stringMatching(/^127\.0\.0\.1:\d+\(late-one\)$/),
+      })
       expect(await early.call('LAGRANGE', 'AFTER', token)).toBe('OK')
       expect(await early.call('LAGRANGE', 'AFTER', lostToken)).toMatch(told)
       expect(await early.call('LAGRANGE', 'AFTER', `${'0'.repeat(40)}:1`)).toMatch(/^-ERR the token belongs to another/)

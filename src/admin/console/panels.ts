@@ -1,6 +1,11 @@
 /** The tables below the picture. Each answers rows from the API; the instances and the events are live anyway. */
 export const panels = String.raw`
 const column = (title, read, kind) => ({ title, read, kind })
+const lostOf = ({ lost, unread }) => [
+  unread.length ? 'may be: ' + unread.join(', ') + ' could not be asked' : '',
+  lost && lost.sessions ? whole(lost.sessions) + ' clients: ' + lost.clients.slice(0, 3).join(', ') + (lost.sessions > 3 ? ' …' : '') : '',
+  lost && lost.rescues.length ? whole(lost.writes) + ' writes to ' + whole(lost.keys) + ' keys, saved' : '',
+].filter(Boolean).join('; ')
 let filterText = ''
 
 function table(columns, rows, empty) {
@@ -87,6 +92,7 @@ const panels = {
         column('Result', one => el('b', { class: one.result === 'ok' ? 'ok' : 'bad' }, one.result + (one.reason ? ': ' + one.reason : ''))),
         column('From', one => el('span', { class: 'mono' }, one.from || '–')), column('To', one => el('span', { class: 'mono' }, one.to || '–')),
         column('Writes waited', one => millis(one.stallMs), 'num'), column('Took', one => millis(one.durationMs), 'num'), column('Epoch', one => one.masterEpoch, 'num'),
+        column('Lost', one => lostOf(one), 'wrap'),
       ], changes.filter(matches), 'The master has not changed since this proxy was started.')
     },
   },

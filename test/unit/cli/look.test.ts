@@ -230,3 +230,32 @@ test('every operator command has examples in its help', async () => {
     expect((await run({ args: [command, '--help'] })).out, command).toContain(`$ lagrange ${command}`)
   }
 })
+
+test('history tells whose writes were lost, what was saved, and who could not be asked', async () => {
+  const change = {
+    at: 1_700_000_000_000,
+    kind: 'failover',
+    cause: 'operator',
+    result: 'ok',
+    reason: null,
+    from: 'a:1',
+    to: 'b:2',
+    masterEpoch: 2,
+    stallMs: 5,
+    durationMs: 6,
+    heldCommands: 0,
+    finalOffset: null,
+    promotedOffset: 501,
+    unread: ['c:3'],
+    lost: { sessions: 3, clients: ['10.0.0.1:5(web)', '10.0.0.1:6'], writes: 4, keys: 2, rescues: ['one'] },
+    steps: [],
+  }
+  backend.history = () => [change, { ...change, unread: [], lost: null }]
+  const { out } = await run({ args: at('history') })
+  const when = '2023-11-14T22:13:20.000Z'
+  expect(out.split('\n').filter(line => line.startsWith(when))).toEqual([
+    `${when}: could not be asked, and may have more: c:3`,
+    `${when}: 3 clients lost what they had: 10.0.0.1:5(web), 10.0.0.1:6 and 1 more`,
+    `${when}: 4 writes to 2 keys were saved: one`,
+  ])
+})
