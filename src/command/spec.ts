@@ -45,10 +45,11 @@ const CATEGORIES = (
 /** No writes by their flags, and yet they may enter the replication stream: COMMAND does not tell it. */
 export const mayReplicate: ReadonlySet<string> = new Set('publish spublish pfcount eval evalsha fcall'.split(' '))
 
+// XINFO says when a consumer was last seen: a replica sees it only when it is given something.
 const NODE_LOCAL = new Set(
   (
     'scan hscan sscan zscan keys dbsize randomkey dump touch lolwut object|encoding object|freq object|idletime ' +
-    'object|refcount memory|usage memory|doctor memory|stats memory|malloc-stats'
+    'object|refcount memory|usage memory|doctor memory|stats memory|malloc-stats xinfo|stream xinfo|consumers'
   ).split(' '),
 )
 

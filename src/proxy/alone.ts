@@ -6,12 +6,15 @@
  * master no more, the command is sent again with the time that is left.
  */
 import type { Decoder } from '../resp/decoder.js'
+import { encodeCommand } from '../resp/encoder.js'
 import type { Call } from '../routing/calls.js'
 import { UNKNOWN_RESULT } from '../routing/errors.js'
-import { type Request, reread } from './request.js'
+import { errorText, keepBytes, type Request, reread } from './request.js'
 import type { Session } from './session.js'
 import { remainingTime } from './timeouts.js'
 import { Upstream } from './upstream.js'
+
+const DASH = 0x2d
 
 export class Alone {
   /** Lent, and either in use or waiting to be confirmed. */
@@ -51,7 +54,38 @@ export class Alone {
     this.upstream = upstream
     session.awaitAnswers()
     session.lastBecause = 'blocking'
-    group.sendToMaster(upstream, session, request, call, decoder)
+    if (urgent || upstream.db === request.db) group.sendToMaster(upstream, session, request, call, decoder)
+    else this.#sendAfterSelect(upstream, request, call, decoder)
+  }
+
+  /**
+   * A busy instance refuses SELECT, and by the time it reads what is behind that it may be free again, and execute it in a
+   * database that was not meant. So SELECT is answered first; what it is refused for is the command's answer.
+   */
+  #sendAfterSelect(upstream: Upstream, request: Request, call: Call, decoder: Decoder): void {
+    const { session } = this
+    const { group, hub } = session
+    keepBytes(request, decoder, hub.tools.blocks)
+    // In nobody's queue: it is its session's to drop.
+    request.state = 'new'
+    const answered = ({ buffer, start, end }: Decoder): void => {
+      if (buffer[start] === DASH) {
+        const text = errorText(buffer, start, end)
+        this.free()
+        return session.fail(request, text)
+      }
+      upstream.db = request.db
+      group.sendToMaster(upstream, session, request, call, reread(hub.reader, request))
+    }
+    upstream.ask(
+      encodeCommand(['SELECT', String(request.db)]),
+      decoder => {
+        if (!session.closed) answered(decoder)
+      },
+      () => {
+        if (!session.closed) group.keepAgain(session, request)
+      },
+    )
   }
 
   /** A connection for MULTI and WATCH; undefined: the request was kept. What is read on it must be remembered, too. */

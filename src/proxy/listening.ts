@@ -4,7 +4,7 @@
  * when it changes, those who redirect are told, so that they do it anew.
  */
 import type { Session } from './session.js'
-import type { Upstream } from './upstream.js'
+import type { Resp, Upstream } from './upstream.js'
 
 export class Listening {
   /** While nothing is subscribed. */
@@ -55,9 +55,10 @@ export class Listening {
     return true
   }
 
-  /** Another one is needed. */
-  restart(): void {
+  /** Its session does: the instance goes on knowing it by the same connection. */
+  speak(resp: Resp): void {
     if (this.#upstream === undefined) return
+    if (this.#upstream.open) return this.#upstream.speak(resp)
     this.abandon()
     this.changed()
   }

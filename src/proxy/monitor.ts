@@ -22,8 +22,13 @@ export function beginMonitor(session: Session, request: Request, decoder: Decode
   return upstream
 }
 
-/** It shows the client's world: not the questions that the proxy itself asks on its connections. */
+/**
+ * It shows the client's world: not what the proxy itself asks on its connections. SELECT and PING of clients never come to
+ * the master, so all of them are ours.
+ */
 export function isOwnNoise(buffer: Buffer, start: number, end: number): boolean {
   const line = readLatin1(buffer, start, Math.min(end, start + 256))
-  return / "(ROLE|INFO" "(server|replication)|CLIENT" "(ID|SETNAME" "lagrange-proxy))"\r\n$/.test(line)
+  return OWN.test(line)
 }
+
+const OWN = / "(ROLE|PING|SELECT" "\d+|INFO" "(server|replication)|CLIENT" "(ID|SETNAME" "lagrange-[a-z]+))"\r\n$/

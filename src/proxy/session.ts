@@ -566,8 +566,8 @@ export class Session implements Asker, PeerHandler {
   speak(resp: Resp): void {
     if (resp === this.resp) return
     this.resp = resp
-    this.tracking?.restart()
-    this.listening.restart()
+    this.tracking?.speak(resp)
+    this.listening.speak(resp)
   }
 
   onPinnedRefused(upstream: Upstream, request: Request, meaning: 'not-master' | 'not-serving' | 'unblocked'): boolean {

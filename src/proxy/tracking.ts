@@ -19,7 +19,7 @@ import type { Call } from '../routing/calls.js'
 import type { Request } from './request.js'
 import type { Session } from './session.js'
 import { notice } from './taking.js'
-import type { Upstream } from './upstream.js'
+import type { Resp, Upstream } from './upstream.js'
 
 const CHANNEL = '__redis__:invalidate'
 const NO_TARGET = 'ERR The client ID you want redirect to does not exist'
@@ -93,6 +93,8 @@ export class Tracking {
       return session.fail(request, NO_TARGET)
     }
     session.awaitAnswers()
+    // It comes back by the answer, also when its session is gone by then.
+    request.state = 'sent'
     upstream.ask(
       command,
       answer => {
@@ -126,6 +128,7 @@ export class Tracking {
     }
     if (upstream === undefined || !upstream.confirmed) return end(false)
     session.awaitAnswers()
+    request.state = 'sent'
     upstream.ask(
       OFF,
       answer => end(answer.buffer[answer.start] !== DASH),
@@ -322,6 +325,12 @@ export class Tracking {
     const { session } = this
     if (session.closed || session.tracking !== this || this.#connection() !== undefined) return
     session.hub.clock.after(AGAIN_MS, () => this.resume())
+  }
+
+  /** Its session does. The connection is kept, and with it what the instance remembers: nothing has to be forgotten. */
+  speak(resp: Resp): void {
+    if (this.upstream?.confirmed) this.upstream.speak(resp)
+    else this.restart()
   }
 
   /** Gives the connection up, for a new one; what is in flight on it is sent again or refused, as when it is lost. */

@@ -182,7 +182,7 @@ export class Upstream implements Flushable, PeerHandler, ReplySource {
 
   constructor(
     readonly address: Address,
-    readonly resp: Resp,
+    public resp: Resp,
     readonly instanceId: string,
     private readonly owner: UpstreamOwner,
     private readonly tools: UpstreamTools,
@@ -280,6 +280,12 @@ export class Upstream implements Flushable, PeerHandler, ReplySource {
     if (this.db === db) return
     this.db = db
     this.tell(encodeCommand(['SELECT', String(db)]))
+  }
+
+  /** Replies and messages to what is sent from here on are written in another way; what the instance remembers of it stays. */
+  speak(resp: Resp): void {
+    this.resp = resp
+    this.tell(encodeCommand(['HELLO', String(resp)]))
   }
 
   /** Sends something of our own whose answer only must not be an error. */

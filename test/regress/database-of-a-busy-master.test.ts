@@ -1,0 +1,26 @@
+/**
+ * A master that is busy with a script refuses SELECT. A command behind it, on a connection of its own, that was read a moment
+ * later was executed in a database that its client had not selected; the client heard that nobody knows what became of it.
+ */
+import { expect, test } from 'vitest'
+import { inFrontOfFake, openClient } from '../support/in-front.js'
+
+const BUSY = '-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n'
+
+test('a command of its own is not sent before its database is selected', async () => {
+  const heard: string[] = []
+  let busy = true
+  const { proxy } = await inFrontOfFake(args => {
+    if (args[0] === 'SELECT') return busy ? BUSY : '+OK\r\n'
+    if (args[0] !== 'BLPOP') return undefined
+    heard.push(args.join(' '))
+    return '*2\r\n$4\r\nlist\r\n$1\r\nx\r\n'
+  })
+  const client = await openClient(proxy)
+  expect(await client.call('SELECT', '3')).toBe('OK')
+  expect(await client.call('BLPOP', 'list', '1')).toMatch(/^.*BUSY Redis is busy/)
+  expect(heard).toEqual([])
+  busy = false
+  expect(await client.call('BLPOP', 'list', '1')).toEqual(['list', 'x'])
+  expect(heard).toEqual(['BLPOP list 1'])
+})
