@@ -42,6 +42,7 @@ import { keepBytes, type Recipient, type Request, reread } from './request.js'
 import { Retired } from './retired.js'
 import type { ScannedAt } from './scans.js'
 import { Scripts } from './scripts.js'
+import { Silent } from './silent.js'
 import { followTrail, type Standing, type Trail } from './standing.js'
 import { StreamMarks } from './stream-marks.js'
 import {
@@ -83,6 +84,7 @@ export class Group implements UpstreamOwner, Lender {
   readonly #reads: Reads
   readonly #stream: StreamMarks | undefined
   readonly #retired = new Retired()
+  readonly #silent = new Silent()
   readonly confirming: Confirming
   readonly #watch: Watch
   readonly #hedger: Hedger | undefined
@@ -218,7 +220,7 @@ export class Group implements UpstreamOwner, Lender {
     this.#refresh()
     this.#stream?.follow()
     // Only now, as whoever loses a connection by this looks for another one at once.
-    if (changed && old !== undefined) this.#retire(old)
+    if (changed) this.#succeed(old, before.masterEpoch !== view.masterEpoch)
     if (changed) {
       const process = `${view.masterEpoch} ${master?.id} ${master?.runId}`
       this.scannedAt = { process, since: this.replid === undefined ? undefined : this.tools.time.now }
@@ -267,6 +269,13 @@ export class Group implements UpstreamOwner, Lender {
   #refresh(): void {
     const { now } = this.tools.time
     for (const instance of this.#instances.values()) instance.refresh(this.replid, now)
+  }
+
+  #succeed(old: Instance | undefined, isSucceeded: boolean): void {
+    const master = this.#master
+    const left = master === undefined ? undefined : (old ?? this.#silent.ends(master, isSucceeded))
+    if (left !== undefined) this.#retire(left)
+    else if (old !== undefined) this.#silent.begins(old, this.clock.now())
   }
 
   /** Nothing new goes to this master; what is in flight may still be answered for a moment. */
@@ -638,7 +647,7 @@ export class Group implements UpstreamOwner, Lender {
       reason === 'master-changed' || reason === 'removed' || reason === 'client-gone' || reason === 'shutdown'
     instance?.closed(upstream, failed && !ours, now)
     instance?.refresh(this.replid, now)
-    if (!ours) this.#reportClosed(upstream, reason, failed)
+    if (!ours) this.#watch.closed(upstream, reason, failed, this.control)
     const session = upstream.lentTo as Asker | undefined
     const requests: Request[] = []
     for (let request = pending.shift(); request !== undefined; request = pending.shift()) {
@@ -660,16 +669,6 @@ export class Group implements UpstreamOwner, Lender {
     } else for (const request of requests) this.lost(request)
     // The master's shared connection is what everybody waits for.
     if (instance !== undefined && instance === this.#master && !ours) instance.lane(upstream.resp, now)
-  }
-
-  #reportClosed(upstream: Upstream, reason: string, failed: boolean): void {
-    const result = reason === 'ECONNREFUSED' ? 'refused' : 'failed'
-    if (failed) this.counters.connect(upstream.instanceId, result)
-    this.counters.disconnect(upstream.instanceId, reason)
-    this.events.event('info', '-upstream', { group: this.name, node: upstream.instanceId, reason })
-    // It is there, and says no.
-    if (reason === 'auth-failed') return
-    this.control.suspect(upstream.instanceId, result === 'refused' ? 'refused' : 'reset')
   }
 
   /** A request of a connection that died. */
@@ -764,6 +763,7 @@ export class Group implements UpstreamOwner, Lender {
       this.#kept.drain()
     }
     this.#keepInTouch(now)
+    this.#silent.expire(now, instance => this.#retire(instance))
     this.#retired.closeDone(now)
     this.#watch.look(this.#replicas, now)
     this.#askMasterAgain(now)

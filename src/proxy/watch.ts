@@ -1,12 +1,14 @@
 /**
- * What does not announce itself: a replica that says nothing any more, and one that answers much later than the others.
+ * What connections end of, and what does not announce itself: a replica that says nothing any more, and one that answers much later than the others.
  */
 import type { EventSink } from '../base/bus.js'
 import type { Millis } from '../base/units.js'
 import { Outliers } from '../routing/outliers.js'
+import type { ControlPlane } from '../topology/planes.js'
 import type { GroupCounters } from './counters.js'
 import type { Instance } from './instance.js'
 import type { WorkerOptions } from './options.js'
+import type { Upstream } from './upstream.js'
 
 /** How often the latencies of replicas are compared. */
 const OUTLIERS_MS = 500
@@ -32,6 +34,17 @@ export class Watch {
       this.counters.ejected(node)
       replica.eject(forMs, now)
     }
+  }
+
+  /** A connection is gone: that is counted, told, and evidence. */
+  closed({ instanceId: node }: Upstream, reason: string, failed: boolean, control: ControlPlane): void {
+    const result = reason === 'ECONNREFUSED' ? 'refused' : 'failed'
+    if (failed) this.counters.connect(node, result)
+    this.counters.disconnect(node, reason)
+    this.events.event('info', '-upstream', { group: this.group, node, reason })
+    // It is there, and says no.
+    if (reason === 'auth-failed') return
+    control.suspect(node, result === 'refused' ? 'refused' : 'reset')
   }
 
   /** A replica that has answered nothing for too long loses its connection; its reads go elsewhere. */

@@ -24,7 +24,12 @@ for (const word of ['ON', 'OFF']) {
     going.close()
     await until('it is gone', () => proxy.worker.sessions.size === 1)
     for (let round = 0; round < 3; round++) {
-      expect(await staying.pipeline(['GET', 'a'], ['GET', 'b'], ['GET', 'c'], ['GET', 'd'])).toEqual(['a', 'b', 'c', 'd'])
+      expect(await staying.pipeline(['GET', 'a'], ['GET', 'b'], ['GET', 'c'], ['GET', 'd'])).toEqual([
+        'a',
+        'b',
+        'c',
+        'd',
+      ])
     }
   })
 }
