@@ -175,9 +175,14 @@ export class Instance implements Candidate {
     this.#parked[place] = upstream
   }
 
-  /** A connection for one session; it comes back by `giveBack` or is closed. */
-  borrow(resp: Resp, now: Millis): Upstream | undefined {
-    const idle = this.#idle[resp - 2]?.pop()
+  /**
+   * A connection for one session; it comes back by `giveBack` or is closed. One whose last command was in `db` is ready
+   * at once, another has to be asked to SELECT it first.
+   */
+  borrow(resp: Resp, db: number, now: Millis): Upstream | undefined {
+    const all = this.#idle[resp - 2] as Upstream[]
+    const at = all.findLastIndex(upstream => upstream.db === db)
+    const [idle] = at >= 0 ? all.splice(at, 1) : [all.pop()]
     if (idle === undefined && now < this.#retryAt) return undefined
     this.lent++
     if (idle !== undefined) return idle

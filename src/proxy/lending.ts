@@ -29,7 +29,7 @@ export class Lending {
   borrow(session: Asker): Upstream | undefined {
     const { master } = this.lender
     if (master === undefined || master.lent >= this.max) return undefined
-    const upstream = master.borrow(session.resp, this.tools.time.now)
+    const upstream = master.borrow(session.resp, session.db, this.tools.time.now)
     if (upstream !== undefined) upstream.lentTo = session
     return upstream
   }
