@@ -54,13 +54,15 @@ export class Alone {
     this.upstream = upstream
     session.awaitAnswers()
     session.lastBecause = 'blocking'
-    if (urgent || upstream.db === request.db) group.sendToMaster(upstream, session, request, call, decoder)
-    else this.#sendAfterSelect(upstream, request, call, decoder)
+    const mayRefuse = upstream.db !== request.db && group.master?.isBusy(session.hub.tools.time.now)
+    if (mayRefuse && !urgent) this.#sendAfterSelect(upstream, request, call, decoder)
+    else group.sendToMaster(upstream, session, request, call, decoder)
   }
 
   /**
    * A busy instance refuses SELECT, and by the time it reads what is behind that it may be free again, and execute it in a
-   * database that was not meant. So SELECT is answered first; what it is refused for is the command's answer.
+   * database that was not meant. So SELECT is answered first; what it is refused for is the command's answer. Only then: it
+   * takes a round trip, in which what others ask overtakes the command.
    */
   #sendAfterSelect(upstream: Upstream, request: Request, call: Call, decoder: Decoder): void {
     const { session } = this

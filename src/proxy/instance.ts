@@ -75,6 +75,12 @@ export class Instance implements Candidate {
     return this.#all
   }
 
+  /** A script keeps it on some connection: it may refuse whatever else it is asked. */
+  isBusy(now: Millis): boolean {
+    for (const upstream of this.#all) if (upstream.isStuck(now)) return true
+    return false
+  }
+
   get idleCount(): number {
     return this.#idle[0].length + this.#idle[1].length
   }

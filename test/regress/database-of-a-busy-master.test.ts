@@ -4,6 +4,7 @@
  */
 import { expect, test } from 'vitest'
 import { inFrontOfFake, openClient } from '../support/in-front.js'
+import { until } from '../support/redis-group.js'
 
 const BUSY = '-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n'
 
@@ -11,12 +12,16 @@ test('a command of its own is not sent before its database is selected', async (
   const heard: string[] = []
   let busy = true
   const { proxy } = await inFrontOfFake(args => {
+    // The script: it is not answered while it runs.
+    if (args[0] === 'EVAL') return ''
     if (args[0] === 'SELECT') return busy ? BUSY : '+OK\r\n'
     if (args[0] !== 'BLPOP') return undefined
     heard.push(args.join(' '))
     return '*2\r\n$4\r\nlist\r\n$1\r\nx\r\n'
   })
-  const client = await openClient(proxy)
+  const [scripting, client] = [await openClient(proxy), await openClient(proxy)]
+  scripting.send(['EVAL', 'while true do end', '0'])
+  await until('the script keeps it', async () => proxy.worker.group?.master?.isBusy(performance.now()) === true)
   expect(await client.call('SELECT', '3')).toBe('OK')
   expect(await client.call('BLPOP', 'list', '1')).toMatch(/^.*BUSY Redis is busy/)
   expect(heard).toEqual([])
