@@ -292,8 +292,16 @@ function newFieldValue(before: bigint, { act, signed, bits, amount, overflow }: 
   const wanted = act === 'INCRBY' ? before + amount : start
   if (wanted >= min && wanted <= max) return wanted
   if (overflow === 'FAIL') return undefined
-  if (overflow === 'SAT') return wanted > max ? max : min
+  if (overflow === 'SAT') return wanted > max || (signed && act === 'SET' && isFarBelow(wanted, max)) ? max : min
   return signed ? BigInt.asIntN(bits, wanted) : BigInt.asUintN(bits, wanted)
+}
+
+/**
+ * Redis subtracts in 64 bits whether a number is too large, and takes those next to -2⁶³ for such. BITFIELD is replicated as it
+ * came, so a group of both kinds must agree on that too.
+ */
+function isFarBelow(wanted: bigint, max: bigint): boolean {
+  return wanted < 0n && BigInt.asIntN(64, max - wanted) < 0n
 }
 
 function replyInteger(value: bigint, reply: ReplyWriter): void {
