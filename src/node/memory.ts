@@ -249,7 +249,8 @@ export class Memory {
 function bytesOf(session: Session): number {
   // What a replica waits for is a part of the backlog.
   if (session.type === 'replica') return CLIENT_BYTES
-  // A reply block that is empty again is kept for a while: what told of evicted keys is no reason to evict more.
+  // What tells of evicted keys is no reason to evict more: replies count when the turn is over and the kernel has not taken
+  // them, and not the block that is kept for them.
   const { total, replyBlock } = memoryOf(session)
-  return Math.max(CLIENT_BYTES, total - replyBlock + session.out.length)
+  return Math.max(CLIENT_BYTES, total - replyBlock)
 }
