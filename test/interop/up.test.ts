@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { type SwitchPlan, switchAnswer } from '../../src/admin/model.js'
 import { ReplyError } from '../../src/net/client.js'
 import { textOf } from '../../src/resp/protocol.js'
 import { clientOf, lagrange, metricsOf, readyz, startUp, sumOf, temporaryFolder } from '../support/lagrange.js'
@@ -248,18 +249,18 @@ describe('lagrange up', () => {
     await watching?.call('WATCH', 'k')
     await listening?.call('SUBSCRIBE', 'news')
     const popped = blocked?.call('BLPOP', 'list', '0').catch((error: Error) => error)
-    interface Planned {
-      readonly plan: { clients: Record<string, number>; keysAtRisk: number; stallMaxMs: number; to: string }
-    }
     // So many a second, and no more.
-    const dryRun = async (body = {}): Promise<Planned['plan']> => {
+    const dryRun = async (body = {}): Promise<SwitchPlan> => {
       const reply = await post(up.adminPort, '/api/v1/switchover', { dryRun: true, ...body })
-      if (reply.status === 200) return (reply.body as unknown as Planned).plan
+      if (reply.status === 200) {
+        const answer = switchAnswer.parse(reply.body)
+        return answer.kind === 'planned' ? answer.plan : expect.fail('the master was changed')
+      }
       expect(reply.status).toBe(429)
       await sleep(500)
       return dryRun(body)
     }
-    await until('it is blocked', async () => (await dryRun()).clients.blocked === 1)
+    await until('it is blocked', async () => (await dryRun()).clients?.blocked === 1)
     const before = await topology(up.adminPort)
     const idle = { monitoring: 0, writesInFlight: 0, held: 0 }
     await until('the replicas have everything', async () => (await dryRun()).keysAtRisk === 0)
