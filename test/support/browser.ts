@@ -21,7 +21,7 @@ type Message = {
 export interface Page {
   /** The value of an expression in the page; promises are awaited. Throws what the page throws. */
   evaluate<T>(expression: string): Promise<T>
-  /** Waits until the expression is true. */
+  /** Waits until the expression is true; after 30 s it throws what the page shows instead. */
   until(expression: string): Promise<void>
   /** As from the keyboard: a character, or a name (`Enter`, `Escape`, `ArrowRight`, `Tab`). */
   press(key: string): Promise<void>
@@ -90,7 +90,14 @@ export async function openPage(program: string): Promise<Page> {
       return result.value
     },
     async until(expression) {
-      while (!(await page.evaluate<boolean>(`Boolean(${expression})`))) await pause(25)
+      const deadline = Date.now() + 30_000
+      while (!(await page.evaluate<boolean>(`Boolean(${expression})`))) {
+        if (Date.now() > deadline) {
+          const shown = await page.evaluate<string>('(document.querySelector("dialog[open]") ?? document.body).innerText')
+          throw new Error(`in vain waited for ${expression}; the page shows: ${shown}`)
+        }
+        await pause(25)
+      }
     },
     async press(key) {
       const text = key.length === 1 ? key : key === 'Enter' ? '\r' : undefined

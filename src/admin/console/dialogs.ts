@@ -57,6 +57,7 @@ async function openSwitch(to) {
   const cancel = closeButton('Cancel')
   const wish = () => (select.value === '' ? {} : { to: select.value })
   let planned
+  let asked = 0
   openDialog([
     el('div', { class: 'body' }, el('h2', { id: 'dialog-title' }, 'Switch the master'),
       el('div', { class: 'row' }, el('label', { for: 'switch-to' }, 'New master'), select), plan,
@@ -67,14 +68,19 @@ async function openSwitch(to) {
   await preview()
 
   async function preview() {
+    const mine = ++asked
     go.disabled = true
     try {
       const answer = await post('/api/v1/switchover', Object.assign(wish(), { dryRun: true }))
+      if (mine !== asked) return
       planned = answer.plan.to
       showPlan(answer.plan)
       go.disabled = false
       go.focus()
     } catch (error) {
+      if (mine !== asked) return
+      // What stands in the way may pass: a replica catches up, a switch ends.
+      setTimeout(() => { if (mine === asked && plan.isConnected && byId('dialog').open) preview() }, 1000)
       plan.replaceChildren(el('p', { class: 'bad' }, 'Not possible now. ' + problemText(error)),
         ...(error.problem && error.problem.passedOver || []).map(({ id, reason }) => el('p', { class: 'muted' }, id + ': ' + reason)))
     }
@@ -114,7 +120,8 @@ async function openSwitch(to) {
       showReport(report)
     } catch (error) {
       plan.replaceChildren(el('p', { class: 'bad', role: 'alert' }, problemText(error)))
-      cancel.disabled = select.disabled = false
+      go.textContent = 'Try again'
+      go.disabled = cancel.disabled = select.disabled = false
     }
     stop()
   }
