@@ -93,7 +93,9 @@ export async function openPage(program: string): Promise<Page> {
       const deadline = Date.now() + 30_000
       while (!(await page.evaluate<boolean>(`Boolean(${expression})`))) {
         if (Date.now() > deadline) {
-          const shown = await page.evaluate<string>('(document.querySelector("dialog[open]") ?? document.body).innerText')
+          const shown = await page.evaluate<string>(
+            '(document.querySelector("dialog[open]") ?? document.body).innerText',
+          )
           throw new Error(`in vain waited for ${expression}; the page shows: ${shown}`)
         }
         await pause(25)
