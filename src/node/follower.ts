@@ -43,7 +43,7 @@ const HELD_BYTES = 64 * 1024 * 1024
  * what is done with them, as the first thousand commands of a kind take many times as long as those that come later.
  */
 const TURN_BYTES = 64 * 1024
-const TURN_MS: Millis = 3
+const TURN_MS: Millis = 2
 /** How often the time is looked at. */
 const PIECE_BYTES = 8 * 1024
 const PIECE_COMMANDS = 16
@@ -77,6 +77,7 @@ export class Follower {
   /** Since this order to follow it, the master has given us what it had. */
   #hasFollowed = false
   #turnEndsAt: Millis = 0
+  #inTurn = false
   #goingOn = false
 
   /** `mayContinue`: our data belongs to the present history, so a partial resync may be tried. */
@@ -266,7 +267,7 @@ export class Follower {
   #receive(chunk: Buffer): void {
     const decoder = this.#decoder
     this.server.stats.replicationInputBytes += chunk.length
-    this.#turnEndsAt = this.server.clock.now() + TURN_MS
+    this.#beginTurn()
     decoder.feed(chunk)
     try {
       this.#consume(decoder)
@@ -291,18 +292,32 @@ export class Follower {
     if (link.status === 'connected') this.#consumeStream(decoder)
   }
 
-  /** What is left of a turn waits in the decoder; nothing more is read until it is dealt with. */
+  /** All that is read within one round of the event loop is one turn: the socket may be read many times in it. */
+  #beginTurn(): void {
+    if (this.#inTurn) return
+    this.#inTurn = true
+    this.#turnEndsAt = this.server.clock.now() + TURN_MS
+    setImmediate(() => {
+      this.#inTurn = false
+    })
+  }
+
+  /**
+   * What is left of a turn waits in the decoder; nothing more is read until it is dealt with. The first `setImmediate` is
+   * still of the round in which the turn began.
+   */
   #goOnLater(): void {
     if (this.#goingOn) return
     this.#goingOn = true
     this.#peer?.pause()
     const generation = this.#generation
-    setImmediate(() => {
+    const goOn = (): void => {
       this.#goingOn = false
       if (generation !== this.#generation || this.#stopped) return
       this.#peer?.resume()
       this.#receive(NOTHING)
-    })
+    }
+    setImmediate(() => setImmediate(goOn))
   }
 
   get #isTurnOver(): boolean {
