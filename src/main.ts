@@ -9,7 +9,7 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 async function main(args: readonly string[]): Promise<number> {
   if (args[0] === 'worker') return (await import('./proxy/supervision/worker-process.js')).runWorker()
   if (args[0] === 'node' && args[1] !== '--help' && args[1] !== '-h') {
-    ;(await import('./cli/young-generation.js')).keepYoungGenerationSmall()
+    ;(await import('./base/young-generation.js')).sizeYoungGeneration()
     return (await import('./cli/node.js')).runNode(args.slice(1))
   }
   const { runCli } = await import('./cli/program.js')

@@ -10,6 +10,7 @@
 import { type Address, formatAddress } from '../base/address.js'
 import { unreachable } from '../base/invariant.js'
 import type { Bytes, Millis, Offset } from '../base/units.js'
+import { collectYoung } from '../base/young-generation.js'
 import { type CommandSpec, checkArity } from '../command/table.js'
 import { connect, type Peer } from '../net/peer.js'
 import type { Cursor } from '../replication/history.js'
@@ -44,6 +45,8 @@ const HELD_BYTES = 64 * 1024 * 1024
  */
 const TURN_BYTES = 64 * 1024
 const TURN_MS: Millis = 2
+/** All of a snapshot stays: if much of it were let pile up, moving it would take long. */
+const COLLECT_BYTES = 64 * 1024
 /** How often the time is looked at. */
 const PIECE_BYTES = 8 * 1024
 const PIECE_COMMANDS = 16
@@ -78,6 +81,8 @@ export class Follower {
   #hasFollowed = false
   #turnEndsAt: Millis = 0
   #inTurn = false
+  /** Bytes of the snapshot since what was made of them was last moved away. */
+  #uncollected = 0
   #goingOn = false
 
   /** `mayContinue`: our data belongs to the present history, so a partial resync may be tried. */
@@ -335,6 +340,11 @@ export class Follower {
       return this.handle({ type: 'refused', reason: 'corrupt-snapshot' })
     }
     if (part.done) return this.#install(decoder, incoming, part.rest.length)
+    this.#uncollected += bytes.length
+    if (this.#uncollected >= COLLECT_BYTES) {
+      this.#uncollected = 0
+      collectYoung()
+    }
     if (this.#isTurnOver) this.#goOnLater()
     else this.#consume(decoder)
   }
