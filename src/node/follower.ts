@@ -187,7 +187,7 @@ export class Follower {
         return this.#closePeer(effect.reason)
       case 'receive-snapshot':
         this.#payload = new PayloadReader(effect.form)
-        this.#incoming = server.loads.receive(effect.form)
+        this.#incoming = server.loads.receive(effect.form, this.#continuesHistory())
         return
       case 'adopt-history':
         // Those who follow us hold bytes of another history.
@@ -360,6 +360,13 @@ export class Follower {
     this.#caller.db = outcome.db
     this.handle({ type: 'loaded' })
     this.#consume(decoder)
+  }
+
+  /** The copy that comes belongs to the history that our data have. */
+  #continuesHistory(): boolean {
+    const { link } = this
+    const start = link.status === 'transfer' ? link.start : undefined
+    return !this.#cursorLost && start?.replid === this.server.repl.log.history.replid
   }
 
   /** Our master was another one when we last heard of it: not whoever a command has just told us to follow. */

@@ -25,6 +25,7 @@ const bit = {
   noAuth: 256,
   noMulti: 512,
   protected: 1024,
+  noAsyncLoading: 2048,
 } as const
 
 export const Refusal = { alwaysAsk: bit.noAuth } as const
@@ -34,6 +35,8 @@ export const Gates: Readonly<typeof bit> = bit
 /** What a master answers that was started fenced. READONLY: it was not executed, and belongs to another instance. */
 export const FENCED: Bytes =
   "READONLY You can't write against a fenced master: it waits to be told whether it still is one."
+
+const LOADING: Bytes = 'LOADING Redis is loading the dataset in memory'
 
 const whileSubscribed = new Set(
   'subscribe unsubscribe psubscribe punsubscribe ssubscribe sunsubscribe ping quit reset'.split(' '),
@@ -54,6 +57,7 @@ export function gatesOf(spec: CommandSpec): Gate {
   if (flags.has('allow_busy')) gate |= bit.allowBusy
   if (flags.has('no_auth')) gate |= bit.noAuth
   if (flags.has('no_multi')) gate |= bit.noMulti
+  if (flags.has('no_async_loading')) gate |= bit.noAsyncLoading
   if (protectedCommands.has(spec.name)) gate |= bit.protected
   return gate
 }
@@ -116,7 +120,8 @@ export function allows(
   if ((all.every & bit.stale) === 0 && server.masterDown()) {
     return "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
   }
-  if ((all.every & bit.loading) === 0 && server.loading) return 'LOADING Redis is loading the dataset in memory'
+  if ((all.every & bit.loading) === 0 && server.loads.dataHidden) return LOADING
+  if ((all.any & bit.noAsyncLoading) !== 0 && server.loads.arriving === 'aside') return LOADING
   if (server.scripting.busy && !mayRunWhileBusy(spec, gate, args)) return server.scripting.busyError
   if (session.replica !== undefined && session.type === 'replica' && (gate & (bit.write | bit.read)) !== 0) {
     return "ERR Replica can't interact with the keyspace"

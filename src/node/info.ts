@@ -170,8 +170,8 @@ function memorySection(server: NodeServer): Line[] {
 function persistenceSection(server: NodeServer): Line[] {
   const { snapshots, loads, aof } = server
   return [
-    `loading:${server.loading ? 1 : 0}`,
-    `async_loading:${loads.loadingAside ? 1 : 0}`,
+    `loading:${loads.dataHidden ? 1 : 0}`,
+    `async_loading:${loads.arriving === 'aside' ? 1 : 0}`,
     'current_cow_peak:0',
     'current_cow_size:0',
     'current_cow_size_age:0',

@@ -38,13 +38,20 @@ export interface ReloadOptions {
   readonly merge: boolean
 }
 
+/**
+ * While our master's copy arrives, readers have the present data; it must not be saved or replaced (`aside`, Redis'
+ * `async_loading`), or has nothing to do with what comes and is not shown any more (`instead`, `loading`).
+ */
+export type Arriving = 'unseen' | 'aside' | 'instead'
+
 const READ_BYTES = 256 * 1024
 
 export class Loading {
   /** Something was restored that a master may be asked to continue. */
   restored = false
   lastLoad = { keys: 0, expired: 0 }
-  readonly loadingAside = false
+  /** What a full copy that is arriving does to readers: see `receive`. */
+  arriving: Arriving = 'unseen'
   /** DEBUG SET-SKIP-CHECKSUM-VALIDATION: for tests. */
   verifyPayloads = true
 
@@ -193,9 +200,18 @@ export class Loading {
     return undefined
   }
 
-  /** What our master sends is built aside; the data in use stays until all of it is there and right. */
-  receive(form: SnapshotForm): IncomingSnapshot {
+  /** No data that could be read: they are being loaded. */
+  get dataHidden(): boolean {
+    return this.server.loading || this.arriving === 'instead'
+  }
+
+  /**
+   * What our master sends is built aside; the data in use stays until all of it is there and right. Who may read meanwhile
+   * is what `repl-diskless-load` says. `sameHistory`: it goes on where our data have been before.
+   */
+  receive(form: SnapshotForm, sameHistory: boolean): IncomingSnapshot {
     const { server } = this
+    this.arriving = this.#arrivingBy(server.config.text('repl-diskless-load'), sameHistory)
     const size = form.kind === 'length' ? `${form.bytes} bytes` : 'streamed, with EOF'
     server.log.notice(`MASTER <-> REPLICA sync: receiving ${size} from master`)
     let loader: SnapshotLoader | undefined = this.loader('replica')
@@ -214,6 +230,7 @@ export class Loading {
         return loader !== undefined
       },
       load: isReturn => {
+        this.arriving = 'unseen'
         server.log.notice('MASTER <-> REPLICA sync: Loading DB in memory')
         let loaded: LoadedSnapshot | undefined
         try {
@@ -231,10 +248,16 @@ export class Loading {
         server.log.notice('MASTER <-> REPLICA sync: Finished with success')
         return { refused: undefined, db: Math.max(0, loaded.replication?.streamDb ?? 0) }
       },
-      abandon() {
+      abandon: () => {
+        this.arriving = 'unseen'
         loader = undefined
       },
     }
+  }
+
+  #arrivingBy(policy: string, sameHistory: boolean): Arriving {
+    if (policy === 'swapdb') return sameHistory ? 'aside' : 'instead'
+    return policy === 'on-empty-db' && this.#keys() === 0 ? 'instead' : 'unseen'
   }
 
   #keys(): number {

@@ -52,7 +52,7 @@ export const serverCommands: NodeCommands = {
     const pairs: [string, string][] = []
     for (let at = 2; at < args.length; at += 2) pairs.push([args[at] as Bytes, args[at + 1] as Bytes])
     try {
-      const { loading } = server
+      const loading = server.loads.dataHidden || server.loads.arriving === 'aside'
       server.config.set(pairs, { loading, mayChangeProtected: server.mayChangeProtected(session) })
     } catch (error) {
       if (!(error instanceof ConfigRefusal)) throw error
