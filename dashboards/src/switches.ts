@@ -167,10 +167,14 @@ const kept = {
     }),
     lines({
       title: 'Fed by the witness',
-      description: 'Bytes that replicas had from the witness because their master died before it had sent them.',
-      unit: 'bytes',
+      description:
+        'Bytes that replicas had from the witness because their master died before it had sent them; where they could not reach it, the writes that the new master was given by a client.',
+      unit: 'short',
       span: 8,
-      queries: [['{{group}}', orZero(sumBy('group', select('lagrange_witness_fed_bytes_total')))]],
+      queries: [
+        ['bytes {{group}}', orZero(sumBy('group', select('lagrange_witness_fed_bytes_total')))],
+        ['writes {{group}}', orZero(sumBy('group', select('lagrange_witness_replayed_writes_total')))],
+      ],
     }),
     lines({
       title: 'Rescued',

@@ -264,6 +264,11 @@ export const catalog = {
     labels: group,
     help: 'Bytes that replicas had from the witness because their master died before it had sent them.',
   },
+  lagrange_witness_replayed_writes_total: {
+    type: 'counter',
+    labels: group,
+    help: 'Writes that a new master was given by a client, as the witness could not be reached by it.',
+  },
   lagrange_stream_followed: {
     type: 'gauge',
     labels: group,

@@ -366,7 +366,13 @@ export class Agent {
     const { witness } = this.options
     const promises = this.options.promises?.() ?? noPromises
     const mustFeed = promises.witness && request.acceptDataLoss !== true
-    const plan = { from, replicas: replicas.map(replica => replica.id), epoch, mustFeed }
+    const plan = {
+      from,
+      replicas: replicas.map(replica => replica.id),
+      epoch,
+      mustFeed,
+      mayReplay: witness !== undefined,
+    }
     const options = { steps: this.#failoverOptions, promises, roll: this.#roll, witness }
     const run = new FailoverRun(clock, this.events, observer, this.#orders, record, plan, options, request)
     return this.#operate(run)

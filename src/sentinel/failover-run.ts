@@ -18,11 +18,13 @@ import {
   stepFailover,
 } from '../topology/failover.js'
 import { healthOf } from '../topology/group.js'
+import type { Promotion } from '../topology/operation.js'
 import { honours, type Promises, type Roll, unreadOf } from '../topology/promises.js'
 import { siblingsOf } from '../topology/siblings.js'
 import { feed, hungryOf } from './feed.js'
 import { explain, type Orders } from './orders.js'
 import type { Outcome, SwitchRecord } from './record.js'
+import { replayFromWitness } from './replay.js'
 import type { Witness } from './witness.js'
 
 /** While it waits for a replica that is late. */
@@ -112,6 +114,8 @@ export class FailoverRun {
           error => this.handle({ type: 'promote-failed', id: effect.id, ...explain(error) }),
         )
         return
+      case 'replay':
+        return void this.#replay(effect.id, effect.promotion, effect.timeoutMs)
       case 'publish':
         observer.declareMaster(effect.id, effect.epoch, record.kind)
         record.stallMs = this.clock.now() - (record.heldAt ?? record.startedAt)
@@ -201,6 +205,23 @@ export class FailoverRun {
       })
       this.handle({ type: 'fed', hungry: fed.hungry })
     })
+  }
+
+  /** What the witness has beyond the promotion, as a client's writes. */
+  async #replay(id: string, { lineage }: Promotion, timeoutMs: Millis): Promise<void> {
+    const { orders, record, events } = this
+    const outcome = await replayFromWitness(this.clock, orders, this.options.witness, id, lineage, timeoutMs)
+    record.replayedWrites = outcome.applied
+    this.options.witness?.countReplayed(outcome.applied)
+    const isWhole = outcome.because === undefined
+    events.event(isWhole ? 'warn' : 'error', '+witness-replayed', {
+      group: this.observer.name,
+      node: id,
+      writes: outcome.applied,
+      failed: outcome.failed,
+      because: outcome.because,
+    })
+    this.handle({ type: 'replayed', whole: isWhole })
   }
 
   /** After the effects of this step have been performed. */

@@ -2,10 +2,13 @@
  * Feeding: replicas that miss bytes which the witness has are pointed to it, and waited for.
  */
 import type { Clock } from '../base/clock.js'
-import type { Millis, Offset } from '../base/units.js'
+import type { Millis } from '../base/units.js'
 import type { Observer } from '../observer/observer.js'
 import { explain, type Orders } from './orders.js'
 import type { Testimony, Witness } from './witness.js'
+
+/** Who can reach the witness has come by then. */
+const KNOCK_MS: Millis = 500
 
 export interface Fed {
   /** How far the first of them, the candidate, got. */
@@ -49,7 +52,7 @@ export async function feed(
     ids.map(async id => {
       try {
         await orders.replicaOfAddress(id, address)
-        return await hasReached(clock, orders, id, target, until)
+        return await hasReached(id)
       } catch (error) {
         explain(error)
         return false
@@ -62,11 +65,13 @@ export async function feed(
     hungry: ids.filter((_, index) => fedAll[index] !== true),
     durationMs: clock.now() - startedAt,
   }
-}
 
-async function hasReached(clock: Clock, orders: Orders, id: string, target: Offset, until: Millis): Promise<boolean> {
-  for (let info = await orders.ask(id); ; info = await orders.askAgain(id)) {
-    if ((info.offset ?? -1) >= target) return true
-    if (clock.now() >= until) return false
+  async function hasReached(id: string): Promise<boolean> {
+    const unheard = startedAt + KNOCK_MS
+    for (let info = await orders.ask(id); ; info = await orders.askAgain(id)) {
+      if ((info.offset ?? -1) >= target) return true
+      const now = clock.now()
+      if (now >= until || (now >= unheard && witness.readers === 0)) return false
+    }
   }
 }

@@ -31,6 +31,11 @@ export class Hands {
     return Promise.all(commands.map(command => client.send(command, timeoutMs)))
   }
 
+  /** A connection for one purpose; whoever asks closes it. */
+  open(address: Address, name: string): Line {
+    return this.dial(address, { ...this.options, replyTimeoutMs: 0, name })
+  }
+
   /** Forgets connections to instances that are gone. */
   keep(ids: ReadonlySet<string>): void {
     for (const [id, client] of this.#clients) {

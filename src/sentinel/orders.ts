@@ -7,6 +7,7 @@ import type { Clock } from '../base/clock.js'
 import { InvariantError } from '../base/invariant.js'
 import type { Millis } from '../base/units.js'
 import { ConnectionError } from '../net/client.js'
+import type { Line } from '../observer/line.js'
 import type { Observer } from '../observer/observer.js'
 import { infoOf } from '../observer/probe.js'
 import type { Frame } from '../resp/protocol.js'
@@ -69,6 +70,13 @@ export class Orders {
     if (info.role !== 'master' || lineage === undefined) throw new ConnectionError('not-confirmed')
     this.events.event('info', '+promoted-slave', { group: this.observer.name, node: id, replid: lineage.replid })
     return { lineage, runId: this.observer.instance(id)?.runId, offset: info.offset ?? 0 }
+  }
+
+  /** A connection of its own to this instance, for more than orders. */
+  connect(id: string, name: string): Line {
+    const address = this.observer.instance(id)?.address
+    if (address === undefined) throw new RefusedOrder(`${id} is unknown`)
+    return this.hands.open(address, name)
   }
 
   async point(id: string, to: string): Promise<void> {

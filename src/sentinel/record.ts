@@ -26,6 +26,8 @@ export class SwitchRecord {
   heldCommands = 0
   /** Bytes that the candidate had from the witness alone. */
   witnessBytes: number | undefined
+  /** Writes that it was given by a client, as it could not have those bytes. */
+  replayedWrites: number | undefined
   /** Replicas that may have had promised writes which the new master lacks: an operator wanted no more waiting. */
   unread: readonly string[] | undefined
   /** Since when writes have been waiting. */
@@ -92,6 +94,7 @@ export class SwitchRecord {
       replid: outcome.promotion?.lineage.replid,
       lagBytes: this.lagBytes,
       witnessBytes: this.witnessBytes,
+      replayedWrites: this.replayedWrites,
       unread: this.unread,
       fullResyncs: resyncs?.full,
       partialResyncs: resyncs?.partial,

@@ -23,6 +23,7 @@ import { planRescue, type RescuePlan } from '../topology/rescue.js'
 import type { Lineage } from '../topology/view.js'
 import { type Write, WriteReader } from '../topology/written.js'
 import { type ExcerptResult, takeExcerpt } from './excerpt.js'
+import { Replayer } from './replay.js'
 import type { RescuedKey, RescueFile, RescueFiles, RescueIndex } from './rescue-files.js'
 
 export interface ApplyRequest {
@@ -57,7 +58,6 @@ const PAUSE_MS: Millis = 5000
 const KEYS_MAX = 10_000
 const CLOSE_MS: Millis = 50
 const SHOWN_KEYS_MAX = 1000
-const APPLY_AT_ONCE = 500
 
 export class Rescuer {
   constructor(
@@ -226,30 +226,13 @@ export class Rescuer {
     writes: readonly Write[],
   ): Promise<{ readonly failed: number; readonly firstError: string | undefined }> {
     const client = this.#dial(master)
-    let failed = 0
-    let firstError: string | undefined
-    let db = 0
     try {
-      for (let at = 0; at < writes.length; at += APPLY_AT_ONCE) {
-        const replies = writes.slice(at, at + APPLY_AT_ONCE).map(write => {
-          const sent: Promise<unknown>[] = []
-          if (write.db !== db) sent.push(client.send(['SELECT', String(write.db)]))
-          db = write.db
-          const wrapped = write.commands.length === 1 ? write.commands : [['MULTI'], ...write.commands, ['EXEC']]
-          const answers = wrapped.map(command => client.send(command))
-          return Promise.all([...sent, answers.at(-1) as (typeof answers)[number]]).then(all => all.at(-1))
-        })
-        for (const reply of await Promise.all(replies)) {
-          const frame = reply as { readonly type: string; readonly value?: string }
-          if (frame.type !== 'error') continue
-          failed++
-          firstError ??= frame.value
-        }
-      }
+      const replayer = new Replayer(command => client.send(command))
+      await replayer.replay(writes)
+      return replayer.replayed
     } finally {
       client.close()
     }
-    return { failed, firstError }
   }
 
   #dial(address: Address): Client {

@@ -25,6 +25,7 @@ import { StreamTap } from '../observer/tap.js'
 import { Backlog } from '../replication/backlog.js'
 import { Decoder } from '../resp/decoder.js'
 import { ProtocolError, unauthenticatedLimits } from '../resp/protocol.js'
+import { SelectedDatabases } from '../topology/selected.js'
 import type { StreamStart } from '../topology/tap.js'
 import type { FreshnessUpdate } from '../topology/view.js'
 
@@ -61,6 +62,7 @@ export class Witness implements Flushable {
   #tapped: string | undefined
   #backlog: Backlog | undefined
   #replid = ''
+  #selected = new SelectedDatabases(0)
   #localHost = '127.0.0.1'
   #listener: Promise<Listener> | undefined
   /** Where it has fed, as `host:port`; undefined before it ever did. */
@@ -88,6 +90,7 @@ export class Witness implements Flushable {
       metrics.gauge('lagrange_witness_streaming', { group }).value = this.#tap?.streaming === true ? 1 : 0
     })
     metrics.counter('lagrange_witness_fed_bytes_total', { group })
+    metrics.counter('lagrange_witness_replayed_writes_total', { group })
     this.#cancel = observer.onView(() => this.#follow())
     this.#follow()
   }
@@ -141,6 +144,21 @@ export class Witness implements Flushable {
     return from >= backlog.firstOffset && from <= backlog.nextOffset ? backlog.read(from) : undefined
   }
 
+  /** The database of the command that begins at this offset; undefined when the stream has not said so here. */
+  databaseAt(offset: Offset): number | undefined {
+    return this.#selected.at(offset)
+  }
+
+  /** What was executed of it, where it could not be fed. */
+  countReplayed(writes: number): void {
+    this.metrics.counter('lagrange_witness_replayed_writes_total', { group: this.observer.name }).value += writes
+  }
+
+  /** Replicas that have come to be fed, and are still here. */
+  get readers(): number {
+    return this.#readers.size
+  }
+
   /** Nobody is fed any more. */
   dismiss(): void {
     for (const peer of this.#readers) peer.destroy('dismissed')
@@ -176,6 +194,7 @@ export class Witness implements Flushable {
       onStart: start => this.#start(start),
       onBytes: chunk => {
         this.#backlog?.append(chunk)
+        this.#selected.feed(chunk)
         if (this.#listeners.size === 0 || this.#tellsSoon) return
         this.#tellsSoon = true
         turn.add(this)
@@ -190,7 +209,10 @@ export class Witness implements Flushable {
 
   #start({ replid, offset }: StreamStart): void {
     const goesOn = this.#replid === replid && this.#backlog?.nextOffset === offset + 1
-    if (!goesOn) this.#backlog = new Backlog(this.options.bytes, offset + 1)
+    if (!goesOn) {
+      this.#backlog = new Backlog(this.options.bytes, offset + 1)
+      this.#selected = new SelectedDatabases(offset + 1)
+    }
     this.#replid = replid
     const fields = { group: this.observer.name, node: this.#tapped, replid, offset, goesOn }
     this.events.event('info', '+witness', fields)

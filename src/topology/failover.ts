@@ -5,11 +5,13 @@
  *         │                        │   └─▶ feed_slaves ──fed──────────▲    │              │ never confirmed
  *         │ the master is back     │ nobody fit                            │ promoted     ▼
  *         └──────────▶ aborted ◀───┘                                       ▼            failed
- *                                                            reconf_slaves ──▶ update_config: ok
+ *                                        replay_client ◀─fed in vain─┤
+ *                                              └─replayed─▶ reconf_slaves ──▶ update_config: ok
  *
  * The old master is given up first (it gets no more traffic), and only then the replicas are asked what they have: a
  * candidate chosen by older offsets could miss bytes that arrived in between. Where a witness has read more of the
- * master's stream than the candidate, it is fed the rest before it is promoted. One attempt promotes one instance, in an
+ * master's stream than the candidate, it is fed the rest before it is promoted, or, if it cannot be reached by the
+ * witness, has it executed as a client's writes when it is promoted, before anybody else is let in. One attempt promotes one instance, in an
  * epoch of its own; if that cannot be confirmed the attempt has failed, and the next one has another epoch.
  */
 import { unreachable } from '../base/invariant.js'
@@ -24,6 +26,8 @@ export interface FailoverPlan {
   readonly epoch: number
   /** Writes were acknowledged because the witness had them: nobody is promoted without what it has. */
   readonly mustFeed?: boolean
+  /** What nobody could be fed may be replayed. */
+  readonly mayReplay?: boolean
 }
 
 export interface FailoverOptions {
@@ -34,6 +38,8 @@ export interface FailoverOptions {
   readonly patienceMs: Millis
   /** For the bytes that only the witness has; then the candidate is promoted with what it has. */
   readonly feedTimeoutMs: Millis
+  /** For what is replayed to who could not be fed. */
+  readonly replayTimeoutMs: Millis
   readonly promoteTimeoutMs: Millis
   readonly reconfTimeoutMs: Millis
 }
@@ -43,9 +49,13 @@ export const failoverDefaults: FailoverOptions = {
   askTimeoutMs: 200,
   patienceMs: 500,
   feedTimeoutMs: 2000,
+  replayTimeoutMs: 2000,
   promoteTimeoutMs: 1000,
   reconfTimeoutMs: 1000,
 }
+
+/** The replay ends by itself. */
+const GRACE_MS: Millis = 500
 
 export type FailoverState =
   | { readonly step: 'wait_start'; readonly until: Millis }
@@ -58,6 +68,7 @@ export type FailoverState =
   | { readonly step: 'feed_slaves'; readonly until: Millis; readonly candidate: string }
   | { readonly step: 'send_slaveof_noone'; readonly until: Millis; readonly candidate: string }
   | { readonly step: 'wait_promotion'; readonly until: Millis; readonly candidate: string }
+  | { readonly step: 'replay_client'; readonly until: Millis; readonly candidate: string }
   | {
       readonly step: 'reconf_slaves'
       readonly until: Millis
@@ -74,6 +85,8 @@ export interface Failover {
   /** To be pointed to the new master; those chained behind another replica are not among them. */
   readonly siblings: readonly string[]
   readonly promotion: Promotion | undefined
+  /** The candidate lacks what the witness has. */
+  readonly hungry: boolean
 }
 
 export type FailoverEvent =
@@ -92,6 +105,8 @@ export type FailoverEvent =
     }
   /** They have everything that the witness has, or cannot get it. */
   | { readonly type: 'fed'; readonly hungry?: readonly string[] }
+  /** Whether all of it was executed. */
+  | { readonly type: 'replayed'; readonly whole: boolean }
   | { readonly type: 'promoted'; readonly id: string; readonly promotion: Promotion }
   | { readonly type: 'promote-failed'; readonly id: string; readonly certain: boolean; readonly reason: string }
   | { readonly type: 'pointed'; readonly id: string }
@@ -109,6 +124,7 @@ export type FailoverEffect =
   | { readonly do: 'select'; readonly since: Millis }
   | { readonly do: 'feed'; readonly ids: readonly string[]; readonly timeoutMs: Millis }
   | { readonly do: 'promote'; readonly id: string; readonly epoch: number }
+  | { readonly do: 'replay'; readonly id: string; readonly promotion: Promotion; readonly timeoutMs: Millis }
   | { readonly do: 'publish'; readonly id: string; readonly epoch: number; readonly promotion: Promotion }
   | { readonly do: 'point'; readonly id: string; readonly to: string }
 
@@ -124,6 +140,7 @@ export function beginFailover(plan: FailoverPlan, options: FailoverOptions, now:
       state: { step: 'wait_start', until: now + options.electTimeoutMs },
       siblings: [],
       promotion: undefined,
+      hungry: false,
     },
     effects: [{ do: 'elect', epoch: plan.epoch }],
   }
@@ -131,8 +148,9 @@ export function beginFailover(plan: FailoverPlan, options: FailoverOptions, now:
 
 /** The longest a failover can last. */
 export function longestFailoverMs(options: FailoverOptions): Millis {
-  const { electTimeoutMs, askTimeoutMs, patienceMs, feedTimeoutMs, promoteTimeoutMs, reconfTimeoutMs } = options
-  return electTimeoutMs + askTimeoutMs + patienceMs + feedTimeoutMs + promoteTimeoutMs + reconfTimeoutMs
+  const { electTimeoutMs, askTimeoutMs, patienceMs, feedTimeoutMs, replayTimeoutMs } = options
+  const before = electTimeoutMs + askTimeoutMs + patienceMs + feedTimeoutMs
+  return before + options.promoteTimeoutMs + replayTimeoutMs + GRACE_MS + options.reconfTimeoutMs
 }
 
 export function isOver(failover: Failover): boolean {
@@ -153,6 +171,8 @@ export function stepFailover(f: Failover, event: FailoverEvent, options: Failove
     case 'send_slaveof_noone':
     case 'wait_promotion':
       return stepPromotion(f, state, event, options, now)
+    case 'replay_client':
+      return stepReplay(f, state, event, options, now)
     case 'reconf_slaves':
       return stepReconf(f, state, event, now)
     case 'update_config':
@@ -223,8 +243,11 @@ function stepFeed(
   const isLate = event.type === 'tick' && now >= state.until
   if (event.type !== 'fed' && !isLate) return stay(f)
   const isHungry = isLate || (event.type === 'fed' && event.hungry?.includes(state.candidate) === true)
-  if (isHungry && f.plan.mustFeed === true) return abort(f, 'promised-writes: the candidate could not be fed')
-  return promote(f, state.candidate, options, now)
+  const { mustFeed, mayReplay } = f.plan
+  if (isHungry && mustFeed === true && mayReplay !== true) {
+    return abort(f, 'promised-writes: the candidate could not be fed')
+  }
+  return promote({ ...f, hungry: isHungry }, state.candidate, options, now)
 }
 
 function promote(f: Failover, candidate: string, options: FailoverOptions, now: Millis): FailoverStep {
@@ -233,7 +256,7 @@ function promote(f: Failover, candidate: string, options: FailoverOptions, now: 
   ])
 }
 
-// send_slaveof_noone => (reconf_slaves | wait_promotion | failed)
+// send_slaveof_noone => (replay_client | reconf_slaves | wait_promotion | failed)
 function stepPromotion(
   f: Failover,
   state: FailoverState & { step: 'send_slaveof_noone' | 'wait_promotion' },
@@ -244,10 +267,11 @@ function stepPromotion(
   const { candidate } = state
   const { plan } = f
   if (event.type === 'promoted' && event.id === candidate) {
-    const waiting = f.siblings
-    return go({ ...f, promotion: event.promotion }, afterPromotion(candidate, waiting, options, now), [
-      { do: 'publish', id: candidate, epoch: plan.epoch, promotion: event.promotion },
-      ...waiting.map(id => ({ do: 'point', id, to: candidate }) as const),
+    const { promotion } = event
+    if (!f.hungry || plan.mayReplay !== true) return publish(f, candidate, promotion, options, now)
+    const timeoutMs = options.replayTimeoutMs
+    return go({ ...f, promotion }, { step: 'replay_client', until: now + timeoutMs + GRACE_MS, candidate }, [
+      { do: 'replay', id: candidate, promotion, timeoutMs },
     ])
   }
   if (event.type === 'promote-failed' && event.id === candidate) {
@@ -262,6 +286,36 @@ function stepPromotion(
     ])
   }
   return stay(f)
+}
+
+// replay_client => (reconf_slaves | update_config | failed)
+function stepReplay(
+  f: Failover,
+  { candidate, until }: FailoverState & { step: 'replay_client' },
+  event: FailoverEvent,
+  options: FailoverOptions,
+  now: Millis,
+): FailoverStep {
+  const isLate = event.type === 'tick' && now >= until
+  if (event.type !== 'replayed' && !isLate) return stay(f)
+  const isWhole = event.type === 'replayed' && event.whole
+  if (!isWhole && f.plan.mustFeed === true)
+    return go(f, { step: 'failed', reason: 'promised-writes: replayed in part' })
+  return publish(f, candidate, f.promotion as Promotion, options, now)
+}
+
+function publish(
+  f: Failover,
+  candidate: string,
+  promotion: Promotion,
+  options: FailoverOptions,
+  now: Millis,
+): FailoverStep {
+  const waiting = f.siblings
+  return go({ ...f, promotion }, afterPromotion(candidate, waiting, options, now), [
+    { do: 'publish', id: candidate, epoch: f.plan.epoch, promotion },
+    ...waiting.map(id => ({ do: 'point', id, to: candidate }) as const),
+  ])
 }
 
 // reconf_slaves => update_config

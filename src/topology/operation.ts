@@ -61,6 +61,8 @@ export interface SwitchReport {
   readonly lagBytes: number | undefined
   /** How much of the old master's stream only the witness had, and gave it; undefined when none was needed. */
   readonly witnessBytes: number | undefined
+  /** Writes that it was given by a client instead; undefined when it needed none. */
+  readonly replayedWrites: number | undefined
   /** Who could not be asked and may have confirmed writes that the new master lacks: an operator forced it. */
   readonly unread: readonly string[] | undefined
   /** Resyncs the new master served because of the switch; undefined when it could not be asked. */

@@ -9,7 +9,7 @@ import { Decoder } from '../resp/decoder.js'
 import { requestLimits } from '../resp/protocol.js'
 
 /** What masters send may be larger than what clients may. */
-const STREAM_LIMITS = { ...requestLimits, count: 2 ** 31, bulk: 2 ** 31 }
+export const STREAM_LIMITS = { ...requestLimits, count: 2 ** 31, bulk: 2 ** 31 }
 
 /** One command, or all those of a transaction: they belong together. */
 export interface Write {

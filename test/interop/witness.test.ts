@@ -8,11 +8,14 @@ import { systemClock } from '../../src/base/clock.js'
 import { MetricStore } from '../../src/metrics/store.js'
 import { Client } from '../../src/net/client.js'
 import { Observer } from '../../src/observer/observer.js'
+import { textOf } from '../../src/resp/protocol.js'
 import { Agent, type AgentOptions } from '../../src/sentinel/agent.js'
 import { Witness } from '../../src/sentinel/witness.js'
 import { ownNode } from '../support/own-node.js'
+import { freePort } from '../support/ports.js'
 import { requireReal } from '../support/real.js'
 import { type RedisNode, startGroup, until } from '../support/redis-group.js'
+import { plain } from '../support/servers.js'
 
 const redis = requireReal('redis-server')
 const VALUE = 'x'.repeat(1000)
@@ -33,13 +36,30 @@ redis.test(
   60_000,
 )
 
+for (const [name, program] of [
+  ['redis-server', () => redis.path],
+  ['our nodes', ownNode],
+] as const) {
+  redis.test(
+    `${name}: who cannot reach the witness is given the writes by a client, databases and transactions as they were`,
+    async () => {
+      const { lost, acked, report, counter, elsewhere } = await loseMaster(program(), true, false)
+      expect({ acked, lost, counter, elsewhere }).toEqual({ acked: WRITES, lost: 0, counter: '1', elsewhere: '2' })
+      // Some may have reached a stopped replica's socket; a transaction is one write.
+      expect(report?.replayedWrites).toBeGreaterThan(1000)
+      expect(report?.replayedWrites).toBeLessThanOrEqual(WRITES + 3)
+    },
+    60_000,
+  )
+}
+
 async function masterDiesAlone(program: string): Promise<void> {
   const { lost, fullResyncs, report, acked } = await loseMaster(program, true)
   expect({ acked, lost, fullResyncs }).toEqual({ acked: WRITES, lost: 0, fullResyncs: 0 })
   expect(report?.witnessBytes).toBeGreaterThan(1_000_000)
 }
 
-async function loseMaster(program: string, withWitness: boolean) {
+async function loseMaster(program: string, withWitness: boolean, withinReach = true) {
   const backlog = ['--repl-backlog-size', '64mb', '--client-output-buffer-limit', 'replica 0 0 0']
   const nodes = await startGroup(program, 2, ...backlog)
   const [master, ...replicas] = nodes as [RedisNode, RedisNode, RedisNode]
@@ -57,7 +77,10 @@ async function loseMaster(program: string, withWitness: boolean) {
     downAfterMs: 20_000,
   })
   const witness = withWitness
-    ? new Witness(systemClock, bus, metrics, observer, { bytes: 64 * 2 ** 20, credentials: {} })
+    ? new (withinReach ? Witness : Unreachable)(systemClock, bus, metrics, observer, {
+        bytes: 64 * 2 ** 20,
+        credentials: {},
+      })
     : undefined
   const gate: ConstructorParameters<typeof Agent>[4] = {
     hold: async () => ({ drained: true, inFlight: 0 }),
@@ -90,6 +113,11 @@ async function loseMaster(program: string, withWitness: boolean) {
     const writes = Array.from({ length: AT_ONCE }, (_, index) => client.send(['SET', `key:${from + index}`, VALUE]))
     for (const reply of await Promise.all(writes)) if (reply.type === 'simple') acked++
   }
+  // In the middle of the stream another database, with and without a transaction.
+  const aside = [['SELECT', '3'], ['INCR', 'counter'], ['MULTI'], ['SET', 'two', '1'], ['INCR', 'two'], ['EXEC']]
+  for (const command of [...aside, ['PUBLISH', 'channel', 'message'], ['SELECT', '0'], ['SET', 'key:0', VALUE]]) {
+    await client.call(...command)
+  }
   const offset = (await master.info()).offset as number
   if (witness !== undefined) await until('the witness has it', () => (witness.testimony?.nextOffset ?? 0) > offset)
   master.signal('SIGKILL')
@@ -102,10 +130,28 @@ async function loseMaster(program: string, withWitness: boolean) {
     30_000,
   )
   const promoted = replicas.find(node => node.id === observer.view.groups[0]?.master?.id) as RedisNode
-  const has = (await promoted.info()).keys ?? 0
+  const heir = new Client(promoted.address, { connectTimeoutMs: 2000, replyTimeoutMs: 30_000 })
+  onTestFinished(() => heir.close())
+  const has = plain(await heir.call('DBSIZE')) as number
+  await heir.call('SELECT', '3')
+  const [counter, elsewhere] = [textOf(await heir.call('GET', 'counter')), textOf(await heir.call('GET', 'two'))]
   await until('the other one follows', () => observer.diagnosis.name !== 'replica-link-down', 30_000)
   const lost = WRITES - (has - 1)
-  return { lost, acked, fullResyncs: (await fullResyncs(replicas)) - fullBefore, report: agent.status().lastSwitch }
+  return {
+    lost,
+    counter,
+    elsewhere,
+    acked,
+    fullResyncs: (await fullResyncs(replicas)) - fullBefore,
+    report: agent.status().lastSwitch,
+  }
+}
+
+/** As behind an address translation: who is told its address comes to nobody. */
+class Unreachable extends Witness {
+  override async address() {
+    return { host: '127.0.0.1', port: await freePort() }
+  }
 }
 
 async function fullResyncs(nodes: readonly RedisNode[]): Promise<number> {

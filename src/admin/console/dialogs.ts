@@ -41,7 +41,7 @@ function openInstance(id) {
 // ── The switch ──
 
 const stepNames = {
-  approach: 'come close', hold: 'hold writes', pause: 'pause others', catch_up: 'catch up', demote: 'demote', final_offset: 'last byte',
+  approach: 'come close', hold: 'hold writes', pause: 'pause others', catch_up: 'catch up', demote: 'demote', final_offset: 'last byte', feed_slaves: 'feed', replay_client: 'replay',
   send_slaveof_noone: 'promote', reconf_slaves: 're-point', wait_promotion: 'promotion', update_config: 'publish', rollback: 'roll back',
 }
 const stepName = step => stepNames[step] || step.replaceAll('_', ' ')

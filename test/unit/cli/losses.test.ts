@@ -23,6 +23,7 @@ const report: SwitchReport = {
   replid: 'b',
   lagBytes: undefined,
   witnessBytes: undefined,
+  replayedWrites: undefined,
   unread: undefined,
   fullResyncs: 0,
   partialResyncs: 1,

@@ -137,7 +137,10 @@ describe('a failover', () => {
       type: fc.constant('selected' as const),
       candidate: fc.constantFrom('r1', 'r2', undefined),
       siblings: fc.constant(['r3']),
+      hungry: fc.constantFrom<string[]>([], ['r1', 'r3']),
     }),
+    fc.record({ type: fc.constant('fed' as const), hungry: fc.constantFrom<string[]>([], ['r1'], ['r3']) }),
+    fc.record({ type: fc.constant('replayed' as const), whole: fc.boolean() }),
     fc.record({
       type: fc.constant('promoted' as const),
       id: fc.constantFrom('r1', 'r2'),
@@ -156,46 +159,62 @@ describe('a failover', () => {
   test('ends in time, promotes one in one epoch, and gives the old master back when it promoted nobody', () => {
     const reached = new Set<string>()
     fc.assert(
-      fc.property(fc.array(fc.record({ event, wait: ms }), { maxLength: 30 }), moves => {
-        let now = 0
-        let { failover, effects } = beginFailover(
-          { from: 'old', replicas: ['r1', 'r2', 'r3'], epoch: 7 },
-          failoverDefaults,
-          now,
-        )
-        const all: FailoverEffect[] = [...effects]
-        const feed = (next: FailoverEvent): void => {
-          ;({ failover, effects } = stepFailover(failover, next, failoverDefaults, now))
-          all.push(...effects)
-          reached.add(failover.state.step)
-        }
-        feed({ type: 'elected' })
-        for (const each of moves) {
-          now += each.wait / 10
-          feed(each.event)
-        }
-        const deadline = now + longestFailoverMs(failoverDefaults)
-        for (; now <= deadline; now += 10) {
-          feed({ type: 'tick' })
-          if (failover.state.step === 'select_slave') feed({ type: 'selected', candidate: 'r1', siblings: [] })
-        }
-        expect(isOver(failover)).toBe(true)
-        const promoted = new Set(all.flatMap(effect => (effect.do === 'promote' ? [effect.id] : [])))
-        expect(promoted.size).toBeLessThanOrEqual(1)
-        const has = (what: FailoverEffect['do']): boolean => all.some(effect => effect.do === what)
-        if (failover.state.step === 'aborted') expect([has('own'), has('promote')]).toEqual([true, false])
-        else expect(has('own')).toBe(false)
-        expect(has('publish')).toBe(failover.state.step === 'update_config')
-        // Given up first, asked then: what arrived in between is seen.
-        const at = (what: FailoverEffect['do']): number => all.findIndex(effect => effect.do === what)
-        expect(at('disown')).toBeLessThan(at('ask'))
-      }),
+      fc.property(
+        fc.array(fc.record({ event, wait: ms }), { maxLength: 30 }),
+        fc.boolean(),
+        fc.boolean(),
+        (moves, mustFeed, mayReplay) => {
+          let now = 0
+          let { failover, effects } = beginFailover(
+            { from: 'old', replicas: ['r1', 'r2', 'r3'], epoch: 7, mustFeed, mayReplay },
+            failoverDefaults,
+            now,
+          )
+          const all: FailoverEffect[] = [...effects]
+          let isWhole = true
+          const feed = (next: FailoverEvent): void => {
+            const { state } = failover
+            ;({ failover, effects } = stepFailover(failover, next, failoverDefaults, now))
+            if (state.step === 'feed_slaves' && failover.state.step !== 'feed_slaves')
+              isWhole = next.type === 'fed' && next.hungry?.includes(state.candidate) !== true
+            if (state.step === 'replay_client' && failover.state.step !== 'replay_client')
+              isWhole = next.type === 'replayed' && next.whole
+            all.push(...effects)
+            reached.add(failover.state.step)
+          }
+          feed({ type: 'elected' })
+          for (const each of moves) {
+            now += each.wait / 10
+            feed(each.event)
+          }
+          const deadline = now + longestFailoverMs(failoverDefaults)
+          for (; now <= deadline; now += 10) {
+            feed({ type: 'tick' })
+            if (failover.state.step === 'select_slave') feed({ type: 'selected', candidate: 'r1', siblings: [] })
+          }
+          expect(isOver(failover)).toBe(true)
+          const promoted = new Set(all.flatMap(effect => (effect.do === 'promote' ? [effect.id] : [])))
+          expect(promoted.size).toBeLessThanOrEqual(1)
+          const has = (what: FailoverEffect['do']): boolean => all.some(effect => effect.do === what)
+          if (failover.state.step === 'aborted') expect([has('own'), has('promote')]).toEqual([true, false])
+          else expect(has('own')).toBe(false)
+          expect(has('publish')).toBe(failover.state.step === 'update_config')
+          // What was acknowledged by the witness's word is with the new master, or there is none.
+          if (mustFeed && has('publish')) expect(isWhole).toBe(true)
+          if (!mayReplay) expect(has('replay')).toBe(false)
+          // Given up first, asked then: what arrived in between is seen.
+          const at = (what: FailoverEffect['do']): number => all.findIndex(effect => effect.do === what)
+          expect(at('disown')).toBeLessThan(at('ask'))
+        },
+      ),
       { numRuns: 3000 },
     )
     const steps = [
       'aborted',
       'failed',
+      'feed_slaves',
       'reconf_slaves',
+      'replay_client',
       'select_slave',
       'send_slaveof_noone',
       'update_config',
