@@ -348,6 +348,11 @@ export class Observer implements Flushable {
     for (const id of ids) this.#askInfo(id)
   }
 
+  /** The same, of those on whose answer a decision waits. */
+  insist(ids: readonly string[]): void {
+    for (const id of ids) this.#watched.get(id)?.probe.insist()
+  }
+
   // ── Instances ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #watch(address: Address, seed: boolean): void {

@@ -27,6 +27,9 @@ export type ProbeHandler = (observation: Observation, askedAt: Millis) => void
 const RETRY_MS_MIN: Millis = 2
 const RETRY_MS_MAX: Millis = 500
 
+/** Between two tries to have an answer that somebody waits for. */
+const INSIST_MS: Millis = 100
+
 /** How connections end when there is a kernel that says so. Everything else (time-outs, unreachable hosts) is silence. */
 const RESETS = new Set(['eof', 'closed', 'ECONNRESET', 'EPIPE'])
 const DENIALS = /^(WRONGPASS|NOAUTH|NOPERM|ERR) /
@@ -36,6 +39,7 @@ export class Probe {
   #cancelRetry: () => void = () => undefined
   #retries = 0
   #stopped = false
+  #infoAskedAt: Millis = 0
   readonly #waiting = { ping: false, role: false, info: false }
 
   constructor(
@@ -83,11 +87,26 @@ export class Probe {
     this.#connect()
   }
 
+  /**
+   * What it has matters now: if it owes an answer it is asked on a new connection. The old one may be waiting for
+   * retransmissions that come later and later, although the way is open again.
+   */
+  insist(): void {
+    const client = this.#client
+    if (client === undefined) return this.hurry()
+    if (!this.#waiting.info) return this.info()
+    if (this.#stopped || this.clock.now() - this.#infoAskedAt < INSIST_MS) return
+    this.#client = undefined
+    client.close('insisted')
+    this.#connect()
+  }
+
   #ask(kind: 'ping' | 'role' | 'info', args: readonly string[], read: (frame: Frame) => Observation): void {
     const client = this.#client
     if (client === undefined || this.#waiting[kind]) return
     this.#waiting[kind] = true
     const askedAt = this.clock.now()
+    if (kind === 'info') this.#infoAskedAt = askedAt
     this.handler({ type: 'asked' }, askedAt)
     client.send(args).then(
       frame => {

@@ -142,12 +142,10 @@ export class FailoverRun {
     const now = this.clock.now()
     const rules = { planned: false, lagBytesMax: Number.POSITIVE_INFINITY, since, to: this.wish.to }
     const selection = selectCandidate(observer.group, rules, observer.judgeOptions, now)
-    const late = worthWaitingFor(selection, observer.group).filter(
-      id => plan.replicas.includes(id) && !this.#isDown(id),
-    )
+    const late = worthWaitingFor(selection, observer.group).filter(id => !this.#isDead(id))
     const missing = this.#missing(selection, since)
     if (late.length + missing.length > 0 && now < since + this.#steps.askTimeoutMs + this.#steps.patienceMs) {
-      observer.look([...late, ...missing])
+      observer.insist([...late, ...missing])
       this.clock.after(AGAIN_MS, () => this.#select(since))
       return
     }
@@ -229,9 +227,12 @@ export class FailoverRun {
     void Promise.resolve().then(() => this.handle(event))
   }
 
-  #isDown(id: string): boolean {
+  /** One that is silent may only be out of our reach, and its data are as many as they were. */
+  #isDead(id: string): boolean {
     const instance = this.observer.instance(id)
-    return instance === undefined || healthOf(instance, this.observer.judgeOptions, this.clock.now()).health === 'down'
+    if (instance === undefined) return true
+    const health = healthOf(instance, this.observer.judgeOptions, this.clock.now())
+    return health.health === 'down' && health.because === 'dead'
   }
 
   /** The evidence that made us begin is gone. An operator needs none, only the absence of the contrary. */

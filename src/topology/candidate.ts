@@ -113,13 +113,22 @@ function refuseDistance(instance: InstanceFacts, group: Group, rules: CandidateR
 
 /**
  * Replicas that were passed over only because they have not answered yet, although they are known to have more than the
- * one that was chosen: a busy moment of theirs must not cost what they have.
+ * one that was chosen, or it is known to lack something, which they may have: a busy moment of theirs must not cost it.
  */
 export function worthWaitingFor(selection: Selection, group: Group): readonly string[] {
-  const offsetOf = (id: string | undefined): number => group.instances.find(each => each.id === id)?.offset ?? -1
-  const chosen = offsetOf(selection.candidate)
-  const late = selection.refused.filter(({ reason }) => reason === 'no-fresh-facts' || reason === 'unreachable')
-  return late.map(({ id }) => id).filter(id => offsetOf(id) > chosen)
+  const find = (id: string | undefined): InstanceFacts | undefined => group.instances.find(each => each.id === id)
+  const chosen = find(selection.candidate)
+  const has = chosen?.offset ?? -1
+  const old = find(group.declared)
+  const isLacking = old?.replid === chosen?.replid && (old?.offset ?? -1) > has
+  return selection.refused
+    .filter(({ reason }) => reason === 'no-fresh-facts' || reason === 'unreachable')
+    .map(({ id }) => id)
+    .filter(id => {
+      const late = find(id)
+      if ((late?.offset ?? -1) > has) return true
+      return isLacking && late?.role === 'replica' && late.replid === chosen?.replid
+    })
 }
 
 /** Best first: more data, then lower priority, then the smaller run id. */

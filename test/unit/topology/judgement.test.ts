@@ -348,3 +348,17 @@ describe('view', () => {
     expect(viewed?.replicas).toEqual([])
   })
 })
+
+test('a silent replica is worth waiting for when the one that was chosen lacks what its master had', () => {
+  const rules = { planned: false, lagBytesMax: Number.POSITIVE_INFINITY, since: NOW - 20 }
+  for (const [masterOffset, silent, expected] of [
+    [5000, replica(3, { ...seen.silent, offset: 10 }), ['h:3']],
+    [5000, replica(3, { ...seen.silent, offset: 10, replid: C }), []],
+    [1, replica(3, { ...seen.silent, offset: 10 }), []],
+  ] as const) {
+    const given = group(master(1, { ...seen.dead, offset: masterOffset }), replica(2), silent)
+    const selection = selectCandidate(given, rules, options, NOW)
+    expect(selection.candidate).toBe('h:2')
+    expect(worthWaitingFor(selection, given)).toEqual(expected)
+  }
+})
