@@ -102,7 +102,16 @@ function followed(group: Group, master: InstanceFacts, options: AdoptOptions, no
 /** A member that came back empty, and everybody who lives has taken over what it has: of our history nothing is left. */
 function isAllThereIs(group: Group, at: InstanceFacts, options: AdoptOptions, now: Millis): boolean {
   const living = group.instances.filter(instance => instance.id !== at.id && isUp(instance, options, now))
-  return at.seed && living.every(({ replid, master }) => replid === at.replid && master?.up === true)
+  return (
+    at.seed &&
+    living.every(each => (each.replid === at.replid && each.master?.up === true) || hasNothingOfOurs(each, group))
+  )
+}
+
+/** It came back as a master with data that were never ours: it will be a replica of whoever is master. */
+function hasNothingOfOurs(instance: InstanceFacts, group: Group): boolean {
+  const kin = group.lineage && kinship(instance, group.lineage, group.past)
+  return instance.role === 'master' && (kin === 'foreign' || kin === 'unsynced')
 }
 
 /** It answers, says master, and we have read its INFO, so that run id and history are known. */

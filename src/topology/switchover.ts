@@ -44,7 +44,7 @@ export interface SwitchoverOptions {
   readonly stallMaxMs: Millis
   /** From the order to promote to its confirmation. */
   readonly promoteTimeoutMs: Millis
-  /** For the replicas to be linked to the new master; nobody waits for that but the report. */
+  /** For the replicas to be linked to the new master; the report waits for that, and so does the repair of any other. */
   readonly reconfTimeoutMs: Millis
   readonly rollbackTimeoutMs: Millis
 }
@@ -54,7 +54,7 @@ export const switchoverDefaults: SwitchoverOptions = {
   approachLagMsMax: 100,
   stallMaxMs: 500,
   promoteTimeoutMs: 1000,
-  reconfTimeoutMs: 3000,
+  reconfTimeoutMs: 1500,
   rollbackTimeoutMs: 1500,
 }
 
