@@ -774,11 +774,9 @@ export class Group implements UpstreamOwner, Lender {
     if (master === undefined || now - this.#askedAt < ASK_AGAIN_MS) return
     const lane = master.lane(2, now)
     if (lane === undefined) return
-    let asked = false
-    if (lane.confirmed && this.#orphans.length > 0) {
-      this.#identify(lane)
-      asked = true
-    }
+    if (lane.confirmed) master.keepSpares()
+    let asked = lane.confirmed && this.#orphans.length > 0
+    if (asked) this.#identify(lane)
     for (const upstream of master.connections) {
       // Those lent out are asked when they are needed again, by whoever needs them; here all that stand.
       if (!upstream.open || upstream.confirmed || (upstream.pending > 0 && upstream.piped)) continue
