@@ -123,6 +123,8 @@ export class Agent {
   readonly #repairedAt = new Map<string, Millis>()
   /** A rescue may take longer than the pause between repairs. */
   readonly #repairing = new Set<string>()
+  /** Ordered to follow another one, and did not say that it does: when the order was given up. */
+  readonly #uncertainSince = new Map<string, Millis>()
   readonly #members = new Set<string>()
   #antiFlap: AntiFlap
   #running: Run | undefined
@@ -394,6 +396,10 @@ export class Agent {
 
   /** Somebody is master that we did not promote: what was promised to writes holds for him as well. */
   readonly #mayAdopt = (instance: InstanceFacts): boolean => {
+    // An order of ours to follow another one is on its way to it, or may still be executed.
+    const orderedAt = this.#uncertainSince.get(instance.id)
+    if (this.#repairing.has(instance.id)) return false
+    if (orderedAt !== undefined && (instance.infoAt ?? 0) <= orderedAt) return false
     const { group } = this.observer
     const promises = this.options.promises?.() ?? noPromises
     const since = declaredMaster(group)?.liveness.silentSince ?? this.clock.now()
@@ -544,10 +550,12 @@ export class Agent {
       const name = repair.do === 'demote' ? '+convert-to-slave' : '+fix-slave-config'
       this.events.event('warn', name, { group: this.observer.name, node: id, master, because: repair.because })
       await this.#orders.replicaOf(id, master)
+      this.#uncertainSince.delete(id)
       // The rescue has paused its writers, so that nothing came after it. They are refused now.
       if (this.options.beforeDemote !== undefined) this.#orders.unpause(id)
     } catch (error) {
       const { reason } = explain(error)
+      this.#uncertainSince.set(id, this.clock.now())
       this.events.event('error', '-repair-failed', { group: this.observer.name, node: id, reason })
     } finally {
       this.#repairing.delete(id)

@@ -131,7 +131,7 @@ export class FailoverRun {
   }
 
   #select(since: Millis): void {
-    const { observer, plan } = this
+    const { observer } = this
     // It was given up while a late replica was waited for.
     if (this.#machine.state.step !== 'select_slave') return
     // The replicas have just been asked; what they said may have acquitted the master.

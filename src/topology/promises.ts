@@ -30,8 +30,14 @@ export const noPromises: Promises = { replicas: undefined, witness: false }
 export interface Roll {
   readonly masterEpoch: number
   readonly kin: ReadonlySet<string>
-  /** The dead and the strangers among them: where the master's stream was, at some time after; undefined until it was seen. */
-  readonly absent: ReadonlyMap<string, Offset | undefined>
+  /** The dead and the strangers among them. */
+  readonly absent: ReadonlyMap<string, Absence>
+}
+
+export interface Absence {
+  readonly since: Millis
+  /** Where the master's stream was, at some time after; undefined until it was seen. */
+  readonly offset: Offset | undefined
 }
 
 export const emptyRoll: Roll = { masterEpoch: 0, kin: new Set(), absent: new Map() }
@@ -41,7 +47,7 @@ export function callRoll(roll: Roll, group: Group): Roll {
   const master = declaredMaster(group)
   const { masterEpoch } = group
   const before = roll.masterEpoch === masterEpoch ? roll : emptyRoll
-  const absent = new Map<string, Offset | undefined>()
+  const absent = new Map<string, Absence>()
   const replicas = replicasOf(group, before)
   for (const replica of replicas) {
     const { id, roleSince } = replica
@@ -49,7 +55,8 @@ export function callRoll(roll: Roll, group: Group): Roll {
     if (deadSince === undefined && !isStranger(replica, group)) continue
     const since = deadSince ?? Math.max(roleSince, replica.master?.since ?? 0)
     const seenLater = master?.role === 'master' && master.offsetAt > since ? master.offset : undefined
-    absent.set(id, before.absent.get(id) ?? seenLater)
+    const known = before.absent.get(id)
+    absent.set(id, { since, offset: (known?.since === since ? known.offset : undefined) ?? seenLater })
   }
   return { masterEpoch, kin: new Set(replicas.map(({ id }) => id)), absent }
 }
@@ -62,11 +69,13 @@ export function unreadOf(group: Group, candidate: InstanceFacts, roll: Roll, sin
       if (replica.id === candidate.id) return false
       // One that has come back as something else is read when it has said what it is now.
       const isRead = replica.infoAt !== undefined && replica.infoAt >= Math.max(since, replica.roleSince)
-      const gone = roll.absent.get(replica.id)
-      const isGone = gone !== undefined && gone <= has
+      const { offset, since: goneAt = 0 } = roll.absent.get(replica.id) ?? {}
+      const isGone = offset !== undefined && offset <= has
       // A silent one may have come back to the master since it was seen with another history.
       if (isStranger(replica, group)) return !(isGone && (isRead || deathOf(replica.liveness) !== undefined))
-      return !isGone && (!isRead || sharedOffset(replica, group) > has)
+      // One that came back since the roll was called may have followed, and confirmed.
+      const isStillGone = isGone && (replica.liveness.heardAt ?? 0) <= goneAt
+      return !isStillGone && (!isRead || sharedOffset(replica, group) > has)
     })
     .map(({ id }) => id)
 }

@@ -6,6 +6,8 @@
  * - A switch waited three seconds for its report, and nobody else who came back was demoted meanwhile.
  * - A master was believed in that an order of ours, late, made a replica of one that came back empty: no way out, as a third
  *   one that had nothing of the group's either was not following yet.
+ * - Somebody was believed to be the new master who had just been ordered to follow another one.
+ * - A replica that had died, and was back and had confirmed a write, was still taken for harmless.
  */
 import { test } from 'vitest'
 import { Simulation } from '../support/simulation.js'
@@ -15,6 +17,8 @@ for (const [seed, weather] of [
   [2271, 'storm'],
   [4798, 'promises'],
   [5323, 'storm'],
+  [6213, 'storm'],
+  [11277, 'promises'],
 ] as const) {
   test(`${weather}, seed ${seed}`, () => new Simulation(seed, weather).run())
 }

@@ -122,7 +122,7 @@ vi.mock('../../src/topology/promises.js', async importOriginal => {
   const callRoll: typeof actual.callRoll = (before, group) => {
     const roll = actual.callRoll(before, group)
     if (mistake !== 'dead-are-harmless') return roll
-    return { ...roll, absent: new Map([...roll.absent].map(([id]) => [id, 0])) }
+    return { ...roll, absent: new Map([...roll.absent].map(([id, { since }]) => [id, { since, offset: 0 }])) }
   }
   return { ...actual, callRoll, honours: forget('forget-promises', actual.honours, true) }
 })
