@@ -7,6 +7,11 @@ import type { Observer } from '../observer/observer.js'
 import { explain, type Orders } from './orders.js'
 import type { Testimony, Witness } from './witness.js'
 
+/** A replica is asked how far it is when it may be there, and not so often that the questions hold up the answer. */
+const BYTES_PER_MS = 200_000
+const ASK_MS_MIN: Millis = 0.5
+const ASK_MS_MAX: Millis = 20
+
 /** Who can reach the witness has come by then. */
 const KNOCK_MS: Millis = 500
 
@@ -68,10 +73,12 @@ export async function feed(
 
   async function hasReached(id: string): Promise<boolean> {
     const unheard = startedAt + KNOCK_MS
-    for (let info = await orders.ask(id); ; info = await orders.askAgain(id)) {
-      if ((info.offset ?? -1) >= target) return true
+    for (let info = await orders.ask(id); ; ) {
+      const missing = target - (info.offset ?? -1)
+      if (missing <= 0) return true
       const now = clock.now()
       if (now >= until || (now >= unheard && witness.readers === 0)) return false
+      info = await orders.askAgain(id, Math.min(Math.max(missing / BYTES_PER_MS, ASK_MS_MIN), ASK_MS_MAX))
     }
   }
 }

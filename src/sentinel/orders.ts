@@ -40,8 +40,8 @@ export class Orders {
     return this.#learn(id, info)
   }
 
-  async askAgain(id: string): Promise<InfoReply> {
-    await new Promise<void>(resume => this.clock.after(ASK_GAP_MS, resume))
+  async askAgain(id: string, afterMs: Millis = ASK_GAP_MS): Promise<InfoReply> {
+    await new Promise<void>(resume => this.clock.after(afterMs, resume))
     return this.ask(id)
   }
 
