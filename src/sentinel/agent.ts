@@ -105,6 +105,9 @@ interface Run {
   tick(): void
 }
 
+/** An order whose answer got lost may be executed so much later, and what was heard meanwhile be from before. */
+const UNCERTAIN_MS: Millis = 1000
+
 const TICK_MS: Millis = 20
 const REPAIR_EVERY_MS: Millis = 1000
 const REPAIR_GRACE_MS: Millis = 1000
@@ -399,7 +402,7 @@ export class Agent {
     // An order of ours to follow another one is on its way to it, or may still be executed.
     const orderedAt = this.#uncertainSince.get(instance.id)
     if (this.#repairing.has(instance.id)) return false
-    if (orderedAt !== undefined && (instance.infoAt ?? 0) <= orderedAt) return false
+    if (orderedAt !== undefined && (instance.infoAt ?? 0) <= orderedAt + UNCERTAIN_MS) return false
     const { group } = this.observer
     const promises = this.options.promises?.() ?? noPromises
     const since = declaredMaster(group)?.liveness.silentSince ?? this.clock.now()

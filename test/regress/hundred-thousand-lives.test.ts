@@ -19,6 +19,7 @@ for (const [seed, weather] of [
   [5323, 'storm'],
   [6213, 'storm'],
   [11277, 'promises'],
+  [11657, 'storm'],
 ] as const) {
   test(`${weather}, seed ${seed}`, () => new Simulation(seed, weather).run())
 }
