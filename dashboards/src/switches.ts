@@ -96,6 +96,14 @@ const past = {
       queries: [['{{node}}', `max by (node) (${select('lagrange_node_role', 'role="master"')})`]],
       names: { 0: ['replica', 'blue'], 1: ['master', 'green'] },
     }),
+    timeline({
+      title: 'Diagnosis over time',
+      description: 'What was wrong with the group, by the name that the log, the API and the console give it.',
+      unit: 'none',
+      span: 24,
+      queries: [['{{group}} {{diagnosis}}', `max by (group, diagnosis) (${select('lagrange_diagnosis')}) > 0`]],
+      names: { 1: ['so it was', 'orange'] },
+    }),
   ],
 }
 

@@ -140,6 +140,11 @@ export const catalog = {
     },
     help: 'What this sentinel was told and did not believe, and votes that it could not write down and so did not give.',
   },
+  lagrange_diagnosis: {
+    type: 'gauge',
+    labels: [...group, 'diagnosis'],
+    help: 'What is wrong with the group, by name: 1 for what is the case, 0 for everything else that could be.',
+  },
   lagrange_masters: {
     type: 'gauge',
     labels: group,

@@ -7,6 +7,7 @@ import type { Clock } from '../base/clock.js'
 import type { Offset } from '../base/units.js'
 import type { MetricName } from '../metrics/catalog.js'
 import type { MetricStore } from '../metrics/store.js'
+import { diagnoses } from '../topology/diagnose.js'
 import { declaredMaster, type Group, isMember, isUp } from '../topology/group.js'
 import { excludedBecause } from '../topology/make-view.js'
 import { exclusions } from '../topology/view.js'
@@ -88,6 +89,9 @@ export function exportFacts(observer: Observer, metrics: MetricStore, clock: Clo
       }
     }
     metrics.gauge('lagrange_masters', { group }).value = masters
+    for (const diagnosis of diagnoses) {
+      metrics.gauge('lagrange_diagnosis', { group, diagnosis }).value = diagnosis === observer.diagnosis.name ? 1 : 0
+    }
     metrics.gauge('lagrange_topology_epoch', { group }).value = observer.group.masterEpoch
   }
 }

@@ -11,6 +11,7 @@ import { MetricStore } from '../../src/metrics/store.js'
 import { Observer, type ObserverOptions } from '../../src/observer/observer.js'
 import { Agent, type AgentOptions } from '../../src/sentinel/agent.js'
 import { describeTopology } from '../../src/sentinel/describe.js'
+import { diagnoses } from '../../src/topology/diagnose.js'
 import type { SwitchReport } from '../../src/topology/operation.js'
 import type { FreshnessUpdate } from '../../src/topology/view.js'
 import { requireReal } from '../support/real.js'
@@ -71,7 +72,10 @@ redis.describe('the control plane with redis-server', () => {
     expect(excluded.every(series => series.value === 0)).toBe(true)
     const masters = metrics.snapshot().find(series => series.name === 'lagrange_masters')
     expect(masters?.value).toBe(1)
-  })
+    const diagnosed = metrics.snapshot().filter(series => series.name === 'lagrange_diagnosis')
+    expect(diagnosed.filter(series => series.value === 1).map(series => series.labels.diagnosis)).toEqual(['ok'])
+    expect(diagnosed).toHaveLength(diagnoses.length)
+  }, 30_000)
 
   test('five switches under load: no error, no lost write, no full resync', async () => {
     const world = await startWorld({ writers: 8 })
