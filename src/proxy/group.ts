@@ -774,9 +774,11 @@ export class Group implements UpstreamOwner, Lender {
     if (master === undefined || now - this.#askedAt < ASK_AGAIN_MS) return
     const lane = master.lane(2, now)
     if (lane === undefined) return
-    if (lane.confirmed) master.keepSpares()
-    let asked = lane.confirmed && this.#orphans.length > 0
-    if (asked) this.#identify(lane)
+    let asked = false
+    if (lane.confirmed && this.#orphans.length > 0) {
+      this.#identify(lane)
+      asked = true
+    }
     for (const upstream of master.connections) {
       // Those lent out are asked when they are needed again, by whoever needs them; here all that stand.
       if (!upstream.open || upstream.confirmed || (upstream.pending > 0 && upstream.piped)) continue

@@ -28,8 +28,6 @@ const REST_MS = 100
 const LATENCY_UNKNOWN_MS = 0.05
 /** Idle connections kept per protocol version. */
 const IDLE_MAX = 64
-/** Idle ones that a master is kept in reserve. */
-const SPARES = 4
 /** Connections that are not read for the sake of slow clients. */
 const ASIDE_MAX = 64
 
@@ -55,8 +53,6 @@ export class Instance implements Candidate {
   readonly #idle: [Upstream[], Upstream[]] = [[], []]
   /** A shared connection in reserve. */
   readonly #parked: [Upstream | undefined, Upstream | undefined] = [undefined, undefined]
-  /** On their way to be idle ones. */
-  readonly #spares = new Set<Upstream>()
   readonly #all = new Set<Upstream>()
   #sampledAt: Millis = 0
   #retryAt: Millis = 0
@@ -196,21 +192,9 @@ export class Instance implements Candidate {
     if (idle === undefined && now < this.#retryAt) return undefined
     this.lent++
     if (idle !== undefined) return idle
-    return this.#openToLend(resp)
-  }
-
-  /**
-   * Some connections are there before anybody needs them: a script may keep the instance from accepting new ones (our
-   * nodes have one thread), and then the order to end it has to get through.
-   */
-  keepSpares(): void {
-    const idle = this.#idle[0]
-    for (const spare of this.#spares) {
-      if (!spare.closed && !spare.confirmed) continue
-      this.#spares.delete(spare)
-      if (!spare.closed && idle.length < IDLE_MAX) idle.push(spare)
-    }
-    if (idle.length + this.#spares.size < SPARES) this.#spares.add(this.#openToLend(2))
+    const upstream = this.#open(resp)
+    upstream.learnClientId()
+    return upstream
   }
 
   /** Only connections in a clean state come back: nothing watched, queued, subscribed or in flight. */
@@ -222,12 +206,6 @@ export class Instance implements Candidate {
     if (upstream.closed) return
     if (idle.length < IDLE_MAX && upstream.confirmed) idle.push(upstream)
     else upstream.close('removed')
-  }
-
-  #openToLend(resp: Resp): Upstream {
-    const upstream = this.#open(resp)
-    upstream.learnClientId()
-    return upstream
   }
 
   #open(resp: Resp): Upstream {
@@ -253,7 +231,6 @@ export class Instance implements Candidate {
   /** A connection is gone; `failed` when it never stood. */
   closed(upstream: Upstream, failed: boolean, now: Millis): void {
     this.#all.delete(upstream)
-    this.#spares.delete(upstream)
     if (this.isLane(upstream)) this.#lanes[upstream.resp - 2] = undefined
     if (this.#parked[upstream.resp - 2] === upstream) this.#parked[upstream.resp - 2] = undefined
     for (const idle of this.#idle) {
@@ -294,7 +271,6 @@ export class Instance implements Candidate {
   /** Lanes and idle connections are not used any more; what is in flight on them may still be answered. */
   abandon(): Upstream[] {
     const left = [...this.#all]
-    this.#spares.clear()
     this.#lanes[0] = this.#lanes[1] = this.#parked[0] = this.#parked[1] = undefined
     this.#idle[0].length = this.#idle[1].length = 0
     for (const upstream of left) upstream.confirmed = false

@@ -204,6 +204,7 @@ describe('what is said to it', () => {
     'stays out of its file when it has control characters',
     async () => {
       const { sentinel } = await watched(1)
+      await until('the replica is written down', () => /^sentinel known-replica /m.test(sentinel.conf))
       const before = readFileSync(sentinel.file, 'latin1')
       const evil = 'x\nsentinel notification-script main /bin/sh\n'
       for (const words of [
