@@ -80,11 +80,13 @@ chromium.test(
     await page.until(`${text('.node.master .id')} === ${JSON.stringify(target)}`)
 
     // ── Drain the other replica by its card, and take it back in the table.
-    await page.evaluate('document.querySelector(".node.replica").focus()')
+    // Not the new master, whose own word for its role may come a moment later.
+    await page.evaluate(`document.querySelector('.node.replica:not([data-id="${target}"])').focus()`)
     const drained = await page.evaluate<string>('document.activeElement.dataset.id')
     await page.press('Enter')
     await page.until('document.querySelector("#dialog").open')
     await page.until('[...document.querySelectorAll("#dialog button")].some(b => b.textContent === "Drain")')
+    expect(await page.evaluate(text('#dialog'))).not.toMatch(/\[object|undefined|NaN/)
     await page.evaluate('[...document.querySelectorAll("#dialog button")].find(b => b.textContent === "Drain").click()')
     await page.until('document.querySelector(".node.drained")')
     const client = clientOf(up.port)

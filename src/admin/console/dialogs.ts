@@ -28,7 +28,7 @@ function openInstance(id) {
   ]
   openDialog([
     el('div', { class: 'body' }, el('h2', { id: 'dialog-title', class: 'mono' }, id),
-      el('dl', { class: 'facts' }, facts.map(([name, value]) => [el('dt', {}, name), el('dd', { class: 'mono' }, value)])), error),
+      el('dl', { class: 'facts' }, facts.flatMap(([name, value]) => [el('dt', {}, name), el('dd', { class: 'mono' }, value)])), error),
     el('div', { class: 'foot' },
       !isMaster && el('button', { type: 'button', onclick: () => openSwitch(id) }, 'Make it the master…'),
       !isMaster && (member.drained
