@@ -96,7 +96,8 @@ export async function replayFromWitness(
   const until = clock.now() + timeoutMs
   const bytes = secondOffset === undefined ? undefined : witness?.read(replid2, secondOffset)
   let line: Line | undefined
-  const send = (command: readonly Bytes[]): Promise<Frame> => {
+  // Never thrown: those that are on their way already would have nobody who hears what becomes of them.
+  const send = async (command: readonly Bytes[]): Promise<Frame> => {
     const leftMs = until - clock.now()
     if (line === undefined || leftMs <= 0) throw new ConnectionError('timeout')
     return line.send(command, leftMs)

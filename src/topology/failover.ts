@@ -10,9 +10,9 @@
  *
  * The old master is given up first (it gets no more traffic), and only then the replicas are asked what they have: a
  * candidate chosen by older offsets could miss bytes that arrived in between. Where a witness has read more of the
- * master's stream than the candidate, it is fed the rest before it is promoted, or, if it cannot be reached by the
- * witness, has it executed as a client's writes when it is promoted, before anybody else is let in. One attempt promotes one instance, in an
- * epoch of its own; if that cannot be confirmed the attempt has failed, and the next one has another epoch.
+ * master's stream than the candidate, it is fed the rest before it is promoted; if it cannot reach the witness, a client
+ * executes the rest there when it is promoted, before anybody else is let in. One attempt promotes one instance, in an epoch
+ * of its own; if that cannot be confirmed the attempt has failed, and the next one has another epoch.
  */
 import { unreachable } from '../base/invariant.js'
 import type { Millis } from '../base/units.js'
