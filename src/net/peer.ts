@@ -8,6 +8,7 @@
  *     open ──end()──▶ ending (what is queued still leaves) ──▶ closed
  *       └──destroy(), error, EOF, bound reached ─────────────────▲
  */
+import { closeSync } from 'node:fs'
 import net from 'node:net'
 import type { Duplex } from 'node:stream'
 import tls from 'node:tls'
@@ -17,7 +18,7 @@ import { Encoder } from '../resp/encoder.js'
 import { readDirectly, readInto } from './direct-read.js'
 import { type DirectWriter, writeDirectly } from './direct-write.js'
 import { type Arrival, arrivalOf, Lobby, type LobbyOptions } from './lobby.js'
-import { readNow, sleepNow, writeNow } from './read-now.js'
+import { descriptorOf, readNow, sleepNow, writeNow } from './read-now.js'
 import type { TlsClient } from './tls.js'
 import { type Flushable, turn } from './turn.js'
 
@@ -283,6 +284,11 @@ export interface Listener {
   readonly port: number
   /** What a worker is handed. */
   readonly server: net.Server
+  /** Its descriptor, and how many may wait there, for a porter; undefined where nobody can be let in without the event loop. */
+  readonly fd: number | undefined
+  readonly backlog: number
+  /** Takes in a connection that a porter has accepted here; `fd` is ours from now on. */
+  admit(fd: number): void
   /** Stops accepting; open peers stay. */
   close(): Promise<void>
 }
@@ -307,7 +313,7 @@ export function listen(
     server.once('error', reject)
     const listening = (): void => {
       server.removeListener('error', reject)
-      resolve(listenerOf(server))
+      resolve(listenerOf(server, options))
     }
     if ('server' in where) server.listen(where.server, listening)
     else if ('path' in where) server.listen(where.path, listening)
@@ -334,11 +340,11 @@ export function listenNow(
   if (handle === undefined) throw new Error('this Node.js cannot listen at once')
   if (typeof handle === 'number') throw new Error(getSystemErrorName(handle))
   const server = serverOf(accept, options)
-  const listener = listenerOf(server)
+  const listener = listenerOf(server, options)
   // Whether the port is taken is known after this call; its reason comes later, as an event.
   server.listen(handle, BACKLOG)
   if (!server.listening) throw new Error('address already in use')
-  return { ...listener, ...where }
+  return { ...listener, ...where, fd: listener.fd }
 }
 
 function serverOf(accept: Accept, options: LobbyOptions): net.Server {
@@ -362,7 +368,7 @@ function serverOf(accept: Accept, options: LobbyOptions): net.Server {
   return server
 }
 
-function listenerOf(server: net.Server): Listener {
+function listenerOf(server: net.Server, options: LobbyOptions): Listener {
   // Running out of descriptors must not end the process; the connection is simply not accepted.
   server.on('error', () => undefined)
   const address = server.address()
@@ -370,7 +376,21 @@ function listenerOf(server: net.Server): Listener {
     typeof address === 'object' && address !== null
       ? { host: address.address, port: address.port }
       : { host: '', port: 0 }
-  return { host, port, server, close: () => new Promise(done => server.close(() => done())) }
+  return {
+    host,
+    port,
+    server,
+    backlog: BACKLOG,
+    get fd() {
+      return options.tls === undefined && options.proxyProtocol === undefined ? descriptorOf(server) : undefined
+    },
+    admit(fd) {
+      const accepted = { fd, pauseOnCreate: true, readable: true, writable: true }
+      if (server.listening) server.emit('connection', new net.Socket(accepted))
+      else closeSync(fd)
+    },
+    close: () => new Promise(done => server.close(() => done())),
+  }
 }
 
 /**

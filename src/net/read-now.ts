@@ -38,7 +38,8 @@ export function writeNow(socket: net.Socket, bytes: Buffer): number | undefined 
   }
 }
 
-function descriptorOf(socket: net.Socket): number | undefined {
+/** Private to Node; a test pins it. */
+export function descriptorOf(socket: net.Socket | net.Server): number | undefined {
   const fd = (socket as unknown as { _handle?: { readonly fd?: number } | null })._handle?.fd
   return fd === undefined || fd < 0 ? undefined : fd
 }

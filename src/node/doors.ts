@@ -9,6 +9,7 @@ import { chmodSync, existsSync, unlinkSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { LobbyOptions } from '../net/lobby.js'
 import { type Listener, listen, listenNow } from '../net/peer.js'
+import { Porter } from '../net/porter.js'
 import { TlsClient, TlsError, TlsServer, type TlsServerOptions, type TlsVersion } from '../net/tls.js'
 import type { Config } from './config/config.js'
 import type { DirectiveName } from './config/directives.js'
@@ -33,6 +34,7 @@ export class Doors {
   #bound = ''
   #unix: Listener | undefined
   #accept: Accept = () => undefined
+  readonly #porter = new Porter()
   opened = false
 
   constructor(private readonly server: NodeServer) {}
@@ -106,6 +108,22 @@ export class Doors {
   #close(directive: PortDirective): void {
     for (const listener of this.#listeners[directive]) void listener.close()
     this.#listeners[directive] = []
+  }
+
+  // ── While a script keeps the event loop ───────────────────────────────────────────────────────────────────────────
+
+  /** Newcomers are let in by `admitNow` until `busyEnds`. */
+  busyBegins(): void {
+    const { port } = this.#listeners
+    this.#porter.begin(this.#unix === undefined ? port : [...port, this.#unix])
+  }
+
+  admitNow(): void {
+    this.#porter.poll()
+  }
+
+  busyEnds(): void {
+    this.#porter.end()
   }
 
   /** Nobody comes in any more; who is there stays. */

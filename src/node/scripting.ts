@@ -5,12 +5,12 @@
  *                                          └─ every 100,000 instructions ─▶ interrupt: slow? killed? who else is there?
  *
  * All effects of one script are one unit of the stream. Nobody else is served meanwhile, with one exception: after
- * `busy-reply-threshold` the connections that exist are read and answered from within the script, with BUSY to everything
+ * `busy-reply-threshold` connections are accepted, read and answered from within the script, with BUSY to everything
  * but SCRIPT KILL, FUNCTION KILL, FUNCTION STATS, SHUTDOWN NOSAVE and what a connection says about itself.
  * Whoever leaves is gone at once, and replicas are heard: a script may be waiting for just that. What follows for others
  * (a WAIT, a FAILOVER, a shutdown that goes on), the master's stream and all timers wait for the end.
  *
- * Limits, and what happens there: connections that are new while a script is busy, or encrypted, wait until it ends.
+ * Limits, and what happens there: encrypted connections wait until it ends.
  * Lua's own C code (a pathological pattern, a sort) is not interrupted before it returns. Memory: see Machine; beyond it
  * the script fails. A script that neither ends nor is killed runs for ever, as with Redis.
  */
@@ -358,6 +358,7 @@ export class Scripting implements ScriptHost {
       this.busy = true
       this.#pollAt = 0
       this.server.recalm()
+      this.server.doors.busyBegins()
       const ran = Math.floor(now - run.startedAt)
       log.warning(
         `Slow script detected: still in execution after ${ran} milliseconds. You can try killing the script using the ${text.killed[run.kind]} command.`,
@@ -371,10 +372,11 @@ export class Scripting implements ScriptHost {
   }
 
   #pollConnections(): void {
-    const { clients, repl } = this.server
+    const { clients, doors, repl } = this.server
     const caller = this.#current?.caller
     // As at the end of a turn: no client sees an answer before its write is on the way to the replicas.
     repl.flush()
+    doors.admitNow()
     for (const session of [...clients]) {
       if (session === caller) continue
       session.peer.poll()
@@ -386,6 +388,7 @@ export class Scripting implements ScriptHost {
 
   #endBusy(): void {
     this.busy = false
+    this.server.doors.busyEnds()
     this.server.recalm()
     // Not before what the script did is in the stream.
     setImmediate(() => this.server.afterBusy())

@@ -169,15 +169,16 @@ async function startProcess(): Promise<{ connect(): Client; child: ChildProcess 
   await new Promise<void>(ready => {
     child.stdout.on('data', text => String(text).includes('Ready to accept') && ready())
   })
-  const connect = (): Client => {
-    const client = new Client({ host: '127.0.0.1', port }, { connectTimeoutMs: 2000, replyTimeoutMs: 20_000 })
-    onTestFinished(() => client.close())
-    return client
-  }
-  return { connect, child }
+  return { connect: () => connectTo(port), child }
 }
 
-/** Connections that are there before the script is: new ones would have to wait for its end. */
+function connectTo(port: number): Client {
+  const client = new Client({ host: '127.0.0.1', port }, { connectTimeoutMs: 2000, replyTimeoutMs: 20_000 })
+  onTestFinished(() => client.close())
+  return client
+}
+
+/** Connections that are there before the script is. */
 async function bothConnected(connect: () => Client): Promise<readonly [Client, Client]> {
   const clients = [connect(), connect()] as const
   await Promise.all(clients.map(client => client.send(['PING'])))
@@ -198,6 +199,35 @@ test('a slow script is announced, killed, and catches nothing; then all is as be
     expect(plain(await other.send(['PING']))).toBe('PONG')
   }
   expect(plain(await runner.send(['EVAL', 'local n=0 for i=1,1000 do n=n+i end return n', '0']))).toBe(500500)
+})
+
+test('a busy node lets newcomers in: they hear BUSY, and kill the script', async () => {
+  const { connect } = await startProcess()
+  const [runner, other] = await bothConnected(connect)
+  // The second time with a port that was opened since.
+  const port = await freePort()
+  for (const round of ['first', 'moved']) {
+    if (round === 'moved') expect(plain(await other.send(['CONFIG', 'SET', 'port', String(port)]))).toBe('OK')
+    const outcome = runner.send(['EVAL', 'while true do end', '0'])
+    await until('the node says BUSY', () => busy(other))
+    const newcomers = [1, 2, 3].map(() => (round === 'moved' ? connectTo(port) : connect()))
+    for (const newcomer of newcomers) expect(plain(await newcomer.send(['PING']))).toMatch(/^-BUSY/)
+    expect(plain(await (newcomers[0] as Client).send(['SCRIPT', 'KILL']))).toBe('OK')
+    expect(plain(await outcome)).toMatch(/^-ERR .*Script killed by user with SCRIPT KILL/)
+    // They are connections like all others.
+    for (const newcomer of newcomers) {
+      expect(plain(await newcomer.send(['SET', 'k', round]))).toBe('OK')
+      expect(plain(await newcomer.send(['GET', 'k']))).toBe(round)
+      expect(String(plain(await newcomer.send(['CLIENT', 'INFO'])))).toMatch(/addr=127\.0\.0\.1:[1-9]/)
+      newcomer.close()
+    }
+    await until('they are gone', async () => {
+      const info = String(plain(await other.send(['INFO', 'clients'])))
+      return info.includes('connected_clients:2')
+    })
+  }
+  // Whoever comes afterwards comes as before.
+  expect(plain(await connectTo(port).send(['PING']))).toBe('PONG')
 })
 
 test('a script that has written is not killed, but SHUTDOWN NOSAVE ends it', async () => {
