@@ -21,6 +21,7 @@ import {
   WaitingRoom,
 } from '../replication/psync.js'
 import {
+  type DropReason,
   type ReplicaEffect,
   type ReplicaId,
   type ReplicaInfo,
@@ -41,6 +42,11 @@ export interface AttachedReplica {
 /** So many bytes are handed to a replica's socket before it has taken some. */
 const WINDOW_BYTES = 1024 * 1024
 const SLICE_BYTES = 256 * 1024
+/** What a replica was in when its time was over. */
+const phases: Readonly<Partial<Record<DropReason, string>>> = {
+  timeout: 'streaming sync',
+  'transfer-timeout': 'full sync',
+}
 const attached: AttachedReplica = { syncing: true, streaming: true }
 
 export class ReplicaFeed implements Flushable {
@@ -216,6 +222,26 @@ export class ReplicaFeed implements Flushable {
     this.server.clients.limitOutput(session)
   }
 
+  /**
+   * A replica has asked something that is answered. What it gets is the stream, and it would take the answer for data: the
+   * answer, from `before` on, is taken back, and the replica has to begin anew.
+   */
+  misused(session: Session, args: readonly Bytes[], before: number): void {
+    const { server } = this
+    const name = server.dispatcher.resolve(args)?.name ?? '<unknown>'
+    const answer = session.out.view().toString('latin1', before)
+    session.out.truncate(before)
+    if (answer.startsWith('-')) {
+      const error = answer.slice(0, answer.indexOf('\r'))
+      server.log.warning(
+        `== CRITICAL == This master is sending an error to its replica: '${error}' after processing the command '${name}'`,
+      )
+    }
+    const client = server.clients.describe(session)
+    server.log.warning(`Replica generated a reply to command '${name}', disconnecting it: ${client}`)
+    session.peer.destroy('reply-to-replica')
+  }
+
   gone(session: Session): void {
     if (session.replica !== undefined) {
       this.server.log.warning(`Replica ${this.nameOf(session)} is gone`)
@@ -243,6 +269,7 @@ export class ReplicaFeed implements Flushable {
 
   #perform(effect: ReplicaEffect): void {
     const { server } = this
+    const timedOut = effect.do === 'drop' ? phases[effect.reason] : undefined
     const session = 'replica' in effect ? server.replicaSessions.get(effect.replica) : undefined
     switch (effect.do) {
       case 'reply':
@@ -268,8 +295,8 @@ export class ReplicaFeed implements Flushable {
       case 'drop':
         if (session === undefined) return
         server.log.warning(
-          effect.reason === 'timeout'
-            ? `Disconnecting timedout replica (streaming sync): ${this.nameOf(session)}`
+          timedOut !== undefined
+            ? `Disconnecting timedout replica (${timedOut}): ${this.nameOf(session)}`
             : `Disconnecting replica ${this.nameOf(session)}: ${effect.reason}`,
         )
         if (effect.reason === 'snapshot-failed') return session.close()
@@ -321,6 +348,7 @@ export class ReplicaFeed implements Flushable {
       outputHardBytes: hardBytes,
       outputSoftBytes: softBytes,
       outputSoftMs: softSeconds * 1000,
+      keepsFiles: config.text('save') !== '',
     }
   }
 }

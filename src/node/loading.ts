@@ -13,6 +13,8 @@ import type { SnapshotForm } from '../replication/payload.js'
 import { Replay } from './aof/replay.js'
 import type { NodeServer } from './server.js'
 
+const LOADING = 'MASTER <-> REPLICA sync: Loading DB in memory'
+
 /** A snapshot that our master is sending. */
 export interface IncomingSnapshot {
   /** Answers false when the bytes are no snapshot: nothing more of it is wanted. */
@@ -214,7 +216,11 @@ export class Loading {
     this.arriving = this.#arrivingBy(server.config.text('repl-diskless-load'), sameHistory)
     const size = form.kind === 'length' ? `${form.bytes} bytes` : 'streamed, with EOF'
     server.log.notice(`MASTER <-> REPLICA sync: receiving ${size} from master`)
+    // Where the data show that they are being loaded, the log does as well; otherwise nothing is loaded before it is whole.
+    const shown = this.arriving !== 'unseen'
+    if (shown) server.log.notice(LOADING)
     let loader: SnapshotLoader | undefined = this.loader('replica')
+    let received = 0
     const refuse = (error: unknown): void => {
       if (!(error instanceof CorruptError)) throw error
       loader = undefined
@@ -222,6 +228,7 @@ export class Loading {
     }
     return {
       write(bytes) {
+        received += bytes.length
         try {
           loader?.feed(bytes)
         } catch (error) {
@@ -231,7 +238,7 @@ export class Loading {
       },
       load: isReturn => {
         this.arriving = 'unseen'
-        server.log.notice('MASTER <-> REPLICA sync: Loading DB in memory')
+        if (!shown) server.log.notice(LOADING)
         let loaded: LoadedSnapshot | undefined
         try {
           loaded = loader?.finish()
@@ -250,6 +257,10 @@ export class Loading {
       },
       abandon: () => {
         this.arriving = 'unseen'
+        const what = shown ? `Internal error in RDB reading offset ${received}` : 'I/O error trying to sync with MASTER'
+        if (loader !== undefined) {
+          server.log.warning(`${what}: the connection ended after ${received} bytes. The present data is kept.`)
+        }
         loader = undefined
       },
     }

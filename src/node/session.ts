@@ -193,7 +193,8 @@ export class Session implements Caller, PeerHandler {
     server.stopwatch.start(now)
     try {
       while (this.parked === undefined && !this.closing && !this.#choked && decoder.nextRequest()) {
-        server.dispatcher.process(this, decoder.args())
+        if (this.replica === undefined) server.dispatcher.process(this, decoder.args())
+        else this.#processAsReplica(decoder.args())
         if (this.out.length > EAGER_FLUSH_BYTES) this.#flushEagerly()
       }
     } catch (error) {
@@ -211,6 +212,12 @@ export class Session implements Caller, PeerHandler {
     }
     if (server.clients.memory.limited && !server.clients.memory.admits(this)) return
     if (this.out.length > 0) this.peer.flushSoon()
+  }
+
+  #processAsReplica(args: readonly Bytes[]): void {
+    const before = this.out.length
+    this.server.dispatcher.process(this, args)
+    if (this.out.length > before || this.parked !== undefined) this.server.repl.misused(this, args, before)
   }
 
   onDrain(): void {

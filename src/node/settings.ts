@@ -43,6 +43,7 @@ const replicationOptions: readonly DirectiveName[] = [
   'repl-diskless-sync-max-replicas',
   'repl-backlog-ttl',
   'min-replicas-max-lag',
+  'save',
 ]
 
 export function applySettings(server: NodeServer): void {

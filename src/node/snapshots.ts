@@ -7,7 +7,8 @@
  *     BGSAVE, save points ─▶ temp file ─▶ dbfilename
  *     BGREWRITEAOF        ─▶ temp file, which aof/append-only.ts puts in its place
  *     a debugged script   ─▶ temp file, for another process
- *     replicas, by length ─▶ temp file without a name ─▶ each socket at its own pace
+ *     replicas, by length ─▶ temp file without a name ─▶ each socket at its own pace; with save points it is a save as well,
+ *                            which ends under `dbfilename`
  *     replicas, diskless  ─▶ all their sockets at the pace of the slowest
  */
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
@@ -285,34 +286,45 @@ export class Snapshots {
     // A replica that begins here has selected no database.
     server.repl.stream.forgetDb()
     const work = this.#work(target, this.#begin({ filter }))
+    const startedAt = server.clock.now()
+    const { dirty } = server.effects
+    const keep = target === 'disk' && filter === 'everything' && server.config.text('save') !== ''
     server.log.notice(
       target === 'disk' ? 'Snapshot for replicas: to a file' : `Background RDB transfer started by pid ${process.pid}`,
     )
     server.repl.perform(server.repl.replicas.cut(server.clock.now()))
-    void (target === 'disk' ? this.#writeForReplicas(work) : this.#sendToReplicas(work)).then(
+    void (target === 'disk' ? this.#writeForReplicas(work, keep) : this.#sendToReplicas(work)).then(
       () =>
-        this.#ended(work, () =>
-          server.repl.perform(server.repl.replicas.snapshotDone({ busy: this.busy }, server.clock.now())),
-        ),
+        this.#ended(work, () => {
+          if (keep) this.#saved(startedAt, dirty, undefined)
+          server.repl.perform(server.repl.replicas.snapshotDone({ busy: this.busy }, server.clock.now()))
+        }),
       error =>
         this.#ended(work, () => {
+          if (keep && !work.abandoned) this.#unattended(reasonOf(error))
           server.log.warning(`Snapshot for replicas failed: ${reasonOf(error)}`)
           server.repl.perform(server.repl.replicas.snapshotFailed({ busy: this.busy }, server.clock.now()))
         }),
     )
   }
 
-  /** Into a file that has lost its name already: it is gone with its last reader, whatever happens to us. */
-  async #writeForReplicas(work: Work): Promise<void> {
+  /** Into a file that has lost its name already: it is gone with its last reader, whatever happens to us. Unless it is kept. */
+  async #writeForReplicas(work: Work, keep: boolean): Promise<void> {
     const temp = this.#tempPath()
     const handle = await open(temp, 'w+')
-    await unlink(temp)
-    this.#temps.delete(temp)
+    if (!keep) await unlink(temp)
     try {
       await this.#write(work, handle)
+      if (keep) {
+        await handle.sync()
+        await rename(temp, this.path)
+      }
     } catch (error) {
       await handle.close()
+      if (keep) await unlink(temp).catch(() => undefined)
       throw error
+    } finally {
+      this.#temps.delete(temp)
     }
     this.#file = { handle, bytes: work.snapshot.totalBytes, readers: 0 }
   }
@@ -392,9 +404,13 @@ export class Snapshots {
       .filter(session => session !== undefined)
   }
 
-  /** FLUSHALL: a background save of what was there is given up, and with save points nothing is saved now. */
+  /**
+   * FLUSHALL: a background save of what was there is given up, and so is a copy of it for replicas, which ask again. With
+   * save points nothing is saved now.
+   */
   flushed(): void {
-    if (this.#current?.purpose === 'save') this.#abandon(this.#current)
+    const current = this.#current
+    if (current !== undefined && this.saving) this.#abandon(current)
     if (this.server.config.text('save') !== '' && !this.server.loading) this.save()
   }
 
@@ -402,7 +418,11 @@ export class Snapshots {
   abandon(): void {
     const work = this.#current
     if (work === undefined || (work.purpose !== 'disk' && work.purpose !== 'socket')) return
-    this.server.log.notice('Diskless rdb transfer, last replica dropped, killing fork child: the snapshot is given up')
+    this.server.log.notice(
+      work.purpose === 'socket'
+        ? 'Diskless rdb transfer, last replica dropped, killing fork child: the snapshot is given up'
+        : 'No replica waits for the snapshot any more: it is given up',
+    )
     this.#abandon(work)
   }
 

@@ -73,6 +73,8 @@ export interface ReplicasOptions {
   readonly outputHardBytes: number
   readonly outputSoftBytes: number
   readonly outputSoftMs: Millis
+  /** A snapshot in a file is the node's own save as well: it is finished though nobody waits for it any more. */
+  readonly keepsFiles: boolean
 }
 
 export const defaultReplicasOptions: ReplicasOptions = {
@@ -86,6 +88,7 @@ export const defaultReplicasOptions: ReplicasOptions = {
   outputHardBytes: 256 * 1024 * 1024,
   outputSoftBytes: 64 * 1024 * 1024,
   outputSoftMs: 60_000,
+  keepsFiles: false,
 }
 
 /** What INFO, ROLE and the metrics show. */
@@ -231,8 +234,9 @@ export class Replicas {
     this.#replicas.delete(id)
     if ('pin' in replica.stage) this.log.backlog?.release(replica.stage.pin)
     if (this.#replicas.size === 0) this.#emptySince = now
-    // A file may still be wanted (it is also the BGSAVE of the node); bytes for sockets that closed are not.
-    if (this.#run?.target === 'socket' && !this.#someone('snapshot')) {
+    const run = this.#run
+    const keeps = run?.target === 'disk' && run.filter === 'everything' && this.options.keepsFiles
+    if (run !== undefined && !keeps && !this.#someone('snapshot')) {
       this.#run = undefined
       return [{ do: 'abandon-snapshot' }]
     }

@@ -19,7 +19,10 @@ export const replicationCommands: NodeCommands = {
 
   psync(session, args, reply, server) {
     const offset = readInteger(args[2])
-    if (offset === undefined) return reply.error(NOT_AN_INTEGER)
+    if (offset === undefined) {
+      server.log.warning(`Replica ${server.repl.nameOf(session)} asks for synchronization but with a wrong offset`)
+      return reply.error(NOT_AN_INTEGER)
+    }
     server.repl.psync(session, { replid: args[1] as Bytes, offset, failover: lower(args[3]) === 'failover' })
   },
 

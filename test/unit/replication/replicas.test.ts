@@ -187,6 +187,16 @@ describe('a full resync through the sockets', () => {
     expect(words(replicas.detach(1, 1))).toEqual(['abandon-snapshot'])
   })
 
+  test('a file that is nobody else’s is abandoned with its last reader, one that is a save as well is finished', () => {
+    for (const keepsFiles of [false, true]) {
+      start({ keepsFiles })
+      for (const id of [1, 2]) replicas.attachFull(id, 'requested', idle, 0)
+      replicas.cut(0)
+      expect(words(replicas.detach(1, 1))).toEqual([])
+      expect(words(replicas.detach(2, 1))).toEqual(keepsFiles ? [] : ['abandon-snapshot'])
+    }
+  })
+
   test('one that takes no bytes for repl-timeout is dropped', () => {
     start({ diskless: true, disklessDelayMs: 0, timeoutMs: 5000 })
     introduce(1)
