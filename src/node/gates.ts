@@ -123,7 +123,11 @@ export function allows(
   if ((all.every & bit.loading) === 0 && server.loads.dataHidden) return LOADING
   if ((all.any & bit.noAsyncLoading) !== 0 && server.loads.arriving === 'aside') return LOADING
   if (server.scripting.busy && !mayRunWhileBusy(spec, gate, args)) return server.scripting.busyError
-  if (session.replica !== undefined && session.type === 'replica' && (gate & (bit.write | bit.read | bit.mayReplicate)) !== 0) {
+  if (
+    session.replica !== undefined &&
+    session.type === 'replica' &&
+    (gate & (bit.write | bit.read | bit.mayReplicate)) !== 0
+  ) {
     return "ERR Replica can't interact with the keyspace"
   }
   return undefined

@@ -18,7 +18,14 @@ async function startOne(...directives: string[]): Promise<RedisNode> {
 const info = async (node: RedisNode, section: string): Promise<string> =>
   textOf(await node.call('INFO', section)) as string
 
-for (const command of [['PING'], ['GET', 'k'], ['NONSENSE'], ['SUBSCRIBE', 'c'], ['WAIT', '1', '0'], ['CLIENT', 'ID']]) {
+for (const command of [
+  ['PING'],
+  ['GET', 'k'],
+  ['NONSENSE'],
+  ['SUBSCRIBE', 'c'],
+  ['WAIT', '1', '0'],
+  ['CLIENT', 'ID'],
+]) {
   test(`a replica that asks ${command[0]} is not answered but disconnected`, async () => {
     const node = await startOne()
     const replica = await RawClient.open(node.port)
