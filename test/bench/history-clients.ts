@@ -177,7 +177,8 @@ class User {
 
   /** The commands, and whose reply tells whether it was done. */
   #waysToSet(key: string, value: string): [commands: string[][], at: number] {
-    const aside = `${key}:aside`
+    // A name of its own: of what an earlier write left aside, where this one's SET was refused, COPY would make the new value.
+    const aside = `${value}:aside`
     const way = Math.floor(this.chance() * (this.round.barriers ? 9 : 7))
     switch (way) {
       case 0:
@@ -195,6 +196,7 @@ class User {
           [
             ['SET', aside, value],
             ['COPY', aside, key, 'REPLACE'],
+            ['UNLINK', aside],
           ],
           1,
         ]
@@ -206,6 +208,7 @@ class User {
             ['SELECT', '1'],
             ['SET', aside, value],
             ['COPY', aside, key, 'DB', '0', 'REPLACE'],
+            ['UNLINK', aside],
             ['SELECT', '0'],
           ],
           2,
