@@ -567,6 +567,7 @@ export class Session implements Asker, PeerHandler {
     if (resp === this.resp) return
     this.resp = resp
     this.tracking?.speak(resp)
+    this.subscription?.speak(resp)
     this.listening.speak(resp)
   }
 

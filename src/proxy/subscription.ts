@@ -15,7 +15,7 @@ import { itemsOf, textOf } from '../resp/protocol.js'
 import type { Call } from '../routing/calls.js'
 import type { Request } from './request.js'
 import type { Session } from './session.js'
-import type { Upstream } from './upstream.js'
+import type { Resp, Upstream } from './upstream.js'
 
 type Kind = 'channels' | 'patterns' | 'shards'
 
@@ -34,6 +34,8 @@ export class Subscription {
   #expected = 0
   /** Confirmations of our own subscribing again. */
   #swallow = 0
+  /** Answers to our own HELLO that have not come. */
+  #greetings = 0
 
   constructor(private readonly session: Session) {}
 
@@ -65,6 +67,10 @@ export class Subscription {
   /** True when the frame was dealt with; false: it is to be passed on. */
   receive(buffer: Buffer, start: number, end: number): boolean {
     if (!isConfirmation(buffer, start)) {
+      if (this.#greetings > 0 && isGreeting(buffer, start)) {
+        this.#greetings--
+        return true
+      }
       if (buffer[start] !== DASH || this.#request === undefined) return false
       // Refused: one error stands for all confirmations.
       this.#expected = 0
@@ -105,6 +111,15 @@ export class Subscription {
     if (upstream !== undefined) session.listening.keep(upstream)
   }
 
+  /** The session has said HELLO: messages are written in another way from now on. */
+  speak(resp: Resp): void {
+    const { upstream } = this
+    if (upstream === undefined || upstream.resp === resp) return
+    upstream.resp = resp
+    this.#greetings++
+    upstream.pipe(encodeCommand(['HELLO', String(resp)]))
+  }
+
   /** The connection is gone: subscribe again where the master is, now or as soon as there is one. */
   onLost(): void {
     this.upstream = undefined
@@ -119,6 +134,7 @@ export class Subscription {
     const upstream = session.group.lent.borrow(session)
     if (upstream === undefined) return session.hub.awaitMaster(session)
     this.upstream = upstream
+    this.#greetings = 0
     upstream.piped = true
     this.#swallow = this.size
     for (const kind of ['channels', 'patterns', 'shards'] as const) {
@@ -139,6 +155,11 @@ export class Subscription {
 function kindOf(verb: string): Kind {
   const first = verb[0]
   return first === 'p' ? 'patterns' : verb.startsWith('ss') || verb.startsWith('sun') ? 'shards' : 'channels'
+}
+
+/** What HELLO answers: a map of seven, or the same as an array. Messages and confirmations have less than ten items. */
+function isGreeting(buffer: Buffer, start: number): boolean {
+  return buffer[start] === 0x25 || (buffer[start] === 0x2a && buffer[start + 2] !== 0x0d)
 }
 
 // Messages are `message`, `pmessage`, `smessage`; everything longer is a confirmation: `>3\r\n$9\r\nsubscribe…`.

@@ -43,6 +43,23 @@ export const scenes: Readonly<Record<string, string>> = {
     a|CLIENT TRACKING on BCAST PREFIX new
     a|RESET
     a|CLIENT TRACKINGINFO`,
+  'one that subscribes in RESP3 and goes on in RESP2': `
+    b|HELLO 3
+    b|SUBSCRIBE __redis__:invalidate news
+    c|PUBLISH news one
+    a|CLIENT TRACKING on REDIRECT $b
+    a|GET k
+    c|SET k 1
+    b|HELLO 2
+    a|GET k
+    c|SET k 2
+    c|PUBLISH news two
+    b|PING
+    b|UNSUBSCRIBE news
+    b|UNSUBSCRIBE
+    b|HELLO 3
+    a|GET k
+    c|SET k 3`,
   'a push after the reply': `
     a|HELLO 3
     a|CLIENT TRACKING on
