@@ -765,7 +765,7 @@ export class Group implements UpstreamOwner, Lender {
     this.#keepInTouch(now)
     this.#silent.expire(now, instance => this.#retire(instance))
     this.#retired.closeDone(now)
-    this.#watch.look(this.#replicas, now)
+    this.#watch.look(this.#replicas, replica => this.#silent.is(replica), now)
     this.#askMasterAgain(now)
   }
 

@@ -22,6 +22,11 @@ export class Silent {
     for (const upstream of instance.connections) upstream.confirmed = false
   }
 
+  /** It stands among the replicas meanwhile, and may be silent for longer than they may. */
+  is(instance: Instance): boolean {
+    return this.#instance === instance
+  }
+
   /** There is a master. Answers who is none any more; undefined: it is the one that was silent, or there was none. */
   ends(master: Instance, isSucceeded: boolean): Instance | undefined {
     const instance = this.#instance

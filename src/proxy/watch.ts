@@ -24,8 +24,9 @@ export class Watch {
     private readonly options: Pick<WorkerOptions, 'ejectOutliers' | 'readTimeoutMs'>,
   ) {}
 
-  look(replicas: readonly Instance[], now: Millis): void {
-    for (const replica of replicas) this.#closeSilent(replica, now)
+  /** `mayBeSilent`: those that are waited for. */
+  look(replicas: readonly Instance[], mayBeSilent: (replica: Instance) => boolean, now: Millis): void {
+    for (const replica of replicas) if (!mayBeSilent(replica)) this.#closeSilent(replica, now)
     if (!this.options.ejectOutliers || now - this.#lookedAt < OUTLIERS_MS) return
     this.#lookedAt = now
     for (const { replica, forMs } of this.#outliers.look(replicas)) {
