@@ -131,15 +131,16 @@ function reply(session: Session, request: Request, args: readonly Bytes[]): void
 
 // ── The list ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const TYPES = new Set(['normal', 'master', 'replica', 'slave', 'pubsub'])
+/** Words for them, as CLIENT LIST and CLIENT KILL take them. */
+const TYPES = new Map(['normal', 'master', 'replica', 'pubsub'].map(type => [type, type])).set('slave', 'replica')
 
 /** CLIENT LIST [TYPE normal|master|replica|pubsub] [ID id …] */
 function list(session: Session, request: Request, args: readonly Bytes[]): void {
   let wanted = [...session.hub.sessions.values()]
   const filter = args[2]?.toUpperCase()
   if (filter === 'TYPE' && args.length === 4) {
-    const type = (args[3] as Bytes).toLowerCase()
-    if (!TYPES.has(type)) {
+    const type = TYPES.get((args[3] as Bytes).toLowerCase())
+    if (type === undefined) {
       return session.fail(request, `ERR Unknown client type '${args[3]}'`)
     }
     wanted = wanted.filter(one => type === typeOf(one))
@@ -152,14 +153,20 @@ function list(session: Session, request: Request, args: readonly Bytes[]): void 
 }
 
 function typeOf(session: Session): string {
+  if (isReplica(session)) return 'replica'
   return session.subscription === undefined ? 'normal' : 'pubsub'
+}
+
+/** It has asked for the stream, and bytes go both ways as they are. */
+function isReplica(session: Session): boolean {
+  return session.peer.handler !== session
 }
 
 export function describe(session: Session): string {
   const { hub, peer, subscription, transaction } = session
   const { now } = hub.tools.time
   const seconds = (since: number): number => Math.floor((now - since) / 1000)
-  const flags = `${subscription === undefined ? '' : 'P'}${transaction?.queueing ? 'x' : ''}${
+  const flags = `${isReplica(session) ? 'S' : ''}${subscription === undefined ? '' : 'P'}${transaction?.queueing ? 'x' : ''}${
     session.monitor === undefined ? '' : 'O'
   }${session.tracking?.flags ?? ''}${(session.alone.upstream ?? session.held) === undefined ? '' : 'b'}`
   const fields: readonly (readonly [string, string | number])[] = [
@@ -243,10 +250,12 @@ function readFilters(
       case 'LADDR':
         filters.push(one => `${one.peer.localHost}:${one.peer.localPort}` === value)
         break
-      case 'TYPE':
-        if (!TYPES.has(value.toLowerCase())) return refuse(`ERR Unknown client type '${value}'`)
-        filters.push(one => typeOf(one) === value.toLowerCase())
+      case 'TYPE': {
+        const type = TYPES.get(value.toLowerCase())
+        if (type === undefined) return refuse(`ERR Unknown client type '${value}'`)
+        filters.push(one => typeOf(one) === type)
         break
+      }
       case 'USER':
         if (value !== 'default' && session.hub.policy.users?.find(value) === undefined) {
           return refuse(`ERR No such user '${value}'`)

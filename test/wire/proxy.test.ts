@@ -118,6 +118,10 @@ redis.describe('the proxy before a real group', () => {
     await writer.call('SET', 'after', 'sync')
     await until('the stream brings it', async () => JSON.stringify(plain(await client.next())).includes('after'))
     expect(await writer.call('GET', 'after')).toBe('sync')
+    expect(await writer.call('CLIENT', 'LIST', 'TYPE', 'slave')).toMatch(/^id=\d+ .* flags=S .*cmd=sync/)
+    expect(await writer.call('CLIENT', 'KILL', 'TYPE', 'replica')).toBe(1)
+    await client.untilClosed()
+    expect(await writer.call('CLIENT', 'LIST', 'TYPE', 'replica')).toBe('')
   })
 
   test('WATCH sees the writes of others', async () => {
