@@ -88,6 +88,8 @@ export class Request {
   effect: Effect = 'none'
   /** CLIENT REPLY OFF: the answer is dropped. */
   muted = false
+  /** It goes on when everything that its session asked before is answered. */
+  stalled = false
 
   /** The bytes, while they are kept. */
   block: Block | undefined = undefined
@@ -152,6 +154,7 @@ export class RequestPool {
     request.next = undefined
     request.effect = 'none'
     request.muted = false
+    request.stalled = false
     request.block?.release()
     request.block = undefined
     request.sentAt = 0

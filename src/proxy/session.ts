@@ -116,7 +116,7 @@ export class Session implements Asker, PeerHandler {
   #tail: Request | undefined
   #outstanding = 0
   #window = FIRST_WINDOW
-  #stalled: Request | undefined
+  #stalled = 0
   /** What CLIENT PAUSE held back, and does no longer: it is the next to be taken. */
   #released: Request | undefined
   #awaiting = false
@@ -236,11 +236,6 @@ export class Session implements Asker, PeerHandler {
     return this.#head === undefined && this.transaction === undefined && this.#decoder.pending === 0
   }
 
-  /** It has asked nothing yet. */
-  get silent(): boolean {
-    return this.lastCommand === 'NULL'
-  }
-
   /** Bytes that were read from it and not answered or sent on, the command at hand included. */
   get aheadBytes(): number {
     return this.#decoder.pending + (this.#running ? this.#decoder.end - this.#decoder.start : 0)
@@ -301,9 +296,9 @@ export class Session implements Asker, PeerHandler {
     const decoder = this.#decoder
     try {
       do {
-        if (this.#stalled !== undefined && this.#stalled === this.#head && this.kept === 0) this.#unstall()
+        if (this.#head?.stalled === true && this.kept === 0) this.#unstall(this.#head)
         while (this.#mayTake() && this.#takeNext(decoder));
-      } while (this.#stalled !== undefined && this.#stalled === this.#head && this.kept === 0)
+      } while (this.#head?.stalled === true && this.kept === 0)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.#breakOff(error.message)
@@ -311,7 +306,7 @@ export class Session implements Asker, PeerHandler {
     this.#running = false
     if (this.closed) return
     decoder.release()
-    this.#stopped = this.#stalled !== undefined || !this.#mayTake()
+    this.#stopped = this.#stalled > 0 || !this.#mayTake()
     this.#regulate()
     if (decoder.pending > UPLOAD_BYTES && !this.#stopped) this.#beginUpload()
   }
@@ -354,7 +349,7 @@ export class Session implements Asker, PeerHandler {
   #mayTake(): boolean {
     return (
       this.kept === 0 &&
-      this.#stalled === undefined &&
+      this.#stalled === 0 &&
       this.held === undefined &&
       !this.#awaiting &&
       this.#outstanding < this.#window &&
@@ -525,16 +520,19 @@ export class Session implements Asker, PeerHandler {
 
   // ── Connections of its own ────────────────────────────────────────────────────────────────────────────────────────
 
+  /** It waits for all before it. One that is taken is the last; of those that are sent again there may be several. */
   stall(request: Request, decoder: Decoder): void {
     keepBytes(request, decoder, this.hub.tools.blocks)
-    this.#stalled = request
+    if (!request.stalled) this.#stalled++
+    request.stalled = true
+    request.state = 'new'
     this.#stopped = true
   }
 
   /** Everything before it is answered: now it may go. */
-  #unstall(): void {
-    const request = this.#stalled as Request
-    this.#stalled = undefined
+  #unstall(request: Request): void {
+    request.stalled = false
+    this.#stalled--
     const call = request.call as Call
     if (request.rules !== undefined) this.rules = request.rules
     const decoder = reread(this.hub.reader, request)
@@ -791,11 +789,12 @@ export class Session implements Asker, PeerHandler {
     for (let request = this.#head; request !== undefined; ) {
       const { next } = request
       request.next = undefined
-      if (request.state === 'answered' || request === this.#stalled || request.state === 'new') {
+      if (request.state === 'answered' || request.state === 'new') {
         this.hub.tools.requests.give(request)
       }
       request = next
     }
-    this.#head = this.#tail = this.#stalled = this.#released = this.held = undefined
+    this.#head = this.#tail = this.#released = this.held = undefined
+    this.#stalled = 0
   }
 }

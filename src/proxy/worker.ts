@@ -377,7 +377,8 @@ export class Worker implements DataPlane, Hub {
     for (const session of this.sessions.values()) if (announceMove(session, sequence, seconds)) told.add(session)
     for (let now = begun; this.sessions.size > 0 && now < begun + deadlineMs; now = this.clock.now()) {
       for (const session of [...this.sessions.values()]) {
-        const maySpeak = told.has(session) ? now < patience : session.silent && now < session.since + FIRST_WORD_MS
+        const hasAsked = session.lastCommand !== 'NULL'
+        const maySpeak = told.has(session) ? now < patience : !hasAsked && now < session.since + FIRST_WORD_MS
         if (session.idle && !maySpeak) session.endWhenAnswered()
       }
       await new Promise<void>(resolve => void this.clock.after(DRAIN_STEP_MS, resolve))

@@ -161,7 +161,8 @@ class User {
     const after = this.chance() < 0.3 ? [['GET', key]] : []
     const news = this.chance() < 0.2 ? [['PUBLISH', channel, value]] : []
     const replies = await this.#send(this.#writing, [...before, ...commands, ...news, ...after])
-    const outcome = this.#record(key, version, replies[before.length + at])
+    const by = `${commands.map(words => words.join(' ')).join(', ')} -> ${JSON.stringify(replies)}`
+    const outcome = this.#record(key, version, replies[before.length + at], by)
     if (before.length > 0) {
       const seen = this.#versionOf(key, replies[0])
       // Asked again after it, where its connection died: then the write is in doubt.
@@ -387,15 +388,15 @@ class User {
   }
 
   /** What became of a write, by the reply that tells. */
-  #record(key: string, version: number, reply: Plain | undefined): 'done' | 'doubtful' | 'refused' {
+  #record(key: string, version: number, reply: Plain | undefined, by = ''): 'done' | 'doubtful' | 'refused' {
     const isError = String(Array.isArray(reply) ? reply[0] : reply).startsWith('-')
     // COPY and its like found nothing to copy.
     if (reply === 0 || (isError && NOT_DONE.test(String(reply)))) return 'refused'
     if (isError || reply === undefined) {
-      this.#push({ key, does: 'write', version, from: this.#from, to: Number.POSITIVE_INFINITY })
+      this.#push({ key, does: 'write', version, from: this.#from, to: Number.POSITIVE_INFINITY, by })
       return 'doubtful'
     }
-    this.#push({ key, does: 'write', version, from: this.#from, to: this.#to })
+    this.#push({ key, does: 'write', version, from: this.#from, to: this.#to, by })
     return 'done'
   }
 

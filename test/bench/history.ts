@@ -144,6 +144,8 @@ function check({ name, history, sights, gaps, wrong, unsure }: Round, deaths: re
       ...explained(those, level.ageMs, !level.name.startsWith('bounded')),
     ]
     if (WORKERS > 1 && level.name === 'causal') late.push(...ages(of(kept)))
+    const [first] = violations
+    if (first !== undefined && 'version' in first.operation) explain(history, first.operation)
     note(
       violations.length,
       violations.slice(0, 5).map(violation => `${level.name} ${JSON.stringify(violation)}`),
@@ -164,6 +166,13 @@ function check({ name, history, sights, gaps, wrong, unsure }: Round, deaths: re
   counts.writes += history.filter(({ does }) => does === 'write').length
   counts.doubtful += history.filter(({ does, to }) => does === 'write' && to === Number.POSITIVE_INFINITY).length
   counts.told += history.filter(({ does }) => does === 'told').length
+}
+
+/** How the key came to what it was shown to be, and what came after. */
+function explain(history: readonly Operation[], { key, version }: Operation): void {
+  for (const one of history) {
+    if (one.key === key && one.does === 'write' && Math.abs(one.version - version) <= 2) console.log(one)
+  }
 }
 
 /** What a failover loses of these cannot be told from the values: their history ends with the first death. */
