@@ -59,7 +59,9 @@ export interface Asker extends Recipient {
   fail(request: Request, text: Bytes): void
   /** The reply that was kept back may leave now. */
   confirmed(request: Request): void
-  /** The request waits until everything that the session asked before has been answered. */
+  /** Nothing was asked before this request that is not answered. */
+  isFirst(request: Request): boolean
+  /** The request, which is not the first, waits until everything that the session asked before has been answered. */
   stall(request: Request, decoder: Decoder): void
   /** Something it waited for is there. */
   proceed(): void

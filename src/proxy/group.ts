@@ -374,9 +374,7 @@ export class Group implements UpstreamOwner, Lender {
     }
     const refusal = this.confirming.refusalOf(session, call)
     if (refusal !== undefined) return session.fail(request, refusal)
-    if (call.writes && session.replicaReads > 0 && this.#overtakes(session, call, decoder)) {
-      return session.stall(request, decoder)
-    }
+    if (call.writes && this.#overtakes(session, request, call, decoder)) return session.stall(request, decoder)
     if (lane.pending > 0 && this.isStuck(lane)) return session.sendAlone(request, call, decoder)
     this.sendToMaster(lane, session, request, call, decoder)
   }
@@ -476,8 +474,8 @@ export class Group implements UpstreamOwner, Lender {
   }
 
   /** True when the command might reach the master before an earlier read of the same keys reached its replica. */
-  #overtakes(session: Asker, call: Call, decoder: Decoder): boolean {
-    if (call.marking === 'none') return false
+  #overtakes(session: Asker, request: Request, call: Call, decoder: Decoder): boolean {
+    if (session.replicaReads === 0 || call.marking === 'none' || session.isFirst(request)) return false
     return (session.readFilter & this.#keys.filter(this.#keys.find(call, decoder))) !== 0
   }
 

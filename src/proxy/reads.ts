@@ -70,7 +70,7 @@ export class Reads {
     if (level === 'causal' && others > 0 && this.#followOthers(session, request, call, decoder, count)) return
     if (level === 'strong') return this.#askIndex(session, request, call, decoder, count)
     if (level === 'session' && session.standing.wide) return this.#askForOthers(session, request, call, decoder, count)
-    if (level === 'session' && !this.#chooseForSession(session) && !isReturned(request)) {
+    if (level === 'session' && !this.#chooseForSession(session) && !session.isFirst(request)) {
       return session.stall(request, decoder)
     }
     if (level !== 'session') this.#choose(session, this.#need(session, count), session.lastReplica)
@@ -144,7 +144,8 @@ export class Reads {
   /**
    * Reads that its session sent before are not answered. One that may be shown the same keys must not be shown an older
    * state of them, so it goes where they went, or waits for them. True: it is on its way, or waits; false: it has
-   * nothing to do with them.
+   * nothing to do with them. Of several that lost their connection the first may wait for a replica, and all behind it
+   * wait for it. The first of all waits for nobody: what is in flight then stands behind it.
    */
   #followOthers(session: Asker, request: Request, call: Call, decoder: Decoder, count: number): boolean {
     const filter = this.keys.filter(count)
@@ -158,7 +159,7 @@ export class Reads {
       if (to !== undefined && this.#toReplica(session, request, call, decoder, to, count)) return true
     }
     if (!atMaster && !atReplica) return false
-    if (atReplica && !isReturned(request)) {
+    if (atReplica && !session.isFirst(request)) {
       session.stall(request, decoder)
       return true
     }
@@ -204,7 +205,7 @@ export class Reads {
    * far it is, as at level strong. One read after the other, so that two replicas cannot show them in the other order.
    */
   #askForOthers(session: Asker, request: Request, call: Call, decoder: Decoder, count: number): void {
-    if (session.replicaReads > 0 && !isReturned(request)) return session.stall(request, decoder)
+    if (session.replicaReads > 0 && !session.isFirst(request)) return session.stall(request, decoder)
     if (session.standing.unsettled === 0) return this.#askIndex(session, request, call, decoder, count)
     this.#choice.because = 'write-in-flight'
     this.#withoutReplica(session, request, call, decoder, count)
@@ -231,7 +232,7 @@ export class Reads {
   #toMaster(session: Asker, request: Request, call: Call, decoder: Decoder, count: number): void {
     const { because } = this.#choice
     if (session.rules.level === 'causal' && refusable.has(because)) this.#noteCollision(count)
-    if (session.rules.level === 'session' && session.replicaReads > 0 && !isReturned(request)) {
+    if (session.rules.level === 'session' && session.replicaReads > 0 && !session.isFirst(request)) {
       return session.stall(request, decoder)
     }
     this.group.counters.route(because)
@@ -379,9 +380,4 @@ export class Reads {
   close(): void {
     this.#waiting.close()
   }
-}
-
-/** It has been sent, kept or stalled before; others of its session may stand behind it, so it is not stalled (again). */
-function isReturned(request: Request): boolean {
-  return request.block !== undefined
 }

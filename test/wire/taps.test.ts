@@ -128,7 +128,7 @@ redis.describe('a tap', () => {
         // PINGs of the stream go on coming long after a silent replica would have been dropped.
         await until('the timeout has passed', () => tapped.stream.offset >= offset + 4 * 14)
         expect(tapped.starts).toHaveLength(1)
-      })
+      }, 20_000)
 
       test('comes back where it was when it was cut off, and follows an instance into its next history', async () => {
         const { master, replica } = await group(kind)
