@@ -95,7 +95,7 @@ export function accessOf(spec: CommandSpec, args: readonly Bytes[]): Access {
 export function isBlocking(spec: CommandSpec, args: readonly Bytes[]): boolean {
   if (!spec.blocking) return false
   if (spec.name === 'xread') return wordBefore('STREAMS', 'BLOCK', args, 1)
-  if (spec.name === 'xreadgroup') return wordBefore('STREAMS', 'BLOCK', args, 4)
+  if (spec.name === 'xreadgroup') return wordBefore('STREAMS', 'BLOCK', args, 1)
   return true
 }
 

@@ -221,10 +221,14 @@ function refuseLogin(session: Session, name: Bytes, password: Bytes, command: st
   return 'WRONGPASS invalid username-password pair or user is disabled.'
 }
 
+/** A number as Redis writes it itself: no zero before it, no plus, no space. */
+export function databaseOf(text: Bytes): number | undefined {
+  return /^(0|-?[1-9]\d{0,9})$/.test(text) ? Number(text) : undefined
+}
+
 function select(session: Session, request: Request, decoder: Decoder): void {
-  const text = decoder.arg(1)
-  if (!/^-?\d{1,10}$/.test(text)) return session.fail(request, 'ERR value is not an integer or out of range')
-  const db = Number(text)
+  const db = databaseOf(decoder.arg(1))
+  if (db === undefined) return session.fail(request, 'ERR value is not an integer or out of range')
   if (db < 0 || db >= session.hub.about.databases) return session.fail(request, 'ERR DB index is out of range')
   session.db = db
   sayOk(session, request)

@@ -623,7 +623,7 @@ export class Session implements Asker, PeerHandler {
       case 'tracked':
         return this.#pass(request, buffer, start, end)
       default:
-        this.transaction?.onReply(request, buffer, start)
+        this.transaction?.onReply(request, buffer, start, end)
         return this.#pass(request, buffer, start, end)
     }
   }

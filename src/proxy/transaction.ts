@@ -9,15 +9,17 @@
  * answers nil, as if a watched key had changed, and the client tries again as it must be ready to.
  */
 import type { Bytes } from '../base/units.js'
-import type { Decoder } from '../resp/decoder.js'
+import { type Decoder, decodeFrame } from '../resp/decoder.js'
 import { encodeCommand } from '../resp/encoder.js'
+import { type Frame, itemsOf, textOf } from '../resp/protocol.js'
 import { type Acks, strictest } from '../routing/acks.js'
 import type { Call } from '../routing/calls.js'
 import { UNKNOWN_RESULT } from '../routing/errors.js'
 import type { PauseRequest } from '../topology/pauses.js'
-import { refusedText } from './local.js'
+import { isPrintable } from './client-command.js'
+import { databaseOf, refusedText } from './local.js'
 import { pauseOf } from './pause.js'
-import type { Effect, Request } from './request.js'
+import { type Effect, type Request, reread } from './request.js'
 import type { Session } from './session.js'
 import { Upstream } from './upstream.js'
 
@@ -44,7 +46,8 @@ function refusing(name: string): Buffer {
 const OURS: ReadonlySet<Effect> = new Set<Effect>(['multi', 'queued', 'watched', 'exec', 'discard', 'unwatch'])
 
 /** Queued, these would change the connection that is lent, and not the client's. */
-const NOT_QUEUED = new Set(['hello', 'auth', 'client|reply', 'client|tracking', 'client|caching', 'lagrange', 'proxy'])
+const NOT_QUEUED = new Set(['hello', 'auth', 'lagrange', 'proxy'])
+const NOT_QUEUED_OF_CLIENT = /^(reply|tracking|caching|kill|unblock|no-evict|no-touch)$/i
 
 export class Transaction {
   upstream: Upstream | undefined
@@ -68,7 +71,11 @@ export class Transaction {
   readonly #pauses: (PauseRequest | 'unpause')[] = []
   /** Slots of what was queued; undefined: any key. */
   #slots: number[] | undefined = []
-  #selected: number | undefined
+  /** Commands that the instance has queued, and which of them are SELECT. */
+  #accepted = 0
+  readonly #selects: { readonly at: number; readonly db: number }[] = []
+  /** CLIENT SETNAME that is queued. */
+  #name: Bytes | undefined
   /** Who must have what it writes before EXEC is answered. */
   #acks: Acks | undefined
 
@@ -120,7 +127,8 @@ export class Transaction {
       const local = call.handling === 'local' || call.handling === 'refused'
       if (local || call.handling === 'relay' || call.handling === 'subscribe' || call.handling === 'monitor')
         return false
-      request.effect = call.name === 'multi' ? 'multi' : call.name === 'unwatch' ? 'unwatch' : 'watched'
+      const unwatches = call.name === 'unwatch' && isComplete(call, decoder)
+      request.effect = call.name === 'multi' ? 'multi' : unwatches ? 'unwatch' : 'watched'
       if (call.name === 'exec' || call.name === 'discard') request.effect = 'none'
       if (request.effect === 'none') this.session.fail(request, `ERR ${call.name.toUpperCase()} without MULTI`)
       else this.dispatch(request, call, decoder)
@@ -128,8 +136,9 @@ export class Transaction {
     }
     if (
       NOT_QUEUED.has(call.name) ||
-      this.#isClientReply(call, decoder) ||
+      this.#isOfConnection(call, decoder) ||
       call.handling === 'relay' ||
+      call.handling === 'subscribe' ||
       call.spec?.flags.has('no_multi') === true ||
       (call.handling === 'local' && call.name.startsWith('acl'))
     ) {
@@ -139,13 +148,16 @@ export class Transaction {
       this.session.fail(request, isNoWhere ? NO_MULTI : `ERR ${shown} is not allowed in transactions`)
       return true
     }
-    request.effect = call.name === 'exec' ? 'exec' : call.name === 'discard' ? 'discard' : 'queued'
+    // One with too many words spoils the transaction, and does not end it.
+    const discards = call.name === 'discard' && isComplete(call, decoder)
+    request.effect = call.name === 'exec' ? 'exec' : discards ? 'discard' : 'queued'
     this.dispatch(request, call, decoder)
     return true
   }
 
-  #isClientReply(call: Call, decoder: Decoder): boolean {
-    return call.name === 'client' && decoder.argc > 1 && /^(reply|tracking|caching)$/i.test(decoder.arg(1))
+  /** The instance would do it to the connection that is lent, or to those of others. */
+  #isOfConnection(call: Call, decoder: Decoder): boolean {
+    return call.name === 'client' && decoder.argc > 1 && NOT_QUEUED_OF_CLIENT.test(decoder.arg(1))
   }
 
   /** The client was told something else than that a command was queued: EXEC must not succeed. */
@@ -249,7 +261,32 @@ export class Transaction {
   /** What is queued at the instance in the place of a command that it must not have. */
   #forInstance(call: Call, decoder: Decoder): Decoder {
     if (call.handling === 'refused') return this.#instead(refusing(call.name))
-    return this.#notesPause(call, decoder) ? this.#instead(SETNAME) : decoder
+    if (this.#notesPause(call, decoder) || this.#notesName(call, decoder)) return this.#instead(SETNAME)
+    const known = this.#knownHere(call, decoder)
+    return known === undefined ? decoder : this.#instead(known)
+  }
+
+  /** What a connection says about itself is said of the client's, not of the one that is lent. */
+  #notesName(call: Call, decoder: Decoder): boolean {
+    if (call.name !== 'client' || decoder.argc !== 3 || decoder.arg(1).toUpperCase() !== 'SETNAME') return false
+    const name = decoder.arg(2)
+    // The instance will say what is wrong.
+    if (!isPrintable(name)) return false
+    this.#name = name
+    return true
+  }
+
+  #knownHere(call: Call, decoder: Decoder): Buffer | undefined {
+    if (call.name !== 'client' || decoder.argc !== 2) return undefined
+    const { session } = this
+    switch (decoder.arg(1).toUpperCase()) {
+      case 'ID':
+        return encodeCommand(['EVAL', 'return tonumber(ARGV[1])', '0', String(session.id)])
+      case 'GETNAME':
+        return encodeCommand(['EVAL', "return ARGV[1] ~= '' and ARGV[1]", '0', this.#name ?? session.name])
+      default:
+        return undefined
+    }
   }
 
   #instead(bytes: Buffer): Decoder {
@@ -286,7 +323,6 @@ export class Transaction {
 
   #noteQueued(call: Call, decoder: Decoder): void {
     this.replicates ||= this.session.hub.pause.mayReplicate(call, decoder)
-    if (call.name === 'select' && decoder.argc === 2) this.#selected = Number(decoder.arg(1))
     if (!call.writes) return
     if (call.marking !== 'none') this.#acks = strictest(this.#acks, this.session.rules.acks)
     if (this.#slots === undefined) return
@@ -297,7 +333,7 @@ export class Transaction {
 
   // ── Answers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  onReply(request: Request, buffer: Buffer, start: number): void {
+  onReply(request: Request, buffer: Buffer, start: number, end: number): void {
     const first = buffer[start]
     switch (request.effect) {
       case 'multi':
@@ -305,7 +341,7 @@ export class Transaction {
         if (!this.#acknowledged) this.#notBegun()
         return
       case 'queued':
-        if (first === PLUS) this.#keepBytes(request.bytes)
+        if (first === PLUS) this.#noteAccepted(request)
         else if (this.poisoned) this.#refused = true
         else if (!HARMLESS_IN_MULTI.has(request.call?.name ?? '')) this.#spoiltThere = true
         return
@@ -314,20 +350,38 @@ export class Transaction {
         return
       case 'exec':
         if (first === STAR && buffer[start + 1] !== DASH) {
-          if (this.#selected !== undefined) this.#follow(this.#selected)
+          if (this.#selects.length > 0) this.#follow(itemsOf(decodeFrame(buffer, start, end)))
+          if (this.#name !== undefined) this.#rename(this.#name)
           this.#beginPauses()
         }
         return this.#over()
       default:
+        // What is queued or watched there is queued or watched still.
+        if (first === DASH) return this.#end()
         return this.#over()
     }
   }
 
-  /** SELECT was part of it. */
-  #follow(db: number): void {
-    if (!Number.isInteger(db) || db < 0 || db >= this.session.hub.about.databases) return
-    this.session.db = db
-    if (this.upstream !== undefined) this.upstream.db = db
+  #noteAccepted(request: Request): void {
+    this.#keepBytes(request.bytes)
+    const at = this.#accepted++
+    if (request.call?.name !== 'select') return
+    const db = databaseOf(reread(this.session.hub.reader, request).arg(1))
+    if (db !== undefined) this.#selects.push({ at, db })
+  }
+
+  /** SELECT was part of it: each has an answer of its own, and the last that succeeded counts. */
+  #follow(answers: readonly Frame[]): void {
+    for (const { at, db } of this.#selects) {
+      if (textOf(answers[at]) !== 'OK') continue
+      this.session.db = db
+      if (this.upstream !== undefined) this.upstream.db = db
+    }
+  }
+
+  #rename(name: Bytes): void {
+    this.session.name = name
+    this.session.regard()
   }
 
   #keepBytes(bytes: Buffer): void {
@@ -349,7 +403,7 @@ export class Transaction {
     const { session } = this
     if (request.effect === 'queued') {
       this.poisoned = true
-      this.#keepBytes(request.bytes)
+      this.#noteAccepted(request)
       session.begin(request).simple('QUEUED' as Bytes)
       session.finish(request)
       return true
@@ -431,4 +485,9 @@ export class Transaction {
     this.upstream = undefined
     if (upstream !== undefined) this.session.alone.discard(upstream)
   }
+}
+
+/** Not refused for the number of its words. */
+function isComplete({ argcMin, argcMax }: Call, { argc }: Decoder): boolean {
+  return argc >= argcMin && argc <= argcMax
 }

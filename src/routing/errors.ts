@@ -15,19 +15,23 @@ import type { Bytes } from '../base/units.js'
 export type ErrorMeaning = 'not-master' | 'not-serving' | 'unblocked' | 'no-script' | 'answer'
 
 /**
- * `text` is the error without its dash. The words after the code are looked at, too: a script may answer any code it
- * likes, and CLIENT UNBLOCK is meant for the client.
+ * `text` is the error without its dash. All of its words are looked at: a script may answer any code it likes, after it has
+ * written, and CLIENT UNBLOCK is meant for the client.
  */
 export function meaningOf(text: Bytes): ErrorMeaning {
   // EXEC on a master that was demoted after the commands were queued.
   if (text.startsWith(ABORTED)) return meaningOf(text.slice(ABORTED.length))
   if (text.startsWith('READONLY You can')) return 'not-master'
-  if (text.startsWith('LOADING ') || text.startsWith('MASTERDOWN ')) return 'not-serving'
+  if (LOADING.test(text) || text === MASTER_DOWN) return 'not-serving'
   if (text.startsWith('UNBLOCKED force unblock')) return 'unblocked'
-  if (text.startsWith('NOSCRIPT ')) return 'no-script'
+  if (text === NO_SCRIPT) return 'no-script'
   return 'answer'
 }
 
+/** As Redis and Valkey say it. */
+const LOADING = /^LOADING [A-Za-z]+ is loading the dataset in memory$/
+const MASTER_DOWN = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
+const NO_SCRIPT = 'NOSCRIPT No matching script. Please use EVAL.'
 const ABORTED = 'EXECABORT Transaction discarded because of: '
 
 /** Codes that are label values of their own; all others count as `other`, for scripts may invent as many as they like. */
