@@ -62,6 +62,7 @@ export class Reads {
     choice.to = undefined
     if (!call.portable) {
       choice.because = 'node-local'
+      if (this.#isBehindReads(session, request, call, decoder)) return session.stall(request, decoder)
       return this.#toMaster(session, request, call, call.scans ? this.#bind(session, call, decoder) : decoder, 0)
     }
     const count = this.keys.find(call, decoder)
@@ -77,6 +78,12 @@ export class Reads {
     if (choice.because === 'replica-about-to-qualify') return this.#wait(session, request, decoder, count)
     if (choice.to !== undefined && this.#toReplica(session, request, call, decoder, choice.to, count)) return
     this.#withoutReplica(session, request, call, decoder, count)
+  }
+
+  /** What an earlier read, which is still to be answered by a replica, may be shown must not be newer than what this one is. */
+  #isBehindReads(session: Asker, request: Request, call: Call, decoder: Decoder): boolean {
+    if (session.rules.level !== 'causal' || session.replicaReads === 0 || session.isFirst(request)) return false
+    return call.marking !== 'none' && (session.readFilter & this.keys.filter(this.keys.find(call, decoder))) !== 0
   }
 
   /** No replica qualifies now: the master answers, or, where it is spared, one that qualifies in time, or nobody. */

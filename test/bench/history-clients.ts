@@ -167,7 +167,7 @@ class User {
       const seen = this.#versionOf(key, replies[0])
       // Asked again after it, where its connection died: then the write is in doubt.
       if (seen !== undefined && seen >= version && outcome !== 'doubtful')
-        this.#wrong(`${key}: read ${seen} before ${version} was written`)
+        this.#wrong(`${key}: read ${seen} before ${version} was written, ${by}`)
     }
     this.#asked = 'GET behind'
     if (after.length > 0 && outcome === 'done') {

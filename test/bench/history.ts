@@ -146,6 +146,7 @@ function check({ name, history, sights, gaps, wrong, unsure }: Round, deaths: re
     if (WORKERS > 1 && level.name === 'causal') late.push(...ages(of(kept)))
     const [first] = violations
     if (first !== undefined && 'version' in first.operation) explain(history, first.operation)
+    else if (first !== undefined) explainSight(sights, first.operation as Sight)
     note(
       violations.length,
       violations.slice(0, 5).map(violation => `${level.name} ${JSON.stringify(violation)}`),
@@ -173,6 +174,11 @@ function explain(history: readonly Operation[], { key, version }: Operation): vo
   for (const one of history) {
     if (one.key === key && one.does === 'write' && Math.abs(one.version - version) <= 2) console.log(one)
   }
+}
+
+function explainSight(sights: readonly Sight[], { key, from, to }: Sight): void {
+  const steps = sights.filter(one => one.key === key && one.does === 'step')
+  for (const one of steps) if (one.from < to + 100 && one.to > from - 2000) console.log(JSON.stringify(one))
 }
 
 /** What a failover loses of these cannot be told from the values: their history ends with the first death. */

@@ -3,7 +3,7 @@
  * queueing or still watching. Whoever borrowed it next wrote into another database, was told QUEUED and never executed, or was
  * refused.
  */
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { inFrontOfLinks, openClient } from '../support/in-front.js'
 import type { Plain } from '../support/raw-client.js'
 import { requireReal } from '../support/real.js'

@@ -2,7 +2,7 @@
  * Two reads of one key, one behind the other, lost their replica. The first waited for another one that was about to be fresh
  * enough; the second went to the master, and was shown an older value than the first was in the end.
  */
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import { startDelayLink } from '../support/delay.js'
 import { openClient } from '../support/in-front.js'
 import { freePort } from '../support/ports.js'

@@ -2,7 +2,7 @@
  * Reads whose replica was lost go to the master. Where a script kept its connection, each was to have one of its own, one after
  * the other; but a session remembered only the last of those that waited, and never answered the others, nor anything after.
  */
-import { expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { inFrontOfLinks, openClient } from '../support/in-front.js'
 import { requireReal } from '../support/real.js'
 import { until } from '../support/redis-group.js'
