@@ -37,6 +37,8 @@ export interface Asker extends Recipient {
   lastBecause: Because
   /** Its requests that the group keeps; while there are any it dispatches nothing. */
   kept: number
+  /** Its requests that wait for all before them: whatever stands behind one of them does so as well. */
+  readonly stalled: number
   /** Its reads at replicas that are not answered, and which slots they may touch (a 32-bit filter). */
   replicaReads: number
   readFilter: number

@@ -348,6 +348,7 @@ export class Group implements UpstreamOwner, Lender {
   dispatch(session: Asker, request: Request, call: Call, decoder: Decoder): void {
     if (session.lost) return session.tellLost(request)
     if (session.kept > 0) return this.keep(session, request, decoder)
+    if (session.stalled > 0 && !session.isFirst(request)) return session.stall(request, decoder)
     // What belongs to a transaction stays on its connection, whatever it is.
     if (request.effect !== 'none' && request.effect !== 'info') return session.dispatchPinned(request, decoder)
     switch (call.handling) {

@@ -9,7 +9,7 @@
  *                               └─▶ transaction, subscription: a connection of its own
  *
  * Nothing further is taken while the session is stopped: a command is kept by the group, waits for all before it
- * (`#stalled`), must be answered before others may follow (`#awaiting`), clients are paused (`held`), too many are in
+ * (`stalled`), must be answered before others may follow (`#awaiting`), clients are paused (`held`), too many are in
  * flight, or the client does not read. Meanwhile the client may send a bounded amount ahead; then its socket is not read.
  */
 import type { Bytes, Millis } from '../base/units.js'
@@ -116,7 +116,7 @@ export class Session implements Asker, PeerHandler {
   #tail: Request | undefined
   #outstanding = 0
   #window = FIRST_WINDOW
-  #stalled = 0
+  stalled = 0
   /** What CLIENT PAUSE held back, and does no longer: it is the next to be taken. */
   #released: Request | undefined
   #awaiting = false
@@ -306,7 +306,7 @@ export class Session implements Asker, PeerHandler {
     this.#running = false
     if (this.closed) return
     decoder.release()
-    this.#stopped = this.#stalled > 0 || !this.#mayTake()
+    this.#stopped = this.stalled > 0 || !this.#mayTake()
     this.#regulate()
     if (decoder.pending > UPLOAD_BYTES && !this.#stopped) this.#beginUpload()
   }
@@ -349,7 +349,7 @@ export class Session implements Asker, PeerHandler {
   #mayTake(): boolean {
     return (
       this.kept === 0 &&
-      this.#stalled === 0 &&
+      this.stalled === 0 &&
       this.held === undefined &&
       !this.#awaiting &&
       this.#outstanding < this.#window &&
@@ -523,7 +523,7 @@ export class Session implements Asker, PeerHandler {
   /** It waits for all before it. One that is taken is the last; of those that are sent again there may be several. */
   stall(request: Request, decoder: Decoder): void {
     keepBytes(request, decoder, this.hub.tools.blocks)
-    if (!request.stalled) this.#stalled++
+    if (!request.stalled) this.stalled++
     request.stalled = true
     request.state = 'new'
     this.#stopped = true
@@ -532,7 +532,7 @@ export class Session implements Asker, PeerHandler {
   /** Everything before it is answered: now it may go. */
   #unstall(request: Request): void {
     request.stalled = false
-    this.#stalled--
+    this.stalled--
     const call = request.call as Call
     if (request.rules !== undefined) this.rules = request.rules
     const decoder = reread(this.hub.reader, request)
@@ -795,6 +795,6 @@ export class Session implements Asker, PeerHandler {
       request = next
     }
     this.#head = this.#tail = this.#released = this.held = undefined
-    this.#stalled = 0
+    this.stalled = 0
   }
 }

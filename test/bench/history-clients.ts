@@ -317,7 +317,7 @@ class User {
     // By whose clock it goes is the instance's; all are this machine's. Nothing is written meanwhile.
     const [earliest, latest] = [this.#from + 38, this.#to + 45]
     while (performance.now() < latest) await sleep(5)
-    this.#step(key, null, earliest, latest)
+    this.#step(key, null, earliest, latest, true)
   }
 
   /** Two keys of the same name, in two databases that are exchanged and emptied. */
@@ -383,8 +383,8 @@ class User {
     for (const key of keys) if (!this.round.unsure.has(key)) this.round.unsure.set(key, this.#from)
   }
 
-  #step(key: string, value: string | null, from: number, to: number): void {
-    this.round.sights.push({ client: this.client, key, does: 'step', value, from, to })
+  #step(key: string, value: string | null, from: number, to: number, byClock = false): void {
+    this.round.sights.push({ client: this.client, key, does: 'step', value, from, to, byClock })
   }
 
   /** What became of a write, by the reply that tells. */
