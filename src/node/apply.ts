@@ -21,6 +21,13 @@ export class Applier implements Caller {
 
   constructor(private readonly server: NodeServer) {}
 
+  /** Answers the error: whoever wrote the stream may have more databases than we do. Then the one before stays selected. */
+  select(db: number): Bytes | undefined {
+    if (this.server.engine.databases[db] === undefined) return 'ERR DB index is out of range'
+    this.db = db
+    return undefined
+  }
+
   /** Answers the error, if it was one: the data is not what it was where the command ran first. */
   run(spec: CommandSpec, args: readonly Bytes[]): Bytes | undefined {
     const { server } = this

@@ -98,7 +98,7 @@ export class Follower {
     this.downSince = this.lastIoAt = now
     this.#cursorLost = !mayContinue
     this.#caller = new Applier(server)
-    if (mayContinue) this.#caller.db = server.repl.stream.selectedDb ?? 0
+    if (mayContinue) this.#caller.select(server.repl.stream.selectedDb ?? 0)
   }
 
   get connected(): boolean {
@@ -357,7 +357,8 @@ export class Follower {
     this.#payload = undefined
     this.#incoming = undefined
     if (outcome.refused !== undefined) return this.handle({ type: 'refused', reason: outcome.refused })
-    this.#caller.db = outcome.db
+    this.#caller.select(0)
+    this.#caller.select(outcome.db)
     this.handle({ type: 'loaded' })
     this.#consume(decoder)
   }
@@ -465,9 +466,7 @@ export class Follower {
       case 'ping':
         return
       case 'select':
-        this.#caller.db = Number(args[1])
-        server.repl.stream.continueIn(this.#caller.db)
-        return
+        return this.#select(spec, args)
       case 'publish':
         server.pubsub.publish(args[1] as Bytes, args[2] as Bytes)
         return
@@ -480,6 +479,12 @@ export class Follower {
       default:
         this.#execute(spec, args)
     }
+  }
+
+  #select(spec: CommandSpec, args: readonly Bytes[]): void {
+    const error = this.#caller.select(Number(args[1]))
+    if (error !== undefined) return this.#complain(spec, args, error)
+    this.server.repl.stream.continueIn(this.#caller.db)
   }
 
   /** Those who follow us get our master's own bytes; an AOF of ours is told what came of them. */

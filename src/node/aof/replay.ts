@@ -153,16 +153,16 @@ class FileReplay {
   }
 
   #run(args: readonly Bytes[]): void {
-    const { dispatcher, engine } = this.server
+    const { dispatcher } = this.server
     const spec = dispatcher.resolve(args)
     if (spec === undefined) {
       throw new Error(`Unknown command '${args[0] ?? ''}' reading the append only file ${this.file.name}`)
     }
     if (!checkArity(spec, args.length)) this.replay.failed++
     else if (spec.name === 'select') {
-      const db = Number(args[1])
-      if (engine.databases[db] === undefined) throw this.#refusal(new CorruptError('bad-database', `${args[1]}`))
-      this.#applier.db = db
+      if (this.#applier.select(Number(args[1])) !== undefined) {
+        throw this.#refusal(new CorruptError('bad-database', `${args[1]}`))
+      }
     } else if (this.#applier.run(spec, args) !== undefined) this.replay.failed++
   }
 
