@@ -250,12 +250,13 @@ export class ReplicaFeed implements Flushable {
     this.perform(this.replicas.detach(session.id, this.server.clock.now()))
   }
 
-  tick(): void {
+  /** What replicas had sent by `heardUntil` has been read. */
+  tick(heardUntil: Millis): void {
     const { server } = this
     const now = server.clock.now()
     const role = server.role
     const pinging = server.pause.mode === undefined
-    this.perform(this.replicas.tick({ role, pinging, busy: server.snapshots.busy }, now))
+    this.perform(this.replicas.tick({ role, pinging, busy: server.snapshots.busy, heardUntil }, now))
     for (const session of [...server.replicaSessions.values()]) {
       this.perform(this.replicas.checkOutput(session.id, session.peer.queuedBytes, now))
     }

@@ -542,14 +542,26 @@ export class NodeServer {
     this.stats.outputBytes = this.sentBytes()
     this.stats.sample(now)
     this.memory.tick()
-    if (!this.loading) this.follower?.handle({ type: 'tick' })
-    this.repl.tick()
-    this.clients.tick(now)
     this.tracking.tick()
     this.snapshots.tick()
     this.aof.tick()
     this.migration.tick()
     this.failover.tick()
+    this.dispatcher.settle()
+    setImmediate(() => this.#judge(now))
+  }
+
+  /**
+   * Who has been silent for too long. Timers run before sockets are read: after a standstill of ours (a long script, SIGSTOP)
+   * what others have said meanwhile still waits there. So this comes after the sockets were read once more since
+   * `heardUntil`, and judges as of then.
+   */
+  #judge(heardUntil: Millis): void {
+    if (this.#timers.length === 0) return
+    if (!this.loading) this.follower?.handle({ type: 'tick', heardUntil })
+    this.snapshots.noteProgress()
+    this.repl.tick(heardUntil)
+    this.clients.tick(heardUntil)
     this.dispatcher.settle()
   }
 

@@ -384,16 +384,18 @@ export class Snapshots {
 
   /** Until no replica has more than a window of unsent bytes; whose socket moves has made progress. */
   async #roomForAll(work: Work): Promise<void> {
+    while (!this.noteProgress() && !work.abandoned) await this.#pause(WINDOW_POLL_MS)
+  }
+
+  /** Answers whether all of them have room. */
+  noteProgress(): boolean {
     const { repl, clock } = this.server
-    for (;;) {
-      let full = false
-      for (const session of this.#readers()) {
-        if (session.peer.queuedBytes <= WINDOW_BYTES) repl.replicas.progressed(session.id, clock.now())
-        else full = true
-      }
-      if (!full || work.abandoned) return
-      await this.#pause(WINDOW_POLL_MS)
+    let roomForAll = true
+    for (const session of this.#readers()) {
+      if (session.peer.queuedBytes <= WINDOW_BYTES) repl.replicas.progressed(session.id, clock.now())
+      else roomForAll = false
     }
+    return roomForAll
   }
 
   #readers(): Session[] {

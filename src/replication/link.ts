@@ -76,7 +76,8 @@ export type LinkFailure =
   | 'corrupt-stream'
 
 export type LinkEvent =
-  | { readonly type: 'tick' }
+  /** Time goes on. What the peer had sent by `heardUntil` has been read: its silence is judged as of then; undefined: now. */
+  | { readonly type: 'tick'; readonly heardUntil?: Millis }
   | { readonly type: 'opened' }
   /** The connection is gone (or could not be made); the driver has let go of it. */
   | { readonly type: 'closed' }
@@ -210,7 +211,7 @@ function stepConnecting(
   now: Millis,
 ): LinkStep {
   if (event.type === 'closed') return fail('connect-failed', link.failures, options, now)
-  if (event.type === 'tick' && now - link.since > options.timeoutMs) {
+  if (event.type === 'tick' && (event.heardUntil ?? now) - link.since > options.timeoutMs) {
     return fail('connect-timeout', link.failures, options, now)
   }
   if (event.type !== 'opened') return stay(link)
@@ -229,7 +230,7 @@ function stepHandshake(
   now: Millis,
 ): LinkStep {
   if (event.type === 'closed') return fail('closed', link.failures, options, now)
-  if (event.type === 'tick' && now - link.lastIoAt > options.timeoutMs) {
+  if (event.type === 'tick' && (event.heardUntil ?? now) - link.lastIoAt > options.timeoutMs) {
     return fail('handshake-timeout', link.failures, options, now)
   }
   if (event.type !== 'line') return stay(link)
@@ -363,7 +364,7 @@ function stepTransfer(
     case 'refused':
       return fail(event.reason, link.failures, options, now)
     case 'tick':
-      return tickTransfer(link, options, now)
+      return tickTransfer(link, event.heardUntil ?? now, options, now)
     case 'bytes':
       return stay({ ...link, lastIoAt: now })
     case 'line':
@@ -392,10 +393,15 @@ function refusalOfSync(error: string): LinkFailure {
   return 'sync-refused'
 }
 
-function tickTransfer(link: Link & { status: 'transfer' }, options: LinkOptions, now: Millis): LinkStep {
+function tickTransfer(
+  link: Link & { status: 'transfer' },
+  heardUntil: Millis,
+  options: LinkOptions,
+  now: Millis,
+): LinkStep {
   if (link.phase === 'orphaned') return stay(link)
   // While we load, it is we who keep the other side waiting.
-  if (link.phase !== 'loading' && now - link.lastIoAt > options.timeoutMs) {
+  if (link.phase !== 'loading' && heardUntil - link.lastIoAt > options.timeoutMs) {
     return fail('transfer-timeout', link.failures, options, now)
   }
   if (now - link.saidAliveAt < options.ackPeriodMs) return stay(link)
@@ -432,7 +438,7 @@ function stepConnected(
     case 'refused':
       return fail(event.reason, 0, options, now, [{ do: 'forget-cursor' }])
     case 'tick':
-      if (now - link.lastIoAt > options.timeoutMs) return fail('master-silent', 0, options, now)
+      if ((event.heardUntil ?? now) - link.lastIoAt > options.timeoutMs) return fail('master-silent', 0, options, now)
       if (now - link.ackedAt < options.ackPeriodMs) return stay(link)
       return ackNow(link, cursor, now)
     case 'getack':

@@ -361,15 +361,23 @@ export class Replicas {
 
   // ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Several times a second. `pinging`: we are a master, and nothing forbids the offset to move. */
+  /**
+   * Several times a second. `pinging`: we are a master, and nothing forbids the offset to move. What replicas had sent by
+   * `heardUntil` has been read: their silence is judged as of then; undefined: now.
+   */
   tick(
-    facts: { readonly role: 'master' | 'replica'; readonly pinging: boolean; readonly busy: boolean },
+    facts: {
+      readonly role: 'master' | 'replica'
+      readonly pinging: boolean
+      readonly busy: boolean
+      readonly heardUntil?: Millis
+    },
     now: Millis,
   ): ReplicaEffect[] {
     const effects: ReplicaEffect[] = []
     if (facts.role === 'master' && facts.pinging && this.#replicas.size > 0) effects.push(...this.#ping(now))
     effects.push(...this.#sayAlive(now))
-    for (const replica of this.#replicas.values()) effects.push(...this.#judge(replica, now))
+    for (const replica of this.#replicas.values()) effects.push(...this.#judge(replica, facts.heardUntil ?? now))
     effects.push(...this.#beginIfDue(facts.busy, now))
     const { backlogTtlMs } = this.options
     const unused = facts.role === 'master' && this.#replicas.size === 0 && this.log.backlog !== undefined
@@ -397,15 +405,16 @@ export class Replicas {
     return effects
   }
 
-  #judge(replica: Replica, now: Millis): ReplicaEffect[] {
+  #judge(replica: Replica, heardUntil: Millis): ReplicaEffect[] {
     const { stage } = replica
     const { timeoutMs } = this.options
     if (isOnline(replica)) {
       // Replicas that came with SYNC never acknowledge.
-      if (replica.protocol === 'sync' || now - replica.ackAt <= timeoutMs) return []
+      if (replica.protocol === 'sync' || heardUntil - replica.ackAt <= timeoutMs) return []
       return [drop(replica.id, 'timeout')]
     }
-    const stuck = stage.state === 'snapshot' && this.#run?.target === 'socket' && now - stage.lastIoAt > timeoutMs
+    const stuck =
+      stage.state === 'snapshot' && this.#run?.target === 'socket' && heardUntil - stage.lastIoAt > timeoutMs
     return stuck ? [drop(replica.id, 'transfer-timeout')] : []
   }
 

@@ -115,6 +115,30 @@ describe('whatever a master sends', () => {
   }
 })
 
+describe('a silent master', () => {
+  const links: readonly Link[] = [
+    { status: 'connecting', since: 0, failures: 0 },
+    { status: 'handshake', awaiting: 'pong', rest: [], lastIoAt: 0, failures: 0 },
+    { status: 'transfer', phase: 'payload', start: undefined, lastIoAt: 0, saidAliveAt: 0, failures: 0 },
+    { status: 'connected', protocol: 'psync', since: 0, lastIoAt: 0, ackedAt: 0 },
+  ]
+  for (const link of links) {
+    test(`${link.status}: is judged as of when it was last listened to`, () => {
+      const after = (heardUntil?: number): string =>
+        step(
+          link,
+          { type: 'tick', ...(heardUntil === undefined ? {} : { heardUntil }) },
+          undefined,
+          defaultLinkOptions,
+          99_000,
+        ).link.status
+      expect(after(60_000)).toBe(link.status)
+      expect(after(60_001)).toBe('connect')
+      expect(after()).toBe('connect')
+    })
+  }
+})
+
 describe('how long to wait after a failure', () => {
   for (const [because, failures, expected] of [
     ['connect-failed', 0, 100],

@@ -232,6 +232,8 @@ describe('acknowledgements', () => {
     ack(1, 100, 1000)
     const facts = { role: 'replica', pinging: false, busy: false } as const
     expect(replicas.tick(facts, 61_000)).toEqual([])
+    // What it may have sent since then has not been read.
+    expect(replicas.tick({ ...facts, heardUntil: 61_000 }, 99_000)).toEqual([])
     expect(words(replicas.tick(facts, 61_001))).toEqual(['drop 1 timeout'])
   })
 
