@@ -30,8 +30,10 @@ export const persistenceCommands: NodeCommands = {
     const scheduled = lower(args[1]) === 'schedule'
     if (args.length > 1 && !(args.length === 2 && scheduled)) return reply.error(SYNTAX_ERROR)
     if (server.snapshots.saving) return reply.error(IN_PROGRESS)
-    if (server.snapshots.busy) {
-      if (!scheduled) return reply.error(REWRITING)
+    // Half a transaction must not be saved.
+    const { inTransaction } = server.dispatcher
+    if (server.snapshots.busy || inTransaction) {
+      if (!scheduled && !inTransaction) return reply.error(REWRITING)
       server.snapshots.scheduled = true
       return reply.simple('Background saving scheduled')
     }

@@ -124,7 +124,7 @@ describe('a silent master', () => {
   ]
   for (const link of links) {
     test(`${link.status}: is judged as of when it was last listened to`, () => {
-      const after = (heardUntil?: number): string =>
+      const statusAfter = (heardUntil?: number): string =>
         step(
           link,
           { type: 'tick', ...(heardUntil === undefined ? {} : { heardUntil }) },
@@ -132,9 +132,9 @@ describe('a silent master', () => {
           defaultLinkOptions,
           99_000,
         ).link.status
-      expect(after(60_000)).toBe(link.status)
-      expect(after(60_001)).toBe('connect')
-      expect(after()).toBe('connect')
+      expect(statusAfter(60_000)).toBe(link.status)
+      expect(statusAfter(60_001)).toBe('connect')
+      expect(statusAfter()).toBe('connect')
     })
   }
 })
