@@ -82,7 +82,9 @@ export function applySettings(server: NodeServer): void {
     server.repl.replicas.options = server.repl.readOptions()
   })
   watch('repl-backlog-size', () => server.repl.log.resize(config.number('repl-backlog-size')))
-  watch('min-replicas-to-write', () => server.recalm())
+  for (const name of ['min-replicas-to-write', 'stop-writes-on-bgsave-error', 'save'] as const) {
+    watch(name, () => server.recalm())
+  }
   watch('notify-keyspace-events', () => server.effects.setEvents(config.text('notify-keyspace-events')))
   watch('slowlog-log-slower-than', () => {
     const micros = config.number('slowlog-log-slower-than')

@@ -57,9 +57,7 @@ export class Snapshots {
   lastSaveFailed = false
   lastSaveSeconds = -1
   saves = 0
-  /** Why writes are refused: the last save failed (`stop-writes-on-bgsave-error`). */
-  diskError: string | undefined
-  /** BGSAVE SCHEDULE while something else is written. */
+  /** BGSAVE SCHEDULE while something else is written, or BGSAVE within a transaction. */
   scheduled = false
   expirySuspended = false
 
@@ -69,6 +67,16 @@ export class Snapshots {
 
   get busy(): boolean {
     return this.#current !== undefined
+  }
+
+  /**
+   * Why writes are refused: the last save failed. To be told of a change by `recalm`, those of `stop-writes-on-bgsave-error` and
+   * `save` included.
+   */
+  get diskError(): string | undefined {
+    const { config } = this.server
+    const strict = this.lastSaveFailed && config.flag('stop-writes-on-bgsave-error') && config.text('save') !== ''
+    return strict ? DISK_ERROR : undefined
   }
 
   /** A save to the file or a copy for replicas, as INFO counts them. */
@@ -271,11 +279,8 @@ export class Snapshots {
 
   /** How the last save went that nobody waited for (or any that went well): INFO tells, and writes may be refused. */
   #unattended(failure: string | undefined): void {
-    const { config, clock } = this.server
-    this.lastTryAt = clock.now()
+    this.lastTryAt = this.server.clock.now()
     this.lastSaveFailed = failure !== undefined
-    const strict = config.flag('stop-writes-on-bgsave-error') && config.text('save') !== ''
-    this.diskError = failure !== undefined && strict ? DISK_ERROR : undefined
     this.server.recalm()
   }
 
