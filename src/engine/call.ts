@@ -28,7 +28,7 @@ import { type Collection, isString, type StringValue, type Value } from './value
 export type Handler = (call: Call, args: readonly Bytes[], reply: ReplyWriter) => Blocked | void
 
 export class Call {
-  /** How many changes were made; a call without any is not propagated. */
+  /** How many changes were made, as save points count them; a call without any is not propagated. */
   dirty = 0
   /** undefined: the call itself. */
   effects: (readonly Bytes[])[] | undefined
@@ -214,9 +214,9 @@ export class Call {
 
   // ── Telling ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** A key was changed: for WATCH, tracking, notifications and propagation. */
-  modified(key: Bytes, type: NotifyClass, event: string): void {
-    this.dirty++
+  /** A key was changed, in so many of its items: for WATCH, tracking, notifications and propagation. */
+  modified(key: Bytes, type: NotifyClass, event: string, changes = 1): void {
+    this.dirty += changes
     this.host.changed(this.db.index, key)
     this.host.notify(type, event, this.db.index, key)
   }

@@ -145,6 +145,7 @@ export class Engine {
   #finish(call: Call, args: readonly Bytes[]): void {
     call.scales.settle()
     if (call.dirty > 0) {
+      this.host.wrote(call.dirty)
       if (call.effects === undefined) this.host.propagate(call.db.index, args)
       else for (const effect of call.effects) this.host.propagate(call.db.index, effect)
     }

@@ -27,6 +27,8 @@ export interface EngineHost {
    * call belong together (the node wraps them in MULTI/EXEC). `args` may be kept.
    */
   propagate(db: number, args: readonly (Bytes | Buffer)[]): void
+  /** So many changes were made, for save points: a member, a field and a key each are one, as Redis counts them. */
+  wrote(changes: number): void
   /**
    * The value of a key changed, appeared or went: for WATCH and client-side caching. `key` undefined: the whole database.
    * `byItself`: nobody asked for it, the key expired or was evicted.

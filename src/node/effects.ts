@@ -27,7 +27,7 @@ export class Effects implements EngineHost {
   #hearers: Audience = Audience.nobody
   /** Something in the present unit is not for all who hear. */
   #mixed = false
-  /** Writes since the last save. */
+  /** Changes since the last save. */
   dirty = 0
   #unit: UnitCommand[] = []
   #events = ''
@@ -79,8 +79,11 @@ export class Effects implements EngineHost {
   }
 
   propagate(db: number, args: readonly (Bytes | Buffer)[]): void {
-    this.dirty++
     this.#add(db, args, this.#hearers & this.audience)
+  }
+
+  wrote(changes: number): void {
+    this.dirty += changes
   }
 
   /** PUBLISH: in the stream, though it changes no data. */

@@ -130,6 +130,7 @@ export class Migration {
       effects.changed(db, key)
     }
     effects.propagate(db, ['DEL', ...keys])
+    effects.wrote(keys.length)
     this.server.dispatcher.endUnit(undefined)
   }
 

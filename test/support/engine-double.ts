@@ -55,6 +55,8 @@ export class EngineDouble implements EngineHost {
     this.propagated.push(args.map(String))
   }
 
+  wrote(): void {}
+
   changed(): void {}
 
   replaced(): void {}

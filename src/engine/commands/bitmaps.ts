@@ -217,7 +217,7 @@ function bitfield(call: Call, args: readonly Bytes[], mayWrite: boolean, reply: 
     }
     replyInteger(operation.act === 'INCRBY' ? after : before, reply)
   }
-  if (changes > 0) call.modified(key, '$', 'setbit')
+  if (changes > 0) call.modified(key, '$', 'setbit', changes)
 }
 
 function readFieldOperations(call: Call, args: readonly Bytes[]): FieldOperation[] {

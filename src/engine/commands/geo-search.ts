@@ -285,7 +285,7 @@ function store(
     for (const { member, score, metres } of hits)
       result.set(member, storeDistance ? metres / (shape?.unit ?? 1) : score, call.settings)
     call.put(key, result)
-    call.modified(key, 'z', kind === 'searchstore' ? 'geosearchstore' : 'georadiusstore')
+    call.modified(key, 'z', kind === 'searchstore' ? 'geosearchstore' : 'georadiusstore', hits.length)
   } else if (call.remove(key)) call.modified(key, 'g', 'del')
   reply.integer(hits.length)
 }

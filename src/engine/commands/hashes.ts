@@ -49,7 +49,7 @@ export const hashCommands: Readonly<Record<string, Handler>> = {
     let removed = 0
     if (hash !== undefined) for (let at = 2; at < args.length; at++) if (hash.delete(args[at] as Bytes)) removed++
     if (hash !== undefined && removed > 0) {
-      call.modified(key, 'h', 'hdel')
+      call.modified(key, 'h', 'hdel', removed)
       if (hash.size === 0) call.removeEmpty(key)
     }
     reply.integer(removed)
@@ -132,7 +132,7 @@ function setFields(call: Call, args: readonly Bytes[]): number | undefined {
   let added = 0
   for (let at = 2; at < args.length; at += 2)
     if (hash.set(args[at] as Bytes, args[at + 1] as Bytes, call.settings)) added++
-  call.modified(key, 'h', 'hset')
+  call.modified(key, 'h', 'hset', (args.length - 2) / 2)
   return added
 }
 

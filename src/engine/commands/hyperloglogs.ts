@@ -27,13 +27,13 @@ export const hyperLogLogCommands: Readonly<Record<string, Handler>> = {
       return reply.integer(0)
     }
     const sketch = value === undefined ? emptySketch() : readSketch(value)
-    let grown = value === undefined
-    for (let at = 2; at < args.length; at++) if (addElement(sketch.registers, args[at] as Bytes)) grown = true
-    if (grown) {
+    let changes = value === undefined ? 1 : 0
+    for (let at = 2; at < args.length; at++) if (addElement(sketch.registers, args[at] as Bytes)) changes++
+    if (changes > 0) {
       store(call, key, sketch)
-      call.modified(key, '$', 'pfadd')
+      call.modified(key, '$', 'pfadd', changes)
     }
-    reply.integer(grown ? 1 : 0)
+    reply.integer(changes > 0 ? 1 : 0)
   },
 
   pfcount(call, args, reply) {

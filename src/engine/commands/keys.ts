@@ -123,14 +123,12 @@ export const keyCommands: Readonly<Record<string, Handler>> = {
   },
 
   flushdb(call, args, reply) {
-    call.engine.flush(call.db.index, isLazyFlush(call, args))
-    call.dirty++
+    flush(call, args, call.db.index)
     reply.ok()
   },
 
   flushall(call, args, reply) {
-    call.engine.flush(undefined, isLazyFlush(call, args))
-    call.dirty++
+    flush(call, args, undefined)
     reply.ok()
   },
 
@@ -199,7 +197,8 @@ function rename(call: Call, from: Bytes, to: Bytes): void {
   call.remove(to, call.settings.lazyfreeLazyServerDel)
   call.add(to, value)
   if (expireAt !== 0) call.setExpireAt(to, expireAt)
-  call.modified(from, 'g', 'rename_from')
+  // With the other one it is one change.
+  call.modified(from, 'g', 'rename_from', 0)
   call.modified(to, 'g', 'rename_to')
 }
 
@@ -217,6 +216,12 @@ function swapArg(text: Bytes | undefined, which: 'first' | 'second'): number {
   const index = parseInt64(text ?? '')
   if (index === undefined || index > 2147483647 || index < -2147483648) refuse(`ERR invalid ${which} DB index`)
   return Number(index)
+}
+
+function flush(call: Call, args: readonly Bytes[], index: number | undefined): void {
+  call.dirty = call.engine.flush(index, isLazyFlush(call, args))
+  // A replica is told though nothing was there: it may have what we do not.
+  if (call.dirty === 0) call.host.propagate(call.db.index, args)
 }
 
 function isLazyFlush(call: Call, args: readonly Bytes[]): boolean {

@@ -70,8 +70,7 @@ export const listCommands: Readonly<Record<string, Handler>> = {
     const [first, count] = rangeOf(start, end, list.length)
     const removed = list.length - count
     list.trim(first, count)
-    call.modified(key, 'l', 'ltrim')
-    if (removed === 0) call.dirty--
+    call.modified(key, 'l', 'ltrim', removed)
     if (count === 0) call.removeEmpty(key)
     reply.ok()
   },
@@ -83,7 +82,7 @@ export const listCommands: Readonly<Record<string, Handler>> = {
     const limit = count === 0 ? Number.POSITIVE_INFINITY : Math.abs(count)
     const removed = list?.remove(item, limit, count < 0 ? 'tail' : 'head') ?? 0
     if (list !== undefined && removed > 0) {
-      call.modified(key, 'l', 'lrem')
+      call.modified(key, 'l', 'lrem', removed)
       if (list.length === 0) call.removeEmpty(key)
     }
     reply.integer(removed)
@@ -136,7 +135,7 @@ function push(call: Call, args: readonly Bytes[], end: End, mustExist: boolean, 
     list = call.add(key, new ListValue())
   }
   for (let at = 2; at < args.length; at++) list.push(args[at] as Bytes, end)
-  call.modified(key, 'l', end === 'head' ? 'lpush' : 'rpush')
+  call.modified(key, 'l', end === 'head' ? 'lpush' : 'rpush', args.length - 2)
   reply.integer(list.length)
 }
 
@@ -154,7 +153,7 @@ function pop(call: Call, args: readonly Bytes[], end: End, reply: ReplyWriter): 
 
 export function popOne(call: Call, key: Bytes, list: ListValue, end: End): Bytes {
   const item = list.pop(end) as Bytes
-  popped(call, key, list, end)
+  popped(call, key, list, end, 1)
   return item
 }
 
@@ -162,12 +161,12 @@ function popSome(call: Call, key: Bytes, list: ListValue, end: End, count: numbe
   const taken = Math.min(count, list.length)
   reply.array(taken)
   for (let left = taken; left > 0; left--) reply.bulk(list.pop(end) as Bytes)
-  if (taken > 0) popped(call, key, list, end)
+  if (taken > 0) popped(call, key, list, end, taken)
   return taken
 }
 
-function popped(call: Call, key: Bytes, list: ListValue, end: End): void {
-  call.modified(key, 'l', end === 'head' ? 'lpop' : 'rpop')
+function popped(call: Call, key: Bytes, list: ListValue, end: End, count: number): void {
+  call.modified(key, 'l', end === 'head' ? 'lpop' : 'rpop', count)
   if (list.length === 0) call.removeEmpty(key)
 }
 
@@ -260,8 +259,9 @@ export function moveItem(call: Call, { from, to, take, put }: Move, reply: Reply
   const item = source.pop(take) as Bytes
   const list = target ?? call.add(to, new ListValue())
   list.push(item, put)
-  call.modified(to, 'l', put === 'head' ? 'lpush' : 'rpush')
-  popped(call, from, source, take)
+  // A move is one change.
+  call.modified(to, 'l', put === 'head' ? 'lpush' : 'rpush', 0)
+  popped(call, from, source, take, 1)
   reply.bulk(item)
   return true
 }

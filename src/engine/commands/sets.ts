@@ -15,7 +15,7 @@ export const setCommands: Readonly<Record<string, Handler>> = {
     const set = call.writeSet(key) ?? call.add(key, new SetValue())
     let added = 0
     for (let at = 2; at < args.length; at++) if (set.add(args[at] as Bytes, call.settings)) added++
-    if (added > 0) call.modified(key, 's', 'sadd')
+    if (added > 0) call.modified(key, 's', 'sadd', added)
     reply.integer(added)
   },
 
@@ -25,7 +25,7 @@ export const setCommands: Readonly<Record<string, Handler>> = {
     let removed = 0
     if (set !== undefined) for (let at = 2; at < args.length; at++) if (set.delete(args[at] as Bytes)) removed++
     if (set !== undefined && removed > 0) {
-      call.modified(key, 's', 'srem')
+      call.modified(key, 's', 'srem', removed)
       if (set.size === 0) call.removeEmpty(key)
     }
     reply.integer(removed)
@@ -126,7 +126,7 @@ function popSome(call: Call, args: readonly Bytes[], reply: ReplyWriter): void {
   const set = call.writeSet(key)
   if (set === undefined || count === 0) return reply.set(0)
   const members = count >= set.size ? set.toArray() : pickMembers(set, count, () => call.random())
-  call.modified(key, 's', 'spop')
+  call.modified(key, 's', 'spop', members.length)
   if (members.length === set.size) {
     call.propagateAs('DEL', key)
     call.removeEmpty(key)

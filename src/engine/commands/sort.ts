@@ -161,7 +161,7 @@ function store(call: Call, key: Bytes, items: readonly (Bytes | undefined)[], re
     const list = new ListValue()
     for (const item of items) list.pushTail(item ?? '')
     call.put(key, list)
-    call.modified(key, 'l', 'sortstore')
+    call.modified(key, 'l', 'sortstore', items.length)
   } else if (call.remove(key)) call.modified(key, 'g', 'del')
   reply.integer(items.length)
 }

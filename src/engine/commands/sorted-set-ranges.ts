@@ -159,7 +159,7 @@ function removeRange(
   zset.forRange(first, count, false, member => members.push(member))
   for (const member of members) zset.delete(member)
   if (count > 0) {
-    call.modified(key, 'z', call.spec.name)
+    call.modified(key, 'z', call.spec.name, count)
     if (zset.size === 0) call.removeEmpty(key)
   }
   reply.integer(count)

@@ -26,7 +26,7 @@ export const sortedSetCommands: Readonly<Record<string, Handler>> = {
     let removed = 0
     if (zset !== undefined) for (let at = 2; at < args.length; at++) if (zset.delete(args[at] as Bytes)) removed++
     if (zset !== undefined && removed > 0) {
-      call.modified(key, 'z', 'zrem')
+      call.modified(key, 'z', 'zrem', removed)
       if (zset.size === 0) call.removeEmpty(key)
     }
     reply.integer(removed)
@@ -138,9 +138,10 @@ function zadd(call: Call, key: Bytes, options: ZaddOptions, args: readonly Bytes
     if (before === undefined) added++
     else updated++
   }
-  if (added + updated > 0) call.modified(key, 'z', options.incr ? 'zincr' : 'zadd')
+  const changes = added + updated
+  if (changes > 0) call.modified(key, 'z', options.incr ? 'zincr' : 'zadd', changes)
   if (options.incr) replyScore(result, reply)
-  else reply.integer(options.ch ? added + updated : added)
+  else reply.integer(options.ch ? changes : added)
 }
 
 /** undefined: the options say to leave the member alone. */
@@ -187,7 +188,7 @@ export function take(
   const taken: [Bytes, number][] = []
   zset.forRange(0, Math.min(count, zset.size), from === 'max', (member, score) => taken.push([member, score]))
   for (const [member] of taken) zset.delete(member)
-  call.modified(key, 'z', from === 'min' ? 'zpopmin' : 'zpopmax')
+  call.modified(key, 'z', from === 'min' ? 'zpopmin' : 'zpopmax', taken.length)
   if (zset.size === 0) call.removeEmpty(key)
   return taken
 }

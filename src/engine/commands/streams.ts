@@ -28,7 +28,7 @@ export const streamCommands: Readonly<Record<string, Handler>> = {
     const ids = args.slice(2).map(text => idArg(text))
     let deleted = 0
     for (const id of ids) if (stream.delete(id)) deleted++
-    if (deleted > 0) call.modified(key, 't', 'xdel')
+    if (deleted > 0) call.modified(key, 't', 'xdel', deleted)
     reply.integer(deleted)
   },
 
@@ -39,7 +39,7 @@ export const streamCommands: Readonly<Record<string, Handler>> = {
     if (stream === undefined || trim === undefined) return reply.integer(0)
     const deleted = trimStream(call, stream, trim)
     if (deleted > 0) {
-      call.modified(key, 't', 'xtrim')
+      call.modified(key, 't', 'xtrim', deleted)
       if (trim.approximate) call.propagateAs(...exactTrim(args, trim, stream))
     }
     reply.integer(deleted)

@@ -118,7 +118,10 @@ export function restoreKey(server: NodeServer, caller: Caller, args: readonly By
   effects.beforeChange(caller.db, key)
   if (expireAt !== 0 && expireAt < now && caller.origin !== 'master') {
     // It is over already: what was there goes, and nothing comes.
-    if (db.delete(key)) effects.propagate(caller.db, ['DEL', key])
+    if (db.delete(key)) {
+      effects.propagate(caller.db, ['DEL', key])
+      effects.wrote(1)
+    }
     effects.changed(caller.db, key)
     return reply.ok()
   }
@@ -128,6 +131,7 @@ export function restoreKey(server: NodeServer, caller: Caller, args: readonly By
   effects.notify('g', 'restore', caller.db, key)
   effects.ready(caller.db, key)
   effects.propagate(caller.db, withAbsoluteTtl(args, expireAt, absolute))
+  effects.wrote(1)
   reply.ok()
 }
 

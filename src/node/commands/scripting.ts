@@ -79,12 +79,14 @@ export const scriptingCommands: NodeCommands = {
     const loaded = server.scripting.libraries.load(args.at(-1) as Bytes, replace, server.clock.now())
     if ('error' in loaded) return reply.error(loaded.error)
     server.effects.propagate(session.db, args)
+    server.effects.wrote(1)
     reply.bulk(loaded.library.name)
   },
 
   'function|delete'(session, args, reply, server) {
     if (!server.scripting.libraries.delete(args[2] as Bytes)) return reply.error('ERR Library not found')
     server.effects.propagate(session.db, args)
+    server.effects.wrote(1)
     reply.ok()
   },
 
@@ -95,6 +97,7 @@ export const scriptingCommands: NodeCommands = {
     }
     server.scripting.libraries.flush()
     server.effects.propagate(session.db, args)
+    server.effects.wrote(1)
     reply.ok()
   },
 
@@ -127,6 +130,7 @@ export const scriptingCommands: NodeCommands = {
     const failed = server.scripting.libraries.restore(read.sources, policy, server.clock.now())
     if (failed !== undefined) return reply.error(failed.error)
     server.effects.propagate(session.db, args)
+    server.effects.wrote(1)
     reply.ok()
   },
 

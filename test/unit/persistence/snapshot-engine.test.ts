@@ -142,6 +142,7 @@ class World implements EngineHost {
   }
 
   propagate(): void {}
+  wrote(): void {}
   changed(): void {}
   replaced(): void {}
   ready(): void {}
