@@ -259,6 +259,7 @@ export class Follower {
 
   #letGo(): void {
     this.#generation++
+    this.#goingOn = false
     this.#peer = undefined
     this.#payload = undefined
     this.#incoming?.abandon()
@@ -308,21 +309,22 @@ export class Follower {
   }
 
   /**
-   * What is left of a turn waits in the decoder; nothing more is read until it is dealt with. The first `setImmediate` is
-   * still of the round in which the turn began.
+   * What is left of a turn waits in the decoder; nothing more is read until it is dealt with, in the next turn or `after`
+   * something. The first `setImmediate` is still of the round in which the turn began.
    */
-  #goOnLater(): void {
+  #goOnLater(after?: Promise<void>): void {
     if (this.#goingOn) return
     this.#goingOn = true
     this.#peer?.pause()
     const generation = this.#generation
     const goOn = (): void => {
-      this.#goingOn = false
       if (generation !== this.#generation || this.#stopped) return
+      this.#goingOn = false
       this.#peer?.resume()
       this.#receive(NOTHING)
     }
-    setImmediate(() => setImmediate(goOn))
+    if (after === undefined) setImmediate(() => setImmediate(goOn))
+    else void after.then(goOn)
   }
 
   get #isTurnOver(): boolean {
@@ -345,7 +347,8 @@ export class Follower {
       this.#uncollected = 0
       collectYoung()
     }
-    if (this.#isTurnOver) this.#goOnLater()
+    if (incoming.behind !== undefined) this.#goOnLater(incoming.behind)
+    else if (this.#isTurnOver) this.#goOnLater()
     else this.#consume(decoder)
   }
 

@@ -11,6 +11,7 @@ import { CorruptError } from '../persistence/encoding/corrupt.js'
 import { type LoadedSnapshot, SnapshotLoader } from '../persistence/load.js'
 import type { SnapshotForm } from '../replication/payload.js'
 import { Replay } from './aof/replay.js'
+import { ReceivedFile } from './received-file.js'
 import type { NodeServer } from './server.js'
 
 const LOADING = 'MASTER <-> REPLICA sync: Loading DB in memory'
@@ -19,6 +20,8 @@ const LOADING = 'MASTER <-> REPLICA sync: Loading DB in memory'
 export interface IncomingSnapshot {
   /** Answers false when the bytes are no snapshot: nothing more of it is wanted. */
   write(bytes: Buffer): boolean
+  /** The disk has to catch up before more is written; resolves when it has. */
+  readonly behind: Promise<void> | undefined
   /**
    * All bytes have come: puts the new data in place, or says why not. `isReturn`: the master came back with another history
    * than the one we follow.
@@ -56,6 +59,8 @@ export class Loading {
   arriving: Arriving = 'unseen'
   /** DEBUG SET-SKIP-CHECKSUM-VALIDATION: for tests. */
   verifyPayloads = true
+  /** A full copy that is in use and whose file is not yet in its place; never rejects. */
+  keeping: Promise<void> = Promise.resolve()
 
   constructor(private readonly server: NodeServer) {}
 
@@ -219,6 +224,7 @@ export class Loading {
     // Where the data show that they are being loaded, the log does as well; otherwise nothing is loaded before it is whole.
     const shown = this.arriving !== 'unseen'
     if (shown) server.log.notice(LOADING)
+    const file = this.#fileForCopy()
     let loader: SnapshotLoader | undefined = this.loader('replica')
     let received = 0
     const refuse = (error: unknown): void => {
@@ -226,9 +232,35 @@ export class Loading {
       loader = undefined
       server.log.warning(`Internal error in RDB: ${error.message}. The present data is kept.`)
     }
+    const put = (isReturn: boolean): LoadOutcome => {
+      this.arriving = 'unseen'
+      if (!shown) server.log.notice(LOADING)
+      let loaded: LoadedSnapshot | undefined
+      try {
+        loaded = loader?.finish()
+      } catch (error) {
+        refuse(error)
+      }
+      if (loaded === undefined) return { refused: 'corrupt-snapshot', db: 0 }
+      if (isReturn && loaded.keys === 0 && server.config.flag('refuse-empty-master') && this.#keys() > 0) {
+        server.log.warning('The master came back without data and we have some: refused (refuse-empty-master)')
+        return { refused: 'snapshot-refused', db: 0 }
+      }
+      try {
+        this.install(loaded)
+      } catch (error) {
+        refuse(error)
+        return { refused: 'corrupt-snapshot', db: 0 }
+      }
+      server.snapshots.dataReplaced()
+      server.aof.dataReplaced()
+      server.log.notice('MASTER <-> REPLICA sync: Finished with success')
+      return { refused: undefined, db: Math.max(0, loaded.replication?.streamDb ?? 0) }
+    }
     return {
       write(bytes) {
         received += bytes.length
+        file?.write(bytes)
         try {
           loader?.feed(bytes)
         } catch (error) {
@@ -236,24 +268,14 @@ export class Loading {
         }
         return loader !== undefined
       },
+      get behind() {
+        return file?.behind
+      },
       load: isReturn => {
-        this.arriving = 'unseen'
-        if (!shown) server.log.notice(LOADING)
-        let loaded: LoadedSnapshot | undefined
-        try {
-          loaded = loader?.finish()
-        } catch (error) {
-          refuse(error)
-        }
-        if (loaded === undefined) return { refused: 'corrupt-snapshot', db: 0 }
-        if (isReturn && loaded.keys === 0 && server.config.flag('refuse-empty-master') && this.#keys() > 0) {
-          server.log.warning('The master came back without data and we have some: refused (refuse-empty-master)')
-          return { refused: 'snapshot-refused', db: 0 }
-        }
-        this.install(loaded)
-        server.aof.dataReplaced()
-        server.log.notice('MASTER <-> REPLICA sync: Finished with success')
-        return { refused: undefined, db: Math.max(0, loaded.replication?.streamDb ?? 0) }
+        const outcome = put(isReturn)
+        if (outcome.refused === undefined) this.#keep(file)
+        else this.#discard(file)
+        return outcome
       },
       abandon: () => {
         this.arriving = 'unseen'
@@ -262,8 +284,33 @@ export class Loading {
           server.log.warning(`${what}: the connection ended after ${received} bytes. The present data is kept.`)
         }
         loader = undefined
+        this.#discard(file)
       },
     }
+  }
+
+  /** As with Redis: where the copy is not read from the socket, it is kept, whether there are save points or not. */
+  #fileForCopy(): ReceivedFile | undefined {
+    const { config, snapshots } = this.server
+    const lasting = config.text('save') !== '' || config.flag('appendonly')
+    const wanted = this.arriving === 'unseen' && config.text('dbfilename') !== ''
+    if (!wanted || (config.flag('rdb-del-sync-files') && !lasting)) return undefined
+    return new ReceivedFile(snapshots.takeTemp())
+  }
+
+  #keep(file: ReceivedFile | undefined): void {
+    if (file === undefined) return
+    const { snapshots, log } = this.server
+    const { placed, path } = snapshots
+    const kept = file.keep(path, () => snapshots.placed === placed && snapshots.path === path)
+    this.keeping = kept.then(failure => {
+      if (failure !== undefined) log.warning(`The copy from the master is not kept on the disk: ${failure}`)
+      snapshots.dropTemp(file.temp)
+    })
+  }
+
+  #discard(file: ReceivedFile | undefined): void {
+    void file?.discard().then(() => this.server.snapshots.dropTemp(file.temp))
   }
 
   #arrivingBy(policy: string, sameHistory: boolean): Arriving {

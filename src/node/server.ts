@@ -248,6 +248,7 @@ export class NodeServer {
     const closed = this.doors.close()
     for (const session of [...this.clients]) session.peer.destroy('shutdown')
     await closed
+    await this.loads.keeping
     // A start that failed ends with what was wrong.
     if (code === 0) this.log.warning('Redis-compatible node is now ready to exit, bye bye...')
     this.#exited(code)

@@ -12,7 +12,7 @@
  *     replicas, diskless  ─▶ all their sockets at the pace of the slowest
  */
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
-import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
+import { type FileHandle, open, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Bytes, Millis, UnixMillis } from '../base/units.js'
 import { Snapshot, type SnapshotOptions } from '../persistence/snapshot.js'
@@ -52,6 +52,8 @@ export class Snapshots {
   #file: { readonly handle: FileHandle; readonly bytes: number; readers: number } | undefined
   /** Files that are being written, by the names they have until then. */
   readonly #temps = new Set<string>()
+  /** How many files were put in the place of the snapshot: who comes late with an older one sees it. */
+  placed = 0
   lastSaveAt: UnixMillis
   lastTryAt: Millis = Number.NEGATIVE_INFINITY
   lastSaveFailed = false
@@ -122,7 +124,7 @@ export class Snapshots {
     const { dirty } = this.server.effects
     try {
       this.#writeNow(temp, {})
-      renameSync(temp, this.path)
+      this.#place(temp, this.path)
     } catch (error) {
       rmSync(temp, { force: true })
       this.#saved(startedAt, dirty, reasonOf(error))
@@ -169,9 +171,11 @@ export class Snapshots {
     const work = this.#work('save', this.#begin())
     server.log.notice('Background saving started')
     const end = (failure: string | undefined): void => {
-      this.#saved(startedAt, dirty, failure)
-      if (done === undefined) this.#unattended(failure)
-      else done(failure)
+      // What was given up has not failed.
+      const givenUp = failure !== undefined && work.abandoned
+      if (!givenUp) this.#saved(startedAt, dirty, failure)
+      if (done !== undefined) done(failure)
+      else if (!givenUp) this.#unattended(failure)
     }
     void this.#writeTo(work, this.#tempPath(), this.path).then(
       () => this.#ended(work, () => end(undefined)),
@@ -217,11 +221,12 @@ export class Snapshots {
       try {
         await this.#write(work, handle)
         await handle.sync()
-        if (work.abandoned) throw new Error('abandoned')
       } finally {
         await handle.close()
       }
-      if (temp !== path) await rename(temp, path)
+      if (work.abandoned) throw new Error('abandoned')
+      // At once: whoever gives it up from now on comes too late.
+      if (temp !== path) this.#place(temp, path)
     } catch (error) {
       await unlink(temp).catch(() => undefined)
       throw error
@@ -229,6 +234,11 @@ export class Snapshots {
       // A copy keeps its name, which is nobody else's then.
       if (work.purpose !== 'copy') this.#temps.delete(temp)
     }
+  }
+
+  #place(temp: string, path: string): void {
+    renameSync(temp, path)
+    if (path === this.path) this.placed++
   }
 
   async #write(work: Work, handle: FileHandle): Promise<void> {
@@ -322,7 +332,8 @@ export class Snapshots {
       await this.#write(work, handle)
       if (keep) {
         await handle.sync()
-        await rename(temp, this.path)
+        if (work.abandoned) throw new Error('abandoned')
+        this.#place(temp, this.path)
       }
     } catch (error) {
       await handle.close()
@@ -421,6 +432,14 @@ export class Snapshots {
     if (this.server.config.text('save') !== '' && !this.server.loading) this.save()
   }
 
+  /** A full copy from our master has replaced the data: what is being saved of the old ones must not take its place. */
+  dataReplaced(): void {
+    const current = this.#current
+    if (current === undefined || !this.saving) return
+    this.server.log.notice('The data were replaced by the copy from the master: the save under way is given up')
+    this.#abandon(current)
+  }
+
   /** No replica reads it any more. */
   abandon(): void {
     const work = this.#current
@@ -497,6 +516,16 @@ export class Snapshots {
       this.server.log.notice(`${words[at + 1]} changes in ${words[at]} seconds. Saving...`)
       return this.saveInBackground()
     }
+  }
+
+  /** For a file that is the next snapshot once it is whole. */
+  takeTemp(): string {
+    return this.#tempPath()
+  }
+
+  /** The file has its place, or is gone. */
+  dropTemp(path: string): void {
+    this.#temps.delete(path)
   }
 
   /** A name that no other file of ours has: one that was given up may be there for a moment longer. */
