@@ -74,7 +74,9 @@ export class Shutdown {
     this.#flags = flags
     server.log.warning('User requested shutdown...')
     const timeoutMs = server.config.number('shutdown-timeout') * 1000
-    if (flags.now || timeoutMs === 0 || this.#lagging() === 0) return this.#finish()
+    // A replica's own replicas have it from its master.
+    const waits = server.role === 'master' && this.#lagging() > 0
+    if (flags.now || timeoutMs === 0 || !waits) return this.#finish()
     this.until = server.clock.now() + timeoutMs
     server.log.notice(`Waiting for ${this.#lagging()} replicas before shutting down`)
     server.pause.begin('shutdown', 'write', Number.MAX_SAFE_INTEGER)
@@ -96,10 +98,10 @@ export class Shutdown {
     return true
   }
 
+  /** Replicas that do not say that they have everything; also those whose full copy is under way. */
   #lagging(): number {
-    const { repl, role } = this.server
-    if (role !== 'master') return 0
-    return repl.list().filter(replica => replica.state === 'online' && replica.ackOffset !== repl.log.offset).length
+    const { repl } = this.server
+    return repl.list().filter(replica => replica.ackOffset !== repl.log.offset).length
   }
 
   #finish(): void {
