@@ -208,7 +208,9 @@ export class AppendOnly implements Flushable {
     const last = currentIncrement(folder.manifest)
     if (last !== undefined) this.#earlierBytes -= sizeOf(folder.pathOf(last))
     this.#open(last ?? this.#addIncrement())
-    this.#bytesAtRewrite = this.bytes
+    // What the increments had grown to at the last rewrite is noted nowhere: the base alone is there for sure.
+    const { base } = folder.manifest
+    this.#bytesAtRewrite = base === undefined ? 0 : sizeOf(folder.pathOf(base))
     this.#state = 'on'
     this.server.effects.refresh()
     folder.forgetHistory()
