@@ -53,8 +53,12 @@ export class WaitingAcks {
     else this.#fail(session, error)
   }
 
-  failAll(error: Bytes): void {
-    for (const session of [...this.#sessions]) this.#fail(session, error)
+  /** The role has changed. */
+  dismissAll(error: Bytes): void {
+    for (const session of [...this.#sessions]) {
+      this.#fail(session, error)
+      session.close()
+    }
   }
 
   forget(session: Session): void {

@@ -351,8 +351,8 @@ export class NodeServer {
     const wasMaster = this.follower === undefined
     this.fenced = false
     this.follower?.stop('another-master')
-    this.waiting.failAll(DEMOTED)
-    this.acks.failAll(DEMOTED)
+    this.waiting.dismissAll(DEMOTED)
+    this.acks.dismissAll(DEMOTED)
     if (wasMaster && mayContinue) this.repl.log.keep()
     this.follower = new Follower(this, master, mayContinue, takeover)
     this.effects.refresh()

@@ -72,8 +72,12 @@ export class WaitingClients {
     })
   }
 
-  failAll(error: Bytes): void {
-    for (const session of [...this.#sessions]) this.fail(session, error)
+  /** The role has changed: what they waited for may come elsewhere, so they are closed as well. */
+  dismissAll(error: Bytes): void {
+    for (const session of [...this.#sessions]) {
+      this.fail(session, error)
+      session.close()
+    }
   }
 
   /** Without an answer: the connection is gone. */

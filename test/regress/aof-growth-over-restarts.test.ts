@@ -24,7 +24,6 @@ for (const kind of ['redis', 'ours'] as const) {
     expect(Number(aof_current_size)).toBeGreaterThan(200_000)
     await second.stop()
     const third = await start(first.dir, '--auto-aof-rewrite-min-size', '100kb')
-    await until('it is rewritten', async () => Number((await infoOf(third)).aof_rewrites) === 1)
-    expect(Number((await infoOf(third)).aof_current_size)).toBeLessThan(100_000)
+    await until('it is rewritten', async () => Number((await infoOf(third)).aof_current_size) < 100_000)
   })
 }
