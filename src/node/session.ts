@@ -100,6 +100,8 @@ export class Session implements Caller, PeerHandler {
 
   #peer: Peer | undefined
   #running = false
+  /** A replica has asked something: what comes of it is looked at before it leaves. */
+  #asksAsReplica = false
   #choked = false
 
   constructor(
@@ -216,8 +218,11 @@ export class Session implements Caller, PeerHandler {
 
   #processAsReplica(args: readonly Bytes[]): void {
     const before = this.out.length
+    this.#asksAsReplica = true
     this.server.dispatcher.process(this, args)
+    this.#asksAsReplica = false
     if (this.out.length > before || this.parked !== undefined) this.server.repl.misused(this, args, before)
+    else if (this.closing) this.peer.end()
   }
 
   onDrain(): void {
@@ -245,7 +250,8 @@ export class Session implements Caller, PeerHandler {
   close(): void {
     if (this.closing) return
     this.closing = true
-    this.peer.end()
+    // What it was answered must not leave before it is taken back.
+    if (!this.#asksAsReplica) this.peer.end()
   }
 
   /** Ends the waiting; requests that came meanwhile are served in their turn. */

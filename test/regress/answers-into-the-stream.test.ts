@@ -1,7 +1,7 @@
 /**
  * A replica that asked something was answered on the connection that carries the stream, and took the answer for data. A copy
  * of data that FLUSHALL had deleted went on to be sent; one in a file went on to be written when nobody waited for it; and one
- * that was the node's save as well was not kept.
+ * that was the node's save as well was not kept. Later: QUIT was answered with its last bytes.
  */
 import { expect, onTestFinished, test } from 'vitest'
 import { itemsOf, textOf } from '../../src/resp/protocol.js'
@@ -25,6 +25,8 @@ for (const command of [
   ['SUBSCRIBE', 'c'],
   ['WAIT', '1', '0'],
   ['CLIENT', 'ID'],
+  ['QUIT'],
+  ['CLIENT', 'KILL', 'TYPE', 'replica', 'SKIPME', 'no'],
 ]) {
   test(`a replica that asks ${command[0]} is not answered but disconnected`, async () => {
     const node = await startOne()
