@@ -6,7 +6,8 @@
  * turn in one write. A peer that does not read is bounded: when more than `maxQueuedBytes` wait for it, it is closed.
  *
  *     open ──end()──▶ ending (what is queued still leaves) ──▶ closed
- *       └──destroy(), error, EOF, bound reached ─────────────────▲
+ *       ├──destroy(), error, EOF, bound reached ─────────────────▲
+ *       └──EOF, error──▶ over, with a handler that has `onEnd` ──┘ end(), destroy()
  */
 import { closeSync } from 'node:fs'
 import net from 'node:net'
@@ -27,6 +28,11 @@ export interface PeerHandler {
   onData(chunk: Buffer): void
   /** Called once, whoever closed. `reason` is a short name such as `eof`, `ECONNRESET`, `output-limit`. */
   onClose(reason: string): void
+  /**
+   * Nothing more will arrive: the other end has closed, or its half, or is lost. Without this the peer is closed at once.
+   * Who has it closes the peer itself; until then what is written leaves if anybody may still read it, and is dropped if not.
+   */
+  onEnd?(reason: string): void
   /** Right before queued bytes leave: the last chance to add some. */
   onFlush?(): void
   /** The socket took everything that waited for it. */
@@ -61,6 +67,10 @@ export class Peer implements Flushable, DirectWriter {
   #flushDue = false
   #closed = false
   #ending = false
+  /** Why nothing more will arrive, while its handler is not done with what has. */
+  #over: string | undefined
+  /** Nobody reads what is written. */
+  #deaf = false
   /** What may still arrive in this turn. */
   #turnLeft: number
   readonly #turnBytes: number
@@ -85,9 +95,10 @@ export class Peer implements Flushable, DirectWriter {
     this.early = options.early ?? false
     this.maxQueuedBytes = options.maxQueuedBytes ?? Number.POSITIVE_INFINITY
     this.#turnBytes = this.#turnLeft = options.turnBytes ?? Number.POSITIVE_INFINITY
-    socket.on('end', () => this.#finish('eof'))
-    socket.on('error', error => this.#finish((error as NodeJS.ErrnoException).code ?? error.message))
-    socket.on('close', () => this.#finish('closed'))
+    if (handler.onEnd !== undefined) socket.allowHalfOpen = true
+    socket.on('end', () => this.#end('eof'))
+    socket.on('error', error => this.#end((error as NodeJS.ErrnoException).code ?? error.message))
+    socket.on('close', () => this.#end('closed'))
   }
 
   get closed(): boolean {
@@ -96,6 +107,7 @@ export class Peer implements Flushable, DirectWriter {
 
   /** Bytes that have not been handed to the kernel. */
   get queuedBytes(): number {
+    if (this.#deaf) return this.out.length
     return this.#socket.writableLength + this.#queuedDirectly + this.out.length
   }
 
@@ -125,8 +137,9 @@ export class Peer implements Flushable, DirectWriter {
   flush(): void {
     this.#flushDue = false
     if (this.#closed) return
-    this.handler.onFlush?.()
     const { out } = this
+    if (this.#deaf) return out.reset()
+    this.handler.onFlush?.()
     if (out.full) return this.destroy('output-limit')
     if (out.length === 0) return
     if (this.queuedBytes > this.maxQueuedBytes) return this.destroy('output-limit')
@@ -149,7 +162,7 @@ export class Peer implements Flushable, DirectWriter {
           this.#wantsDrain = true
           return false
         case 'failed':
-          this.destroy('EPIPE')
+          this.#end('EPIPE')
           return false
         case 'unsupported':
       }
@@ -164,7 +177,7 @@ export class Peer implements Flushable, DirectWriter {
   /** For who writes directly: what was queued has left. */
   sent(count: number, failed: boolean): void {
     this.#queuedDirectly -= count
-    if (failed) this.destroy('EPIPE')
+    if (failed) this.#end('EPIPE')
     else this.#checkDrained()
   }
 
@@ -175,7 +188,7 @@ export class Peer implements Flushable, DirectWriter {
   writeThrough(bytes: Buffer): void {
     if (this.#closed) return
     this.flush()
-    if (this.#closed) return
+    if (this.#closed || this.#deaf) return
     this.sentBytes += bytes.length
     this.#send(bytes)
     if (this.queuedBytes > this.maxQueuedBytes) this.destroy('output-limit')
@@ -188,13 +201,15 @@ export class Peer implements Flushable, DirectWriter {
 
   resume(): void {
     this.#paused = false
-    if (!this.#closed && this.#turnLeft > 0) this.#socket.resume()
+    if (!this.#closed && this.#over === undefined && this.#turnLeft > 0) this.#socket.resume()
   }
 
   /** Sends what is queued, then closes. */
   end(): void {
     if (this.#closed || this.#ending) return
     this.flush()
+    // The other end has closed, and nothing is on its way to it: there is nobody to say goodbye to.
+    if (this.#over !== undefined && (this.#deaf || this.queuedBytes === 0)) return this.#finish(this.#over)
     this.#ending = true
     this.#socket.end(() => this.destroy('ended'))
   }
@@ -227,7 +242,7 @@ export class Peer implements Flushable, DirectWriter {
   poll(): void {
     if (this.#closed || this.#ending || this.secure || this.#socket.isPaused()) return
     const arrived = readNow(this.#socket as net.Socket)
-    if (typeof arrived === 'string') this.#finish(arrived)
+    if (typeof arrived === 'string') this.#end(arrived)
     else if (arrived !== undefined) this.receive(arrived)
   }
 
@@ -267,6 +282,25 @@ export class Peer implements Flushable, DirectWriter {
     if (!this.#wantsDrain || this.#queuedDirectly > 0 || this.#socket.writableLength > 0) return
     this.#wantsDrain = false
     if (!this.#closed) this.handler.onDrain?.()
+  }
+
+  /** After EOF the other end may still read; after anything else nobody does. */
+  #end(reason: string): void {
+    if (this.#closed) return
+    const isLost = reason !== 'eof'
+    if (this.handler.onEnd === undefined || (this.#ending && isLost)) return this.#finish(reason)
+    const isFirst = this.#over === undefined
+    this.#over ??= reason
+    if (isLost && !this.#deaf) this.#fallSilent()
+    if (isFirst && !this.#closed) this.handler.onEnd(reason)
+  }
+
+  /** What waits for it to read has nothing to wait for. */
+  #fallSilent(): void {
+    this.#deaf = true
+    this.#socket.destroy()
+    this.out.reset()
+    this.handler.onDrain?.()
   }
 
   #finish(reason: string): void {

@@ -12,6 +12,7 @@ import type { Request } from './request.js'
 import type { Session } from './session.js'
 import { Subscription } from './subscription.js'
 import { Transaction } from './transaction.js'
+import type { Upstream } from './upstream.js'
 
 export function dispatchPinned(session: Session, request: Request, decoder: Decoder): void {
   const call = request.call as Call
@@ -48,4 +49,24 @@ export function dispatchPinned(session: Session, request: Request, decoder: Deco
     default:
       return session.sendAlone(request, call, decoder)
   }
+}
+
+/** One of them is gone. `pending` are the requests on it that were not answered. */
+export function losePinned(session: Session, upstream: Upstream, pending: readonly Request[]): void {
+  const { subscription, tracking, transaction, alone, group } = session
+  if (upstream === session.monitor) {
+    session.monitor = undefined
+    return session.peer.end()
+  }
+  if (session.listening.lost(upstream)) return
+  if (subscription?.upstream === upstream) return subscription.onLost()
+  if (alone.upstream === upstream) alone.upstream = undefined
+  if (tracking?.upstream === upstream) {
+    tracking.onLost()
+    for (const request of pending) if (request.effect === 'tracked') group.lost(request)
+    transaction?.onLost(pending.filter(request => request.effect !== 'tracked'))
+    return
+  }
+  if (transaction?.upstream === upstream) return transaction.onLost(pending)
+  alone.onLost(pending)
 }

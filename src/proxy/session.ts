@@ -28,17 +28,18 @@ import type { Guard } from './guard.js'
 import type { Entrance, Hub } from './hub.js'
 import { withProxySection } from './info.js'
 import type { Instance } from './instance.js'
+import { Leaving } from './leaving.js'
 import { Listening } from './listening.js'
 import { answerLocally, refusedText } from './local.js'
 import type { MovesTo } from './maintenance.js'
 import { isOwnNoise } from './monitor.js'
-import { dispatchPinned } from './pinned.js'
+import { dispatchPinned, losePinned } from './pinned.js'
 import { ReplyStream, type StreamSink } from './reply-stream.js'
 import { keepBytes, type Request, reread } from './request.js'
 import { type ReplySource, SlowReader } from './slow-reader.js'
 import { Standing, type Trail } from './standing.js'
 import type { Subscription } from './subscription.js'
-import { callOfOpenRequest, isAdmitted, isWeb, mute, notice, refusedInMode } from './taking.js'
+import { callOfOpenRequest, isAdmitted, isPlain, isWeb, mute, notice, refusedInMode } from './taking.js'
 import type { Tracking } from './tracking.js'
 import type { Transaction } from './transaction.js'
 import { Upload } from './upload.js'
@@ -114,7 +115,7 @@ export class Session implements Asker, PeerHandler {
   readonly #decoder: Decoder
   #head: Request | undefined
   #tail: Request | undefined
-  #outstanding = 0
+  outstanding = 0
   #window = FIRST_WINDOW
   stalled = 0
   /** What CLIENT PAUSE held back, and does no longer: it is the next to be taken. */
@@ -131,6 +132,7 @@ export class Session implements Asker, PeerHandler {
   #gaveUpAt = -1
   /** The reply it is being sent, where that comes in parts. */
   #stream: ReplyStream | undefined
+  #leaving: Leaving | undefined
   /** What was announced wrong; said and closed when everything before it is answered. */
   #ending = false
 
@@ -166,13 +168,8 @@ export class Session implements Asker, PeerHandler {
 
   /** RESET: as if it had just connected. */
   forget(): void {
-    this.transaction?.abandon()
-    this.subscription?.abandon()
-    this.alone.abandon()
-    this.tracking?.abandon()
-    this.listening.abandon()
-    if (this.monitor !== undefined) this.group.lent.discard(this.monitor)
-    this.transaction = this.subscription = this.tracking = this.monitor = undefined
+    this.#abandonOwn()
+    this.transaction = this.subscription = this.tracking = undefined
     this.resp = 2
     this.db = 0
     this.name = ''
@@ -227,8 +224,12 @@ export class Session implements Asker, PeerHandler {
     return this.transaction?.poisoned === true
   }
 
-  get outstanding(): number {
-    return this.#outstanding
+  get oldest(): Request | undefined {
+    return this.#head
+  }
+
+  get takenBytes(): number {
+    return this.#decoder.consumed
   }
 
   /** True when it could be closed without anybody missing anything. */
@@ -307,6 +308,7 @@ export class Session implements Asker, PeerHandler {
     if (this.closed) return
     decoder.release()
     this.#stopped = this.stalled > 0 || !this.#mayTake()
+    if (this.#leaving !== undefined && !this.#stopped) return this.endWhenAnswered()
     this.#regulate()
     if (decoder.pending > UPLOAD_BYTES && !this.#stopped) this.#beginUpload()
   }
@@ -314,10 +316,7 @@ export class Session implements Asker, PeerHandler {
   /** A request of which much has come, and not its end, is passed on as it comes, where its keys are known. */
   #beginUpload(): void {
     const decoder = this.#decoder
-    const special =
-      this.guard ?? this.transaction ?? this.subscription ?? this.monitor ?? this.tracking ?? this.hub.pause.mode
-    if (this.#head !== undefined || special !== undefined || !this.authenticated || this.replyMode !== 'on') return
-    if (this.#gaveUpAt === decoder.consumed) return
+    if (this.#head !== undefined || !isPlain(this) || this.#gaveUpAt === decoder.consumed) return
     const call = callOfOpenRequest(this.hub.calls, decoder)
     if (call === undefined) return
     this.#upload = new Upload(this, decoder, call, done => {
@@ -352,7 +351,7 @@ export class Session implements Asker, PeerHandler {
       this.stalled === 0 &&
       this.held === undefined &&
       !this.#awaiting &&
-      this.#outstanding < this.#window &&
+      this.outstanding < this.#window &&
       !this.choked &&
       !this.#throttled &&
       !this.#ending &&
@@ -453,7 +452,7 @@ export class Session implements Asker, PeerHandler {
     if (this.#tail === undefined) this.#head = request
     else this.#tail.next = request
     this.#tail = request
-    this.#outstanding++
+    this.outstanding++
     return request
   }
 
@@ -579,30 +578,24 @@ export class Session implements Asker, PeerHandler {
     return true
   }
 
+  #abandonOwn(): void {
+    this.transaction?.abandon()
+    this.subscription?.abandon()
+    this.alone.abandon()
+    this.tracking?.abandon()
+    this.listening.abandon()
+    if (this.monitor !== undefined) this.group.lent.discard(this.monitor)
+    this.monitor = undefined
+  }
+
   #endUpload(): void {
     this.alone.abandon()
     this.#upload?.drop()
   }
 
   onPinnedClosed(upstream: Upstream, _reason: string, pending: readonly Request[]): void {
-    if (upstream === this.monitor) {
-      this.monitor = undefined
-      return this.peer.end()
-    }
-    if (this.listening.lost(upstream)) return
-    if (this.subscription?.upstream === upstream) return this.subscription.onLost()
-    if (this.alone.upstream === upstream) {
-      this.alone.upstream = undefined
-      this.#upload?.drop()
-    }
-    if (this.tracking?.upstream === upstream) {
-      this.tracking.onLost()
-      for (const request of pending) if (request.effect === 'tracked') this.group.lost(request)
-      this.transaction?.onLost(pending.filter(request => request.effect !== 'tracked'))
-      return
-    }
-    if (this.transaction?.upstream === upstream) return this.transaction.onLost(pending)
-    this.alone.onLost(pending)
+    if (this.alone.upstream === upstream) this.#upload?.drop()
+    losePinned(this, upstream, pending)
   }
 
   // ── Answering ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -737,7 +730,7 @@ export class Session implements Asker, PeerHandler {
       this.#tail = undefined
       this.#awaiting = false
     }
-    this.#outstanding--
+    this.outstanding--
     this.hub.tools.requests.give(request)
   }
 
@@ -766,21 +759,24 @@ export class Session implements Asker, PeerHandler {
     this.proceed()
   }
 
+  /** Nothing more will come. What has is taken to its end; half a request has none. */
+  onEnd(reason: string): void {
+    if (this.#upload !== undefined) return this.peer.destroy(reason)
+    this.#leaving = new Leaving(this, reason)
+    if (!this.#running && !this.#stopped) this.endWhenAnswered()
+    this.#leaving.begin()
+  }
+
   onClose(reason: string): void {
     this.closed = true
+    this.#leaving?.over()
     this.slow.goOn()
     this.onClosed?.()
     this.standing.members--
     this.hub.pause.forget(this)
     // First, as connections of its own that are given up now return their requests themselves.
     this.#dropQueue()
-    this.transaction?.abandon()
-    this.subscription?.abandon()
-    this.alone.abandon()
-    this.tracking?.abandon()
-    this.listening.abandon()
-    if (this.monitor !== undefined) this.group.lent.discard(this.monitor)
-    this.monitor = undefined
+    this.#abandonOwn()
     this.hub.onSessionClosed(this, reason)
   }
 

@@ -14,6 +14,13 @@ export function isWeb(decoder: Decoder): boolean {
   return (argEnd[0] as number) - (argStart[0] as number) <= 5 && /^(post|host:)$/i.test(decoder.arg(0))
 }
 
+/** Nothing is asked about its commands, and nothing special is done with them. */
+export function isPlain(session: Session): boolean {
+  const { guard, transaction, subscription, monitor, tracking, hub } = session
+  const special = guard ?? transaction ?? subscription ?? monitor ?? tracking ?? hub.pause.mode
+  return special === undefined && session.authenticated && session.replyMode === 'on'
+}
+
 /** The call that a request is, of which not all has come; undefined when its keys are not known yet, or it is not to be passed on so. */
 export function callOfOpenRequest(calls: CallTable, decoder: Decoder): Call | undefined {
   const [name, second] = decoder.openArguments()
