@@ -2,7 +2,7 @@
  * Which arguments of a concrete call are keys.
  *
  * Most commands say so by a range. Others move their keys about: behind a count (EVAL, ZUNION), behind a word (XREAD
- * STREAMS, GEORADIUS STORE), and two only they themselves understand (SORT's STORE, MIGRATE).
+ * STREAMS), and some only they themselves understand (the STORE of SORT and GEORADIUS, MIGRATE).
  */
 import type { Bytes } from '../base/units.js'
 import type { KeySpec } from './row.js'
@@ -21,9 +21,14 @@ export function keysOf(spec: CommandSpec, args: Args): number[] {
   }
   if (spec.name === 'sort') return sortKeys(args)
   if (spec.name === 'migrate') return migrateKeys(args)
+  if (spec.name.startsWith('georadius')) return geoKeys(args, spec.name === 'georadius' ? 6 : 5)
+  return keysBySpecs(spec, args)
+}
+
+/** As COMMAND GETKEYS finds them: by the specifications alone, also where the command itself goes by something else. */
+export function keysBySpecs(spec: CommandSpec, args: Args): number[] {
+  const positions: number[] = []
   for (const keySpec of spec.keySpecs) if (!keySpec.flags.includes('not_key')) collect(keySpec, args, positions)
-  // GEORADIUS takes the last of STORE and STOREDIST.
-  if (spec.group === 'geo' && positions.length > 2) positions.splice(1, positions.length - 2)
   return positions
 }
 
@@ -57,6 +62,17 @@ function beginOf({ begin }: KeySpec, args: Args): number | undefined {
   )
     if ((args[at] as Bytes).toUpperCase() === begin.keyword) return at + 1
   return undefined
+}
+
+/** GEORADIUS key lon lat radius unit [COUNT n] [STORE dest] [STOREDIST dest] …: whichever destination comes last is written. */
+function geoKeys(args: Args, firstOption: number): number[] {
+  let store: number | undefined
+  for (let at = firstOption; at < args.length; at++) {
+    const word = (args[at] as Bytes).toLowerCase()
+    if (word === 'count') at++
+    else if ((word === 'store' || word === 'storedist') && at + 1 < args.length) store = ++at
+  }
+  return store === undefined ? [1] : [1, store]
 }
 
 /** SORT key [BY p] [LIMIT o c] [GET p …] [STORE dest]: the last STORE counts. */

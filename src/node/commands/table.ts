@@ -3,7 +3,7 @@
  */
 import type { Bytes } from '../../base/units.js'
 import { matchesGlob } from '../../command/glob.js'
-import { collect } from '../../command/keys.js'
+import { collect, keysBySpecs } from '../../command/keys.js'
 import type { KeySpec } from '../../command/row.js'
 import { summaryOf } from '../../command/summaries.js'
 import { type CommandSpec, type CommandTable, checkArity, findCommand, keysOf } from '../../command/table.js'
@@ -77,7 +77,7 @@ function findKeys(
   if (spec === undefined) return { error: 'ERR Invalid command specified' }
   if (spec.keySpecs.length === 0 && !spec.movableKeys) return { error: 'ERR The command has no key arguments' }
   if (!checkArity(spec, call.length)) return { error: 'ERR Invalid number of arguments specified for command' }
-  const positions = keysOf(spec, call)
+  const positions = spec.group === 'geo' ? keysBySpecs(spec, call) : keysOf(spec, call)
   if (positions.length === 0 && spec.name !== 'eval' && spec.name !== 'evalsha' && spec.name !== 'fcall') {
     return { error: 'ERR Invalid arguments specified for command' }
   }
