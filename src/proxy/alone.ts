@@ -22,6 +22,13 @@ export class Alone {
 
   constructor(private readonly session: Session) {}
 
+  /** What may wait reads keys, too, or takes them: while it is remembered what the session reads, that connection must have it. */
+  #borrowFor(request: Request, call: Call, decoder: Decoder): Upstream | undefined {
+    const { tracking } = this.session
+    if (tracking === undefined || call.handling !== 'blocking') return this.borrowConfirmed(request, decoder)
+    return tracking.lend(request, decoder)
+  }
+
   /** Lends a connection that may carry writes; undefined: the request was kept or refused. */
   borrowConfirmed(request: Request, decoder: Decoder): Upstream | undefined {
     const { session } = this
@@ -46,7 +53,7 @@ export class Alone {
     request.effect = 'pinned'
     // SCRIPT KILL comes when the instance answers nothing else, not even who it is; elsewhere it does no harm.
     const urgent = call.handling === 'alone' && call.name.includes('|')
-    const upstream = urgent ? (this.upstream ?? group.lent.borrow(session)) : this.borrowConfirmed(request, decoder)
+    const upstream = urgent ? (this.upstream ?? group.lent.borrow(session)) : this.#borrowFor(request, call, decoder)
     if (upstream === undefined) {
       if (urgent) group.keep(session, request, decoder)
       return
@@ -115,7 +122,7 @@ export class Alone {
   free(): void {
     const { upstream } = this
     this.upstream = undefined
-    if (upstream !== undefined) this.session.group.lent.giveBack(upstream)
+    if (upstream !== undefined) this.giveBack(upstream)
   }
 
   /** The instance says that it has not executed the request. */
@@ -152,9 +159,10 @@ export class Alone {
     request.keptAt = 0
   }
 
+  /** That which remembers what was read goes with the tracking. */
   abandon(): void {
-    const { upstream } = this
+    const { upstream, session } = this
     this.upstream = undefined
-    if (upstream !== undefined) this.session.group.lent.discard(upstream)
+    if (upstream !== undefined && upstream !== session.tracking?.upstream) session.group.lent.discard(upstream)
   }
 }

@@ -2,7 +2,6 @@
  * Commands that need a connection of their own, or one that the session has already: WATCH and MULTI, subscriptions, MONITOR,
  * what may wait, what replicas ask.
  */
-import { isBlocking } from '../command/table.js'
 import type { Decoder } from '../resp/decoder.js'
 import type { Call } from '../routing/calls.js'
 import { answerLocally } from './local.js'
@@ -11,6 +10,7 @@ import { relay } from './relay.js'
 import type { Request } from './request.js'
 import type { Session } from './session.js'
 import { Subscription } from './subscription.js'
+import { callAsAsked } from './taking.js'
 import { Transaction } from './transaction.js'
 import type { Upstream } from './upstream.js'
 
@@ -26,9 +26,10 @@ export function dispatchPinned(session: Session, request: Request, decoder: Deco
   if (session.transaction?.owns(request)) {
     return session.transaction.dispatch(request, call, decoder)
   }
-  if (call.patient !== undefined && call.spec !== undefined && !isBlocking(call.spec, decoder.args())) {
-    request.call = call.patient
-    return session.group.dispatch(session, request, call.patient, decoder)
+  const asked = callAsAsked(call, decoder)
+  if (asked !== call) {
+    request.call = asked
+    return session.group.dispatch(session, request, asked, decoder)
   }
   if (decoder.argc < call.argcMin || decoder.argc > call.argcMax) {
     return session.group.toMaster(session, request, call, decoder)
@@ -64,8 +65,7 @@ export function losePinned(session: Session, upstream: Upstream, pending: readon
   if (tracking?.upstream === upstream) {
     tracking.onLost()
     for (const request of pending) if (request.effect === 'tracked') group.lost(request)
-    transaction?.onLost(pending.filter(request => request.effect !== 'tracked'))
-    return
+    return (transaction ?? alone).onLost(pending.filter(request => request.effect !== 'tracked'))
   }
   if (transaction?.upstream === upstream) return transaction.onLost(pending)
   alone.onLost(pending)

@@ -2,6 +2,7 @@
  * What is looked at when a command is taken from a client, before anything is done with it.
  */
 import type { Bytes } from '../base/units.js'
+import { isBlocking } from '../command/table.js'
 import type { Decoder } from '../resp/decoder.js'
 import type { Call, CallTable } from '../routing/calls.js'
 import type { Guard } from './guard.js'
@@ -31,6 +32,12 @@ export function callOfOpenRequest(calls: CallTable, decoder: Decoder): Call | un
   if (decoder.openArgc < call.argcMin || decoder.openArgc > call.argcMax) return undefined
   const known = call.marking === 'none' ? second !== undefined : call.marking === 'keys' && call.lastKey > 0
   return known && decoder.openArguments().length > call.lastKey ? call : undefined
+}
+
+/** The call as it is carried out: XREAD and its like without BLOCK are ordinary commands. */
+export function callAsAsked(call: Call, decoder: Decoder): Call {
+  const { patient, spec } = call
+  return patient !== undefined && spec !== undefined && !isBlocking(spec, decoder.args()) ? patient : call
 }
 
 /** CLIENT REPLY: this one is not answered. */

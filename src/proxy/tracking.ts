@@ -18,7 +18,7 @@ import { Encoder, encodeCommand } from '../resp/encoder.js'
 import type { Call } from '../routing/calls.js'
 import type { Request } from './request.js'
 import type { Session } from './session.js'
-import { notice } from './taking.js'
+import { callAsAsked, notice } from './taking.js'
 import type { Resp, Upstream } from './upstream.js'
 
 const CHANNEL = '__redis__:invalidate'
@@ -195,19 +195,23 @@ export class Tracking {
   // ── Commands ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** False when the command has nothing to do with it and is handled as ever. */
-  take(request: Request, call: Call, decoder: Decoder): boolean {
+  take(request: Request, asked: Call, decoder: Decoder): boolean {
     const { session } = this
+    const call = callAsAsked(asked, decoder)
     if (this.unused) {
       // There was no master to turn it on.
       this.#giveUpUnused()
       return false
     }
+    // It is sent like any other that waits, on this connection; see alone.ts.
+    if (call.handling === 'blocking') return false
     // Our own section is put into the answer to INFO, which reads no key.
     if ((call.handling !== 'read' && call.handling !== 'master') || call.name === 'info') {
       if (call.name !== 'client') this.#caching = undefined
       return false
     }
     notice(session, request, call, decoder)
+    request.call = call
     request.effect = 'tracked'
     session.dispatchPinned(request, decoder)
     return true
