@@ -9,9 +9,10 @@ import type { Decoder } from '../resp/decoder.js'
 import { encodeCommand } from '../resp/encoder.js'
 import type { Call } from '../routing/calls.js'
 import { UNKNOWN_RESULT } from '../routing/errors.js'
+import { LastIds } from './last-ids.js'
 import { errorText, keepBytes, type Request, reread } from './request.js'
 import type { Session } from './session.js'
-import { remainingTime } from './timeouts.js'
+import { shorten } from './timeouts.js'
 import { Upstream } from './upstream.js'
 
 const DASH = 0x2d
@@ -19,6 +20,7 @@ const DASH = 0x2d
 export class Alone {
   /** Lent, and either in use or waiting to be confirmed. */
   upstream: Upstream | undefined = undefined
+  readonly #lastIds = new LastIds()
 
   constructor(private readonly session: Session) {}
 
@@ -63,7 +65,19 @@ export class Alone {
     session.lastBecause = 'blocking'
     const mayRefuse = upstream.db !== request.db && group.master?.isBusy(session.hub.tools.time.now)
     if (mayRefuse && !urgent) this.#sendAfterSelect(upstream, request, call, decoder)
-    else group.sendToMaster(upstream, session, request, call, decoder)
+    else this.#sendOn(upstream, request, call, decoder)
+  }
+
+  #sendOn(upstream: Upstream, request: Request, call: Call, decoder: Decoder): void {
+    const { session } = this
+    if (call.name === 'xread') {
+      // A connection that remembers what is read is to remember nothing that the client did not ask for.
+      const asked =
+        upstream === session.tracking?.upstream ? session.group.master?.existingLane(session.resp) : upstream
+      asked?.select(request.db)
+      if (asked !== undefined) this.#lastIds.ask(asked, decoder.args())
+    }
+    session.group.sendToMaster(upstream, session, request, call, decoder)
   }
 
   /**
@@ -84,7 +98,7 @@ export class Alone {
         return session.fail(request, text)
       }
       upstream.db = request.db
-      group.sendToMaster(upstream, session, request, call, reread(hub.reader, request))
+      this.#sendOn(upstream, request, call, reread(hub.reader, request))
     }
     upstream.ask(
       encodeCommand(['SELECT', String(request.db)]),
@@ -127,7 +141,7 @@ export class Alone {
 
   /** The instance says that it has not executed the request. */
   onRefused(upstream: Upstream, request: Request, meaning: 'not-master' | 'not-serving' | 'unblocked'): void {
-    if (meaning === 'unblocked') this.#shorten(request)
+    if (meaning === 'unblocked') this.#waitOn(request)
     if (this.upstream === upstream) this.free()
     this.session.group.keepAgain(this.session, request)
   }
@@ -140,17 +154,19 @@ export class Alone {
       if (session.closed) session.hub.tools.requests.give(request)
       else if (handed && (request.call?.writes || request.attempts++ > 0)) session.fail(request, UNKNOWN_RESULT)
       else {
-        if (request.call?.handling === 'blocking') this.#shorten(request)
+        if (request.call?.handling === 'blocking') this.#waitOn(request)
         session.group.keepAgain(session, request)
       }
     }
   }
 
-  /** A command that waited is sent again with the time that is left. */
-  #shorten(request: Request): void {
+  /** A command that waited is sent again with the time that is left, for what it waited for. */
+  #waitOn(request: Request): void {
     const { tools, reader } = this.session.hub
-    const bytes = remainingTime(reread(reader, request), tools.time.now - request.sentAt)
-    if (bytes === undefined) return
+    const args = reread(reader, request).args()
+    const isShorter = shorten(args, tools.time.now - request.sentAt)
+    if (!this.#lastIds.put(args) && !isShorter) return
+    const bytes = encodeCommand(args)
     request.block?.release()
     request.block = tools.blocks.single(bytes, 0, bytes.length)
     request.start = 0

@@ -3,24 +3,21 @@
  * demoted (nothing was taken) is sent again with the time that is left.
  */
 import type { Bytes, Millis } from '../base/units.js'
-import type { Decoder } from '../resp/decoder.js'
-import { encodeCommand } from '../resp/encoder.js'
 
 /** Commands whose timeout, in seconds, is their first argument; for the others it is the last. */
 const FIRST = new Set(['blmpop', 'bzmpop'])
 /** Zero means "for ever", so the shortest time there is stands for "none left". */
 const SHORTEST_MS = 1
 
-/** The command on which the decoder stands, with `elapsedMs` less to wait; undefined when it waits for ever. */
-export function remainingTime(decoder: Decoder, elapsedMs: Millis): Buffer | undefined {
-  const args = decoder.args()
+/** The command has `elapsedMs` less to wait; answers false when it waits for ever. */
+export function shorten(args: Bytes[], elapsedMs: Millis): boolean {
   const place = timeoutPlace(args)
-  if (place === undefined) return undefined
+  if (place === undefined) return false
   const millis = place.unitMs * Number(args[place.at])
-  if (!(millis > 0)) return undefined
+  if (!(millis > 0)) return false
   const left = Math.max(SHORTEST_MS, millis - elapsedMs)
   args[place.at] = place.unitMs === 1 ? String(Math.ceil(left)) : (left / 1000).toFixed(3)
-  return encodeCommand(args)
+  return true
 }
 
 function timeoutPlace(args: readonly Bytes[]): { readonly at: number; readonly unitMs: number } | undefined {
