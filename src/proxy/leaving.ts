@@ -64,7 +64,9 @@ export class Leaving {
     const { clock, options } = leaver.hub
     this.#noteMoves(now)
     const patienceMs = Math.max(STILL_MS, 2 * options.holdTimeoutMs)
-    if (isGivenUp || now - this.#movedAt > patienceMs) return leaver.peer.destroy(this.reason)
+    // What is relayed to a replica has no end.
+    const isReplica = leaver.oldest?.call?.handling === 'relay'
+    if (isGivenUp || isReplica || now - this.#movedAt > patienceMs) return leaver.peer.destroy(this.reason)
     this.#stopLooking = clock.after(WAITING_MS, () => {
       const then = clock.now()
       this.#look(then, !this.#noteMoves(then) && this.#waits)

@@ -165,6 +165,14 @@ redis.describe('a client that sends a pipeline and', () => {
     expect(await master.call('EXISTS', 'counter')).toMatchObject({ value: 0 })
   })
 
+  test('asks for the stream is gone when it has closed', async () => {
+    const { proxy, master } = await world()
+    const socket = await dial(proxy.port)
+    socket.end(Buffer.concat([increments, encodeCommand(['SYNC'])]))
+    await allExecuted(master)
+    await nobodyIsLeft(proxy)
+  })
+
   test('subscribes is gone when it has closed', async () => {
     const { proxy } = await world()
     const socket = await dial(proxy.port)
