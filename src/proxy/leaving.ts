@@ -22,6 +22,10 @@ export interface Leaver {
   readonly oldest: Request | undefined
   readonly outstanding: number
   readonly takenBytes: number
+  /** Read and not taken. */
+  readonly aheadBytes: number
+  readonly kept: number
+  readonly stalled: number
   readonly hub: {
     readonly clock: { now(): Millis; after(delay: Millis, task: () => void): () => void }
     readonly options: { readonly holdTimeoutMs: Millis }
@@ -32,6 +36,8 @@ export interface Leaver {
 const WAITING_MS: Millis = 10
 /** After so long without anything taken, answered or read by the client nothing will come of the rest. */
 const STILL_MS: Millis = 10_000
+/** When all of it is sent, only answers are waited for, which probably nobody reads. */
+const ANSWERS_MS: Millis = 1000
 
 export class Leaving {
   #stopLooking: () => void = () => undefined
@@ -63,7 +69,8 @@ export class Leaving {
     const { leaver } = this
     const { clock, options } = leaver.hub
     this.#noteMoves(now)
-    const patienceMs = Math.max(STILL_MS, 2 * options.holdTimeoutMs)
+    const isSent = leaver.aheadBytes === 0 && leaver.kept === 0 && leaver.stalled === 0
+    const patienceMs = isSent ? ANSWERS_MS : Math.max(STILL_MS, 2 * options.holdTimeoutMs)
     // What is relayed to a replica has no end.
     const isReplica = leaver.oldest?.call?.handling === 'relay'
     if (isGivenUp || isReplica || now - this.#movedAt > patienceMs) return leaver.peer.destroy(this.reason)
