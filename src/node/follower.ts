@@ -58,7 +58,7 @@ interface StreamedCommand {
 
 export class Follower {
   link: Link
-  /** Since when we are without a connected link; undefined while connected. */
+  /** Since when we are without a link that we had, to whichever master; undefined while connected, and before the first. */
   downSince: Millis | undefined
   lastIoAt: Millis
   #peer: Peer | undefined
@@ -92,10 +92,13 @@ export class Follower {
     mayContinue: boolean,
     /** We hand over to this master: it becomes one by our asking, and only the first time. */
     private takeover = false,
+    /** Whom we have followed until now. */
+    before?: Follower,
   ) {
     const now = server.clock.now()
     this.link = beginLink(now)
-    this.downSince = this.lastIoAt = now
+    this.lastIoAt = now
+    this.downSince = before?.connected === true ? now : before?.downSince
     this.#cursorLost = !mayContinue
     this.#caller = new Applier(server)
     if (mayContinue) this.#caller.select(server.repl.stream.selectedDb ?? 0)
@@ -110,15 +113,16 @@ export class Follower {
     return this.#caller.db
   }
 
-  /** Bytes of the snapshot that is being received; undefined when none is. */
-  get receivedBytes(): number | undefined {
-    return this.#payload?.received
+  /** Bytes of the snapshot that is being received: -1 in all before it has begun, 0 when its length is not known before. */
+  get transferred(): { readonly total: number; readonly read: number } {
+    return { total: this.#payload?.length ?? -1, read: this.#payload?.received ?? 0 }
   }
 
   /** Of the stream, applied or not. */
   get readOffset(): Offset {
     const { offset } = this.server.repl.log.history
-    return this.connected ? offset + this.#decoder.pending : offset
+    if (!this.connected) return offset
+    return this.#held.reduce((sum, { length }) => sum + length, offset + this.#decoder.pending)
   }
 
   get peer(): Peer | undefined {
@@ -154,7 +158,7 @@ export class Follower {
     if (link.status === 'connected') {
       this.downSince = undefined
       this.#hasFollowed = true
-    } else this.downSince ??= now
+    } else if (before.status === 'connected') this.downSince = now
     if (link.status === 'connecting') log.notice(`Connecting to MASTER ${this.master.host}:${this.master.port}`)
     else if (link.status === 'connect' && before.status === 'connected') {
       log.warning(`Connection with master lost. (${link.because})`)

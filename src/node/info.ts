@@ -223,7 +223,7 @@ function statsSection(server: NodeServer): Line[] {
     `total_commands_processed:${stats.totalCommands}`,
     `instantaneous_ops_per_sec:${stats.opsPerSec.perSecond}`,
     `total_net_input_bytes:${stats.inputBytes + stats.replicationInputBytes}`,
-    `total_net_output_bytes:${server.sentBytes() + stats.replicationOutputBytes}`,
+    `total_net_output_bytes:${server.sentBytes()}`,
     `total_net_repl_input_bytes:${stats.replicationInputBytes}`,
     `total_net_repl_output_bytes:${stats.replicationOutputBytes}`,
     `instantaneous_input_kbps:${(stats.inputPerSec.perSecond / 1024).toFixed(2)}`,
@@ -290,17 +290,20 @@ function replicationSection(server: NodeServer): Line[] {
       `slave_repl_offset:${history.offset}`,
     )
     if (roleWord(follower.link) === 'sync') {
-      const read = follower.receivedBytes ?? 0
+      const { total, read } = follower.transferred
       lines.push(
-        'master_sync_total_bytes:0',
+        `master_sync_total_bytes:${total}`,
         `master_sync_read_bytes:${read}`,
-        'master_sync_left_bytes:-1',
-        'master_sync_perc:0.00',
+        `master_sync_left_bytes:${total - read}`,
+        `master_sync_perc:${total === 0 ? '0.00' : ((read / total) * 100).toFixed(2)}`,
         `master_sync_last_io_seconds_ago:${Math.floor((now - follower.lastIoAt) / 1000)}`,
       )
     }
-    if (follower.downSince !== undefined) {
-      lines.push(`master_link_down_since_seconds:${Math.floor((now - follower.downSince) / 1000)}`)
+    if (!connected) {
+      const { downSince } = follower
+      lines.push(
+        `master_link_down_since_seconds:${downSince === undefined ? -1 : Math.floor((now - downSince) / 1000)}`,
+      )
     }
     lines.push(
       `slave_priority:${server.config.number('replica-priority')}`,

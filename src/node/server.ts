@@ -348,13 +348,13 @@ export class NodeServer {
   follow(master: Address, mayContinue: boolean, takeover = false): void {
     // What a transaction did before it made us a replica belongs to the stream that ends here.
     if (this.effects.any) this.effects.flush()
-    const wasMaster = this.follower === undefined
+    const before = this.follower
     this.fenced = false
-    this.follower?.stop('another-master')
+    before?.stop('another-master')
     this.waiting.dismissAll(DEMOTED)
     this.acks.dismissAll(DEMOTED)
-    if (wasMaster && mayContinue) this.repl.log.keep()
-    this.follower = new Follower(this, master, mayContinue, takeover)
+    if (before === undefined && mayContinue) this.repl.log.keep()
+    this.follower = new Follower(this, master, mayContinue, takeover, before)
     this.effects.refresh()
     this.config.put('replicaof', `${master.host} ${master.port}`)
     this.#roleChanged()

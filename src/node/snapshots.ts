@@ -58,6 +58,7 @@ export class Snapshots {
   lastTryAt: Millis = Number.NEGATIVE_INFINITY
   lastSaveFailed = false
   lastSaveSeconds = -1
+  /** Snapshots that were begun into a file of their own, those for replicas included. */
   saves = 0
   /** BGSAVE SCHEDULE while something else is written, or BGSAVE within a transaction. */
   scheduled = false
@@ -119,6 +120,7 @@ export class Snapshots {
 
   /** All at once, while everybody waits: at the end, and where nobody can wait. Answers why it failed. */
   save(): string | undefined {
+    this.saves++
     const temp = this.#tempPath()
     const startedAt = this.server.clock.now()
     const { dirty } = this.server.effects
@@ -167,6 +169,7 @@ export class Snapshots {
     const { server } = this
     const { dirty } = server.effects
     const startedAt = server.clock.now()
+    this.saves++
     this.scheduled = false
     const work = this.#work('save', this.#begin())
     server.log.notice('Background saving started')
@@ -279,7 +282,6 @@ export class Snapshots {
   #saved(startedAt: Millis, dirty: number, failure: string | undefined): void {
     const { server } = this
     if (failure !== undefined) return server.log.warning(`Cannot save the data to ${this.path}: ${failure}`)
-    this.saves++
     this.lastSaveAt = server.clock.wall()
     this.lastSaveSeconds = Math.floor((server.clock.now() - startedAt) / 1000)
     server.effects.dirty = Math.max(0, server.effects.dirty - dirty)
@@ -303,6 +305,7 @@ export class Snapshots {
     const work = this.#work(target, this.#begin({ filter }))
     const startedAt = server.clock.now()
     const { dirty } = server.effects
+    if (target === 'disk') this.saves++
     const keep = target === 'disk' && filter === 'everything' && server.config.text('save') !== ''
     server.log.notice(
       target === 'disk' ? 'Snapshot for replicas: to a file' : `Background RDB transfer started by pid ${process.pid}`,
@@ -369,6 +372,7 @@ export class Snapshots {
       const { bytesRead } = await handle.read(block, 0, block.length, at)
       if (bytesRead === 0) throw new Error('the snapshot file is too short')
       at += bytesRead
+      this.server.stats.replicationOutputBytes += bytesRead
       peer.writeThrough(block.subarray(0, bytesRead))
       while (!peer.closed && peer.queuedBytes > WINDOW_BYTES) await this.#pause(WINDOW_POLL_MS)
     }
@@ -386,7 +390,10 @@ export class Snapshots {
     for (let done = false, lingered = 0; !done; ) {
       done = this.#slice(snapshot)
       const bytes = snapshot.take()
-      for (const session of this.#readers()) session.peer.writeThrough(bytes)
+      for (const session of this.#readers()) {
+        this.server.stats.replicationOutputBytes += bytes.length
+        session.peer.writeThrough(bytes)
+      }
       lingered = await this.#linger(work, lingered)
       await this.#roomForAll(work)
       if (work.abandoned || repl.replicas.snapshotReaders().length === 0) throw new Error('no replica is left')

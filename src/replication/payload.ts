@@ -44,10 +44,12 @@ export class PayloadReader {
   #held: Buffer = NOTHING
   #done: boolean
   #received = 0
+  /** As announced; 0 when only its end tells. */
+  readonly length: number
 
   constructor(form: SnapshotForm) {
     this.#mark = form.kind === 'eof' ? Buffer.from(form.mark, 'latin1') : undefined
-    this.#left = form.kind === 'length' ? form.bytes : 0
+    this.length = this.#left = form.kind === 'length' ? form.bytes : 0
     this.#done = form.kind === 'length' && form.bytes === 0
   }
 

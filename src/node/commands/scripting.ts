@@ -154,6 +154,7 @@ export const scriptingCommands: NodeCommands = {
 
   'function|stats'(_session, _args, reply, { scripting }) {
     const { current, libraries } = scripting
+    if (current?.run.kind === 'eval') return reply.error(scripting.busyError)
     reply.map(2)
     reply.bulk('running_script')
     if (current === undefined) reply.null()
