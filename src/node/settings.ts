@@ -135,6 +135,7 @@ export function applySettings(server: NodeServer): void {
   // Nothing is read before the node starts, when all of them are known.
   for (const name of tlsDirectives) config.watch(name, () => (server.doors.opened ? server.doors.reload() : undefined))
   config.watch('dir', value => {
+    if (value === '') return 'No such file or directory'
     const path = resolve(server.cwd, String(value))
     try {
       if (!statSync(path).isDirectory()) return 'Not a directory'

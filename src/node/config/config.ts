@@ -110,7 +110,9 @@ export class Config {
     const chosen = this.#choose(pairs, context)
     const before = chosen.map(([directive]) => this.#values.get(directive.name) as Value)
     for (const [directive, text] of chosen) {
-      const parsed = parseValue(directive, wordsOf(directive, text), this.#values.get(directive.name) as Value)
+      // Parted at each blank, as Redis does here: two of them have an empty word between them.
+      const words = takesSeveral(directive.type) ? text.split(' ') : [text]
+      const parsed = parseValue(directive, words, this.#values.get(directive.name) as Value)
       if ('refused' in parsed) {
         this.#restore(chosen, before, 0)
         throw refusal(directive.name, parsed.refused)

@@ -214,7 +214,12 @@ export class AofLoader {
     const first = decoder.peekByte()
     if (first === undefined) return undefined
     if (first !== STAR) throw bad(`a command begins with byte ${first}`, this.offset)
-    if (!decoder.nextRequest()) return undefined
+    const before = decoder.consumed
+    const whole = decoder.nextRequest()
+    // To clients `*0` and `*-1` mean nothing; in a file they are damage.
+    if (decoder.consumed - before !== (whole ? decoder.end - decoder.start : 0))
+      throw bad('a command is empty', this.offset)
+    if (!whole) return undefined
     this.#checkLineEnds()
     this.#sum?.update(decoder.buffer, decoder.start, decoder.end)
     return decoder.args()
