@@ -13,10 +13,11 @@ export const geoCommands: Readonly<Record<string, Handler>> = {
   geoadd(call, args, reply) {
     let at = 2
     const words: Bytes[] = []
-    while (isWord(args[at], 'NX') || isWord(args[at], 'XX') || isWord(args[at], 'CH'))
-      words.push((args[at++] as Bytes).toUpperCase())
-    if ((args.length - at) % 3 !== 0 || (words.includes('NX') && words.includes('XX'))) throw SYNTAX
-    const zadd: Bytes[] = ['ZADD', args[1] as Bytes, ...words]
+    while (isWord(args[at], 'NX') || isWord(args[at], 'XX') || isWord(args[at], 'CH')) words.push(args[at++] as Bytes)
+    const has = (wanted: Bytes): boolean => words.some(word => isWord(word, wanted))
+    if ((args.length - at) % 3 !== 0 || (has('NX') && has('XX'))) throw SYNTAX
+    // In the stream as Redis writes it there, byte for byte.
+    const zadd: Bytes[] = ['zadd', args[1] as Bytes, ...words]
     for (; at < args.length; at += 3)
       zadd.push(String(encodePlace(placeArg(args[at], args[at + 1]))), args[at + 2] as Bytes)
     ;(sortedSetCommands.zadd as Handler)(call, zadd, reply)

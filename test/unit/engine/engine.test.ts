@@ -41,6 +41,7 @@ for (const [name, before, line, effects] of [
   ['LMPOP is LPOP with the count it took', ['RPUSH l a b'], 'LMPOP 2 x l LEFT COUNT 9', ['LPOP l 2']],
   ['BZPOPMIN is ZPOPMIN', ['ZADD z 1 a'], 'BZPOPMIN z 0', ['ZPOPMIN z']],
   ['ZMPOP is ZPOPMAX', ['ZADD z 1 a'], 'ZMPOP 1 z MAX', ['ZPOPMAX z 1']],
+  ['GEOADD is ZADD, written as by Redis', [], 'GEOADD g nx 1 2 x', ['zadd g nx 3378080408407459 x']],
   ['LTRIM that keeps all is nothing', ['RPUSH l a'], 'LTRIM l 0 -1', []],
 ] as const)
   test(`propagation: ${name}`, () => {
