@@ -140,5 +140,10 @@ export async function startSentinels(
       return peers === kinds.length - 1 && Number(master.get('num-slaves')) === replicas
     })
   })
+  // A replica that says master is made a replica again after four of these: redis-sentinel sees what it has promoted only
+  // after a second, and until then it is that to the others.
+  if (quick && kinds.includes('real')) {
+    for (const sentinel of sentinels) await sentinel.call('SENTINEL', 'DEBUG', 'publish-period', '500')
+  }
   return sentinels
 }
