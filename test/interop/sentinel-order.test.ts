@@ -39,7 +39,14 @@ server.test(
     const acked = Array.from({ length: 4 }, (): string[] => [])
     const writers = acked.map((list, index) => write(master, `list:${index}`, list))
     await until('all write', () => acked.every(({ length }) => length > 100))
-    await sentinel.call('SENTINEL', 'FAILOVER', 'main')
+    // It knows that there is a replica before it has heard from it: -NOGOODSLAVE until then.
+    const order = (): Promise<unknown> => sentinel.call('SENTINEL', 'FAILOVER', 'main')
+    await until('the order is taken', () =>
+      order().then(
+        () => true,
+        () => false,
+      ),
+    )
     // Who waits at a paused master is told that the write was not executed.
     expect(await Promise.all(writers)).toEqual(acked.map(() => 'READONLY'))
     await until('the sentinel names the replica', async () => (await sentinel.masterPort()) === replica.port)
