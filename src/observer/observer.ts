@@ -140,6 +140,7 @@ export class Observer implements Flushable {
       downAfterMs: options.downAfterMs ?? judgeDefaults.downAfterMs,
       vetoMs: options.vetoMs ?? 3 * (options.downAfterMs ?? judgeDefaults.downAfterMs),
       stalledAfterMs: options.stalledAfterMs ?? judgeDefaults.stalledAfterMs,
+      linkedAfterDeathMs: judgeDefaults.linkedAfterDeathMs,
     }
     this.#pingPeriodMs = options.pingPeriodMs ?? 100
     this.#infoPeriodMs = options.infoPeriodMs ?? 1000

@@ -6,7 +6,7 @@
  *     we            replicas' links           diagnosis
  *     ────────────  ────────────────────────  ──────────────────────────────────
  *     dead          all down                  master-down (at once)
- *     dead          one still up              master-unreachable-replicas-linked, until it says down
+ *     dead          one still up              master-unreachable-replicas-linked, until it says down or, after 11 s, as silent
  *     silent        all down                  master-down
  *     silent        up, a byte came since     master-unreachable-replicas-linked (the veto)
  *     silent        up, nothing came since    master-silent
@@ -110,7 +110,9 @@ function diagnoseAbsence(
   const askable = witnesses.filter(instance => healthOf(instance, options, now).health === 'up')
   if (askable.length === 0) return found('master-suspect', [master], since)
   if (linked.length === 0) return found('master-down', [master], since, health.because === 'dead' ? 'death' : 'silence')
-  if (health.because === 'dead') return found('master-unreachable-replicas-linked', [master], since)
+  if (health.because === 'dead' && now - since <= options.linkedAfterDeathMs) {
+    return found('master-unreachable-replicas-linked', [master], since)
+  }
 
   // What was on its way when the silence began is no sign of life.
   const after = since + IN_FLIGHT_MS

@@ -32,9 +32,19 @@ export interface JudgeOptions {
   readonly vetoMs: Millis
   /** A linked replica that is behind and has not moved for this long is stalled. */
   readonly stalledAfterMs: Millis
+  /**
+   * How long a link that stands speaks for a master that is dead to us, though nothing comes: longer than a living one is
+   * silent to its replicas (`repl-ping-replica-period` is 10 s). Relays keep links open whose master is gone.
+   */
+  readonly linkedAfterDeathMs: Millis
 }
 
-export const judgeDefaults: JudgeOptions = { downAfterMs: 1000, vetoMs: 3000, stalledAfterMs: 5000 }
+export const judgeDefaults: JudgeOptions = {
+  downAfterMs: 1000,
+  vetoMs: 3000,
+  stalledAfterMs: 5000,
+  linkedAfterDeathMs: 11_000,
+}
 
 export function emptyGroup(name: string): Group {
   return {

@@ -2,7 +2,12 @@
 import { type InstanceFacts, newInstance } from '../../../src/topology/facts.js'
 import { emptyGroup, type Group, type JudgeOptions } from '../../../src/topology/group.js'
 
-export const options: JudgeOptions = { downAfterMs: 1000, vetoMs: 3000, stalledAfterMs: 5000 }
+export const options: JudgeOptions = {
+  downAfterMs: 1000,
+  vetoMs: 3000,
+  stalledAfterMs: 5000,
+  linkedAfterDeathMs: 11_000,
+}
 export const NOW = 100_000
 export const A = 'a'.repeat(40)
 export const B = 'b'.repeat(40)
@@ -38,6 +43,7 @@ export function link(up: boolean, change: Partial<NonNullable<InstanceFacts['mas
 /** How the liveness of an instance looks from here. */
 export const seen = {
   dead: { liveness: { heardAt: NOW - 20, silentSince: NOW - 10, deaths: 2, diedAt: NOW - 10 } },
+  deadForLong: { liveness: { heardAt: NOW - 12_020, silentSince: NOW - 12_010, deaths: 9, diedAt: NOW - 12_010 } },
   reset: { liveness: { heardAt: NOW - 20, silentSince: NOW - 10, deaths: 1, diedAt: NOW - 10 } },
   silent: { liveness: { heardAt: NOW - 1600, silentSince: NOW - 1500, deaths: 0, diedAt: undefined } },
   never: { liveness: { heardAt: undefined, silentSince: undefined, deaths: 0, diedAt: undefined } },

@@ -18,6 +18,13 @@ describe('diagnosis', () => {
     ['master-suspect', undefined, group(master(1, seen.reset), replica(2))],
     ['master-unreachable-replicas-linked', undefined, group(master(1, seen.dead), replica(2), replica(3))],
     ['master-unreachable-replicas-linked', undefined, group(master(1, seen.dead), replica(2, ended), replica(3))],
+    // A link that stands speaks for it only as long as a living master may be silent to its replicas, or while bytes come.
+    ['master-silent', 'silence', group(master(1, seen.deadForLong), replica(2, ended), replica(3))],
+    [
+      'master-unreachable-replicas-linked',
+      undefined,
+      group(master(1, seen.deadForLong), replica(2, ended), replica(3, { lastByteAt: NOW - 900 })),
+    ],
     ['master-down', 'death', group(master(1, seen.dead), replica(2, ended), replica(3, ended))],
     ['master-down', 'death', group(master(1, seen.dead), replica(2, ended), replica(3, seen.dead))],
     // Replicas whose own line broke a moment ago have not been asked yet.
