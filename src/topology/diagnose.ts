@@ -121,7 +121,7 @@ function diagnoseAbsence(
   )
   return vetoed
     ? found('master-unreachable-replicas-linked', [master], since)
-    : found('master-silent', [master], since, 'silence')
+    : found('master-silent', [master], since, health.because === 'dead' ? 'death' : 'silence')
 }
 
 /** It answers, but is it still our master? */

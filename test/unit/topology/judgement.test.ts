@@ -19,7 +19,7 @@ describe('diagnosis', () => {
     ['master-unreachable-replicas-linked', undefined, group(master(1, seen.dead), replica(2), replica(3))],
     ['master-unreachable-replicas-linked', undefined, group(master(1, seen.dead), replica(2, ended), replica(3))],
     // A link that stands speaks for it only as long as a living master may be silent to its replicas, or while bytes come.
-    ['master-silent', 'silence', group(master(1, seen.deadForLong), replica(2, ended), replica(3))],
+    ['master-silent', 'death', group(master(1, seen.deadForLong), replica(2, ended), replica(3))],
     [
       'master-unreachable-replicas-linked',
       undefined,
