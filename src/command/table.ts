@@ -94,8 +94,7 @@ export function accessOf(spec: CommandSpec, args: readonly Bytes[]): Access {
 /** True when this very call may wait: XREAD without BLOCK does not. */
 export function isBlocking(spec: CommandSpec, args: readonly Bytes[]): boolean {
   if (!spec.blocking) return false
-  if (spec.name === 'xread') return wordBefore('STREAMS', 'BLOCK', args, 1)
-  if (spec.name === 'xreadgroup') return wordBefore('STREAMS', 'BLOCK', args, 1)
+  if (spec.name === 'xread' || spec.name === 'xreadgroup') return wordBefore('STREAMS', 'BLOCK', args, 1)
   return true
 }
 

@@ -2,6 +2,7 @@
 import net from 'node:net'
 import { workerData } from 'node:worker_threads'
 import type { PorterData, PorterDoor, PorterGuest } from './porter.js'
+import { descriptorOf } from './read-now.js'
 
 /** Between two looks at whether to sleep. */
 const LOOK_MS = 2
@@ -15,9 +16,8 @@ const doors = new Map<number, number>()
 port.on('message', ({ id, fd, backlog }: PorterDoor) => {
   doors.set(fd, id)
   const server = net.createServer({ pauseOnConnect: true }, socket => {
-    const handle = (socket as unknown as { _handle?: { readonly fd?: number } | null })._handle
-    kept.push(socket, handle)
-    const guest = handle?.fd
+    kept.push(socket)
+    const guest = descriptorOf(socket)
     if (guest !== undefined) port.postMessage({ id: doors.get(fd) as number, fd: guest } satisfies PorterGuest)
   })
   // It was closed before we came to it.
