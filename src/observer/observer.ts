@@ -2,13 +2,14 @@
  * The observing half of the control plane: probes → observations → facts → diagnosis and view.
  *
  *     Probe (one per instance) ──observation──▶ observe() ──facts──┬─▶ chooseMaster ─▶ diagnose ─▶ makeView ─▶ listeners
- *     workers' samples ─────────────────────▶ OffsetTimeline ──────┴─▶ FreshnessUpdate (at most one per millisecond)
+ *     workers' samples ─────────────────────▶ OffsetTimeline ──────┴─▶ FreshnessUpdate (one per millisecond at most)
  *
  * It sees and says; it never sends a command that changes anything. The agent (sentinel/) does, and tells the observer
  * what it has done: `declareMaster` the moment a promotion is confirmed, `disown` when the master is given up.
  *
  * Pace. Everybody is pinged every 100 ms and asked for INFO every second. A replica that is behind is asked for its ROLE
- * again at once (a millisecond apart), an idle one every 100 ms; a first sign of trouble makes all of this faster.
+ * again at once (a millisecond apart), an idle one every 100 ms; a first sign of trouble makes all of this faster. Where the
+ * workers are calm (pace.ts) freshness is told every five milliseconds, and taps are not read in between.
  */
 import { type Address, formatAddress } from '../base/address.js'
 import type { EventSink } from '../base/bus.js'
@@ -17,7 +18,6 @@ import { invariant } from '../base/invariant.js'
 import type { Millis } from '../base/units.js'
 import type { MetricStore } from '../metrics/store.js'
 import type { Credentials } from '../net/client.js'
-import { type Flushable, turn } from '../net/turn.js'
 import { type AdoptOptions, chooseMaster } from '../topology/adopt.js'
 import { type Diagnosis, diagnose } from '../topology/diagnose.js'
 import { type InstanceFacts, newInstance, type Observation, observe } from '../topology/facts.js'
@@ -34,7 +34,9 @@ import {
 import { OffsetTimeline } from '../topology/lag.js'
 import { addToPast, kinship, lineageOf } from '../topology/lineage.js'
 import { makeView } from '../topology/make-view.js'
+import type { Pace } from '../topology/pace.js'
 import { emptyView, type FreshnessSample, type FreshnessUpdate, type TopologyView } from '../topology/view.js'
+import { Freshness } from './freshness.js'
 import { type Dial, dialClient } from './line.js'
 import { exportFacts } from './metrics.js'
 import { Probe, type ProbeOptions } from './probe.js'
@@ -57,10 +59,7 @@ export interface ObserverOptions extends Partial<JudgeOptions> {
   readonly roleGapMs?: Millis
   /** Whether replicas are tapped, to be told what they have applied instead of asking. */
   readonly taps?: boolean
-  /**
-   * Sleeps, and this process with it. A busy stream wakes us for every few commands, and waking is most of what it costs:
-   * what comes right after freshness was told cannot be told for a millisecond anyway, and is read at once then.
-   */
+  /** Sleeps, and this process with it; see freshness.ts. */
   readonly nap?: ((length: Millis) => void) | undefined
 }
 
@@ -88,13 +87,10 @@ const ALIAS_MS: Millis = 60_000
 const ROLE_GAP_MS: Millis = 1
 const SUSPECT_GAP_MS: Millis = 4
 const TROUBLE_INFO_MS: Millis = 100
-const FRESHNESS_GAP_MS: Millis = 1
-/** Most of that gap; while all is well, nothing that we hear in it is urgent. */
-const NAP_MS: Millis = 0.8
 /** After we have been away, observe this long before acting again. */
 const TILT_MS: Millis = 300
 
-export class Observer implements Flushable {
+export class Observer {
   readonly #judge: JudgeOptions
   readonly #pingPeriodMs: Millis
   readonly #infoPeriodMs: Millis
@@ -105,14 +101,8 @@ export class Observer implements Flushable {
   readonly #timeline = new OffsetTimeline()
   readonly #viewListeners = new Set<(view: TopologyView) => void>()
   readonly #changeListeners = new Set<() => void>()
-  readonly #freshnessListeners = new Set<(update: FreshnessUpdate) => void>()
-  readonly #fresh = new Set<string>()
+  readonly #freshness: Freshness
   readonly #taps: Taps | undefined
-  readonly #nap: Flushable = { early: false, flush: () => this.options.nap?.(NAP_MS) }
-  readonly early = true
-  #tellingSoon = false
-  #cancelFreshness: (() => void) | undefined
-  #freshenedAt: Millis = Number.NEGATIVE_INFINITY
   #cancelTick: () => void = () => undefined
   #cancelHead: () => void = () => undefined
   #group: Group
@@ -150,7 +140,15 @@ export class Observer implements Flushable {
     this.#diagnosisSince = clock.now()
     this.#tickAt = clock.now()
     const { credentials = {} } = options
-    if (options.taps) this.#taps = new Taps(clock, events, metrics, options.group, credentials, id => this.#moved(id))
+    this.#freshness = new Freshness(clock, {
+      update: (moved, now) => this.#freshnessNow(moved, now),
+      isCalm: () => this.#diagnosis.name === 'ok' && !this.#frozen,
+      pause: () => this.#taps?.pause() === true,
+      resume: () => this.#taps?.resume(),
+      nap: length => this.#taps !== undefined && options.nap?.(length),
+    })
+    if (options.taps)
+      this.#taps = new Taps(clock, events, metrics, options.group, credentials, id => this.#freshness.noteTap(id))
     if (metrics !== undefined) metrics.beforeSnapshot(exportFacts(this, metrics, clock))
   }
 
@@ -166,7 +164,7 @@ export class Observer implements Flushable {
     this.#stopped = true
     this.#cancelTick()
     this.#cancelHead()
-    this.#cancelFreshness?.()
+    this.#freshness.close()
     this.#taps?.stop()
     for (const watched of this.#watched.values()) this.#unwatch(watched)
     this.#watched.clear()
@@ -237,8 +235,7 @@ export class Observer implements Flushable {
   }
 
   onFreshness(listener: (update: FreshnessUpdate) => void): () => void {
-    this.#freshnessListeners.add(listener)
-    return () => this.#freshnessListeners.delete(listener)
+    return this.#freshness.listen(listener)
   }
 
   /** After every change that is more than an offset, and with every tick: for whoever acts. */
@@ -566,13 +563,13 @@ export class Observer implements Flushable {
     if (after.offset === undefined) return
     if (after.id === this.#group.declared) {
       if (after.role === 'master' && this.#isComparable(after)) this.#headSeen(after.offset, now, askedAt)
-    } else if (after.offset !== before.offset && this.#isComparable(after)) this.#freshen(after.id)
+    } else if (after.offset !== before.offset && this.#isComparable(after)) this.#freshness.note(after.id)
   }
 
   #headSeen(offset: number, heardAt: Millis, askedAt: Millis | undefined): void {
     const grew = offset > (this.#timeline.head ?? -1)
     this.#timeline.add(offset, heardAt, askedAt)
-    if (this.#group.declared !== undefined) this.#freshen(this.#group.declared)
+    if (this.#group.declared !== undefined) this.#freshness.note(this.#group.declared)
     if (!grew) return
     for (const replica of othersOf(this.#group)) {
       const watched = this.#watched.get(replica.id)
@@ -593,33 +590,15 @@ export class Observer implements Flushable {
     return facts.master?.up === true && facts.infoAt >= Math.max(this.#declaredAt, facts.master.since)
   }
 
-  #freshen(id: string): void {
-    if (this.#freshnessListeners.size === 0) return
-    this.#fresh.add(id)
-    this.#cancelFreshness ??= this.clock.after(FRESHNESS_GAP_MS, () => this.#tellFreshness())
-  }
-
-  /** A tap has moved. What is first after a pause is told at the end of this turn; what follows, once in a millisecond. */
-  #moved(id: string): void {
-    if (this.clock.now() - this.#freshenedAt < FRESHNESS_GAP_MS || this.#freshnessListeners.size === 0) {
-      return this.#freshen(id)
-    }
-    if (!this.#tellingSoon) turn.add(this)
-    this.#tellingSoon = true
-    this.#fresh.add(id)
-  }
-
-  /** The end of a turn in which a tap has moved. */
-  flush(): void {
-    this.#tellingSoon = false
-    this.#cancelFreshness?.()
-    if (!this.#stopped) this.#tellFreshness()
+  /** What the workers ask for. */
+  pace(pace: Pace): void {
+    this.#freshness.pace = pace
   }
 
   /** Facts take a tap's position when it is told: it moves with every command that is applied. */
-  #takePositions(now: Millis): void {
+  #takePositions(moved: ReadonlySet<string>, now: Millis): void {
     if (this.#taps === undefined) return
-    for (const id of this.#fresh) {
+    for (const id of moved) {
       const facts = this.instance(id)
       const position = this.#taps.positionOf(id)
       if (facts?.role !== 'replica' || position === undefined || position.replid !== facts.replid) continue
@@ -628,32 +607,20 @@ export class Observer implements Flushable {
     }
   }
 
-  #tellFreshness(): void {
-    const now = this.clock.now()
-    // A timer counts from the beginning of its turn and may come early by most of a millisecond.
-    if (now - this.#freshenedAt < FRESHNESS_GAP_MS) {
-      this.#cancelFreshness = this.clock.after(FRESHNESS_GAP_MS, () => this.#tellFreshness())
-      return
-    }
-    this.#freshenedAt = now
-    this.#cancelFreshness = undefined
-    this.#takePositions(now)
+  #freshnessNow(moved: ReadonlySet<string>, now: Millis): FreshnessUpdate {
+    this.#takePositions(moved, now)
     const samples: FreshnessSample[] = []
     const lagMs: [string, Millis][] = []
-    for (const { id, offset, replid, runId } of this.#group.instances.filter(instance =>
-      this.#isComparable(instance),
-    )) {
-      if (offset === undefined || replid === undefined) continue
+    for (const instance of this.#group.instances) {
+      const { id, offset, replid, runId } = instance
+      if (!this.#isComparable(instance) || offset === undefined || replid === undefined) continue
       const isMaster = id === this.#group.declared
       const known = isMaster ? Math.max(offset, this.#timeline.head ?? 0) : offset
-      if (this.#fresh.has(id)) samples.push({ id, replid, offset: known, runId })
+      if (moved.has(id)) samples.push({ id, replid, offset: known, runId })
       const proven = isMaster ? undefined : this.#timeline.provenMs(offset, now)
       if (proven !== undefined) lagMs.push([id, proven])
     }
-    this.#fresh.clear()
-    for (const listener of this.#freshnessListeners) listener({ samples, lagMs })
-    // Behind those who have been told something just now.
-    if (samples.length > 0 && this.#taps !== undefined && this.#diagnosis.name === 'ok') turn.add(this.#nap)
+    return { samples, lagMs }
   }
 
   // ── Judging ───────────────────────────────────────────────────────────────────────────────────────────────────────

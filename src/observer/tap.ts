@@ -101,6 +101,15 @@ export class StreamTap {
     if (this.streaming) this.#ask()
   }
 
+  /** What comes stays with the system until `resume`, and is read at once then. */
+  pause(): void {
+    if (this.streaming) this.#peer?.pause()
+  }
+
+  resume(): void {
+    this.#peer?.resume()
+  }
+
   stop(): void {
     this.#stopped = true
     this.#stopTicking()

@@ -61,6 +61,16 @@ export class Taps {
     return { source: 'poll', because: tap.status === 'resting' ? tap.because : 'starting' }
   }
 
+  /** What comes stays with the system until `resume`, and is read at once then. Answers whether there are any. */
+  pause(): boolean {
+    for (const { stream } of this.#tapped.values()) stream.pause()
+    return this.#tapped.size > 0
+  }
+
+  resume(): void {
+    for (const { stream } of this.#tapped.values()) stream.resume()
+  }
+
   stop(): void {
     for (const { stream } of this.#tapped.values()) stream.stop()
     this.#tapped.clear()

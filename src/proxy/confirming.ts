@@ -28,6 +28,8 @@ export interface Confirmers {
   readonly replicas: readonly Pick<Instance, 'applied' | 'view'>[]
   /** The master of the view has said itself that it is, and what its history is. */
   readonly metMaster: boolean
+  /** Who is confirmed by replicas waits for freshness. */
+  readonly urgency: { hurry(): void }
   /** The sample that covers the request is there: it is in flight no more. */
   settled(request: Request): void
 }
@@ -96,6 +98,7 @@ export class Confirming {
     }
     request.confirmation = new Confirmation(this, request, acks, this.time.now)
     flight.followers.push(request.confirmation)
+    if (acks.of !== 'witness') this.group.urgency.hurry()
   }
 
   /** The error for a write that must not be executed: there has been nobody to confirm it for as long as it might wait. */

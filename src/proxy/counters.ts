@@ -28,6 +28,24 @@ export interface AckCounters {
   readonly waiting: Counter
 }
 
+/** How reads have been decided so far. */
+export interface RoutedReads {
+  readonly all: number
+  /** No replica was known to be fresh enough; it may have been. */
+  readonly letDown: number
+  /** Their level asks how old a replica's data is, or how far the master. */
+  readonly byAge: number
+}
+
+const REASONS = Object.keys(decisionOf) as readonly ReadBecause[]
+const LET_DOWN: readonly ReadBecause[] = [
+  'no-fresh-replica',
+  'no-replica-within-bound',
+  'replica-about-to-qualify',
+  'waited-in-vain',
+]
+const BY_AGE: readonly ReadBecause[] = ['within-bound', 'read-index', 'strong']
+
 /** Why we end a connection to an instance. */
 const UPSTREAM_ENDS: ReadonlySet<string> = new Set<CloseReason>([
   'unsolicited-reply',
@@ -138,6 +156,12 @@ export class GroupCounters {
 
   route(because: ReadBecause): void {
     this.#routing[because].value++
+  }
+
+  get routed(): RoutedReads {
+    const sum = (reasons: readonly ReadBecause[]): number =>
+      reasons.reduce((total, because) => total + this.#routing[because].value, 0)
+    return { all: sum(REASONS), letDown: sum(LET_DOWN), byAge: sum(BY_AGE) }
   }
 
   refuse(because: ReadBecause): void {

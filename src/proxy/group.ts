@@ -17,7 +17,6 @@ import type { Clock } from '../base/clock.js'
 import { every } from '../base/clock.js'
 import type { Fifo } from '../base/fifo.js'
 import type { Bytes, Millis, Offset } from '../base/units.js'
-import { turn } from '../net/turn.js'
 import { Decoder } from '../resp/decoder.js'
 import { requestLimits } from '../resp/protocol.js'
 import type { Call, CallTable } from '../routing/calls.js'
@@ -31,6 +30,7 @@ import { type Asker, isFollowed, noLongerAtMaster, noteAnswered } from './asker.
 import { Confirming } from './confirming.js'
 import type { GroupCounters } from './counters.js'
 import { Gate } from './gate.js'
+import { Head } from './head.js'
 import { Hedger } from './hedger.js'
 import { Instance } from './instance.js'
 import { Kept } from './kept.js'
@@ -52,6 +52,7 @@ import {
   type UpstreamOwner,
   type UpstreamTools,
 } from './upstream.js'
+import { Urgency } from './urgency.js'
 import { Verifier } from './verifier.js'
 import { Watch } from './watch.js'
 
@@ -98,14 +99,13 @@ export class Group implements UpstreamOwner, Lender {
   #askedAt: Millis = 0
   /** Whose master has told its history. */
   #metEpoch = -1
-  #head: Offset = -1
+  readonly #head: Head
+  readonly urgency: Urgency
   #past: { readonly replid: string | undefined; readonly head: Offset } = { replid: undefined, head: -1 }
-  #sampleDue = false
   #drainDue = false
   /** Reads requests that are sent again from the bytes that were kept. */
   readonly #reader = new Decoder({ ...requestLimits, count: 2 ** 31 })
   readonly #stopTicking: () => void
-  readonly early = false
 
   constructor(
     view: GroupView,
@@ -132,6 +132,8 @@ export class Group implements UpstreamOwner, Lender {
       () => this.#inFlight,
       () => this.#kept.drain(),
     )
+    this.urgency = new Urgency(tools.time, control.pace)
+    this.#head = new Head(clock, tools.time, this.urgency, () => this.#tellHead())
     this.#kept = new Kept(clock, this.#gate, tools.requests, options, (session, request) =>
       this.#dispatchAgain(session, request),
     )
@@ -187,7 +189,7 @@ export class Group implements UpstreamOwner, Lender {
 
   /** The master's newest offset that this worker has seen; -1 before. */
   get head(): Offset {
-    return this.#head
+    return this.#head.offset
   }
 
   // ── The view ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -235,7 +237,7 @@ export class Group implements UpstreamOwner, Lender {
     const at = this.tools.time.update() - (update.ageMs ?? 0)
     for (const { id, replid, offset, runId } of update.samples) {
       if (id === this.#master?.id) {
-        if (replid === this.replid && offset > this.#head) this.#head = offset
+        if (replid === this.replid) this.#head.raise(offset)
         continue
       }
       const instance = this.#instances.get(id)
@@ -322,7 +324,7 @@ export class Group implements UpstreamOwner, Lender {
     if (!this.#stream?.inStep) this.#stream?.begun()
     for (const flight of this.#orphans.splice(0)) this.marks.resolve(flight, offset, this.#past)
     upstream.confirmed = true
-    this.#noteHead(offset)
+    this.#head.note(offset)
     this.onMasterMet(upstream, introduction)
     this.#kept.drain()
   }
@@ -332,11 +334,11 @@ export class Group implements UpstreamOwner, Lender {
     this.events.event('info', '+lineage', { group: this.name, replid, previous: this.replid })
     // Those who saw more of the old one than the new one has are told; at the first there is nothing they could have seen.
     if (this.replid !== undefined && this.#tellsLost) this.onLineage(lineage, this.anchor)
-    this.#past = { replid: this.replid, head: this.#head }
+    this.#past = { replid: this.replid, head: this.head }
     this.replid = replid
     this.lineage = lineage
     this.confirming.lineageBegins(lineage)
-    this.#head = -1
+    this.#head.forget()
     this.marks.restart(replid)
     this.#stream?.begun()
     this.#refresh()
@@ -600,7 +602,7 @@ export class Group implements UpstreamOwner, Lender {
   onSample(upstream: Upstream, flight: Flight, offset: Offset): void {
     this.marks.settle(flight, offset)
     if (!upstream.confirmed) return
-    this.#noteHead(offset)
+    this.#head.note(offset)
     this.#stream?.sampled(offset)
   }
 
@@ -734,20 +736,9 @@ export class Group implements UpstreamOwner, Lender {
     return true
   }
 
-  // ── The master's newest offset ────────────────────────────────────────────────────────────────────────────────────
-
-  #noteHead(offset: Offset): void {
-    if (offset > this.#head) this.#head = offset
-    if (this.#sampleDue) return
-    this.#sampleDue = true
-    turn.add(this)
-  }
-
-  /** The end of the turn: one sample for the control plane, however many flushes were answered. */
-  flush(): void {
-    this.#sampleDue = false
-    if (this.#master === undefined || this.replid === undefined || this.#head < 0) return
-    this.control.sample(this.name, { id: this.#master.id, replid: this.replid, offset: this.#head })
+  #tellHead(): void {
+    if (this.#master === undefined || this.replid === undefined) return
+    this.control.sample(this.name, { id: this.#master.id, replid: this.replid, offset: this.head })
   }
 
   // ── Housekeeping ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -757,6 +748,7 @@ export class Group implements UpstreamOwner, Lender {
     this.#refresh()
     if (this.#kept.length > 0) this.#kept.expire(now)
     this.confirming.tick()
+    this.urgency.tick(this.counters.routed)
     if (this.#drainDue) {
       this.#drainDue = false
       this.#kept.drain()
@@ -789,6 +781,7 @@ export class Group implements UpstreamOwner, Lender {
 
   close(): void {
     this.#stopTicking()
+    this.#head.close()
     this.#reads.close()
     this.#hedger?.close()
     this.#stream?.close()

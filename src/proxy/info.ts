@@ -41,6 +41,7 @@ export function proxySection(session: Session, masterClients?: string): string {
     `proxy_head_offset:${group.head}`,
     `proxy_replicas:${replicas.length}`,
     `proxy_level:${session.rules.level}`,
+    `proxy_freshness_pace:${group.urgency.pace}`,
     `proxy_paused:${hub.pause.mode ?? 'no'}`,
     `proxy_held_commands:${group.keptCommands}`,
     `proxy_writes_in_flight:${marks.inFlight}`,

@@ -81,6 +81,10 @@ export class Instance implements Candidate {
     return false
   }
 
+  get gathering(): number {
+    return (this.#lanes[0]?.gathering ?? 0) + (this.#lanes[1]?.gathering ?? 0)
+  }
+
   get idleCount(): number {
     return this.#idle[0].length + this.#idle[1].length
   }

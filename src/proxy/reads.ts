@@ -75,7 +75,11 @@ export class Reads {
       return session.stall(request, decoder)
     }
     if (level !== 'session') this.#choose(session, this.#need(session, count), session.lastReplica)
-    if (choice.because === 'replica-about-to-qualify') return this.#wait(session, request, decoder, count)
+    if (choice.because === 'replica-about-to-qualify') {
+      if (this.group.urgency.pace === 'quick') return this.#wait(session, request, decoder, count)
+      // Nobody would tell in time.
+      choice.because = 'no-fresh-replica'
+    }
     if (choice.to !== undefined && this.#toReplica(session, request, call, decoder, choice.to, count)) return
     this.#withoutReplica(session, request, call, decoder, count)
   }
@@ -89,7 +93,10 @@ export class Reads {
   /** No replica qualifies now: the master answers, or, where it is spared, one that qualifies in time, or nobody. */
   #withoutReplica(session: Asker, request: Request, call: Call, decoder: Decoder, count: number): void {
     if (!this.#isSpared(session)) return this.#toMaster(session, request, call, decoder, count)
-    if (session.rules.waitMs > 0) return this.#wait(session, request, decoder, count)
+    if (session.rules.waitMs > 0) {
+      this.group.urgency.hurry()
+      return this.#wait(session, request, decoder, count)
+    }
     this.#refuse(session, request)
   }
 
@@ -226,6 +233,7 @@ export class Reads {
       return this.#toMaster(session, request, call, decoder, count)
     }
     this.#keep(session, request, decoder, count)
+    this.group.urgency.hurry()
     this.#index.add(request)
   }
 

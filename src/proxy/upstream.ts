@@ -4,9 +4,9 @@
  *     connecting ──▶ open ──▶ closed
  *          └───────────────────▲
  *
- * Sending: commands of many sessions gather in the log and leave in one write at the end of the turn. If writes were among
- * them, ROLE follows: its offset covers every write before it on this connection (1.15 µs on the master, once per flush).
- * It is never sent while MULTI is open, where it would be queued.
+ * Sending: commands of many sessions gather in the log and leave in one write, behind the replies of a turn (net/turn.ts).
+ * If writes were among them, ROLE follows: its offset covers every write before it on this connection (1.15 µs on the
+ * master, once per flush). It is never sent while MULTI is open, where it would be queued.
  *
  * Receiving: the end of each reply is found by scanning, and the bytes are passed to the session whose request is first in
  * the queue. A reply that nobody asked for kills the connection: on a shared one it could only reach the wrong client.
@@ -138,7 +138,9 @@ const MASTER_ROLE = Buffer.from('*3\r\n$6\r\nmaster\r\n:')
 const DROPPED: StreamSink = { part: () => undefined, end: () => undefined, broken: () => undefined }
 
 export class Upstream implements Flushable, PeerHandler, ReplySource {
-  readonly early = true
+  readonly patient = true
+  /** For what must be on its way before anybody is answered. */
+  readonly #soon: Flushable = { early: true, flush: () => this.flush() }
   /** The instance is master in the current epoch, said on this connection. Set by the group. */
   confirmed = false
   /** The process it leads to, once that has said so; a connection never leads to another. */
@@ -167,6 +169,8 @@ export class Upstream implements Flushable, PeerHandler, ReplySource {
   #unselected = false
   #flight: Flight | undefined
   #flushDue = false
+  /** Requests that leave together at the end of this turn. */
+  gathering = 0
   /** Where the reply goes that is coming in parts; its request is not pending any more. */
   #streamed: StreamSink | undefined
   /** A request is being sent in parts. */
@@ -191,6 +195,11 @@ export class Upstream implements Flushable, PeerHandler, ReplySource {
     this.#log = new Log(tools.blocks)
     this.#introduce()
     this.#peer = connect(address, this, { timeoutMs: options.connectTimeoutMs, tls: options.tls })
+  }
+
+  /** Nobody joins what is sent on one that is lent. */
+  get early(): boolean {
+    return this.lentTo !== undefined
   }
 
   get open(): boolean {
@@ -272,6 +281,7 @@ export class Upstream implements Flushable, PeerHandler, ReplySource {
     request.state = 'sent'
     previous?.release()
     this.#pending.push(request)
+    this.gathering++
     if (!this.#flushDue) this.#flushSoon()
   }
 
@@ -296,9 +306,10 @@ export class Upstream implements Flushable, PeerHandler, ReplySource {
     this.send(request, bytes, 0, bytes.length)
   }
 
-  /** Sends a question of our own; one of the two is called. */
+  /** Sends a question of our own, before clients are answered; one of the two is called. */
   ask(bytes: Buffer, answer: Answer, lost?: () => void): void {
     this.send(this.tools.requests.ask(answer, lost), bytes, 0, bytes.length)
+    turn.add(this.#soon)
   }
 
   /** Sends bytes whose answers are not matched: the connection is `piped`. They wait for those sent before to be answered. */
@@ -373,6 +384,7 @@ export class Upstream implements Flushable, PeerHandler, ReplySource {
     this.#flushDue = false
     if (this.#state !== 'open' || this.#uploading) return
     if (this.#flight !== undefined && !this.inMulti) this.#appendRole(this.#flight)
+    this.gathering = 0
     this.#log.drain(this.#write)
   }
 

@@ -492,6 +492,7 @@ export class Worker implements DataPlane, Hub {
       return cancel
     }
     this.#confirmations.add(confirmation)
+    this.group?.urgency.hurry()
     if (timeoutMs > 0) cancel = this.clock.after(timeoutMs, () => confirmation.done(this.#confirmed(offset)))
     return () => {
       cancel()

@@ -80,6 +80,8 @@ export interface Candidate {
   readonly lagAt: Millis
   /** Commands sent to it and not answered. */
   readonly pending: number
+  /** Those of them that have not left yet, and will together at the end of this turn. */
+  readonly gathering: number
   /** Smoothed time to a reply. */
   readonly latencyMs: Millis
 }
@@ -165,21 +167,30 @@ function chooseFresh<C extends Candidate>(
     return
   }
   // A history that has not produced a byte is a history none the less: an unknown offset (-1) never qualifies.
-  choice.to = leastLoaded(candidates, Math.max(need, 0), Number.POSITIVE_INFINITY, last)
+  choice.to = leastLoaded(candidates, Math.max(need, 0), Number.POSITIVE_INFINITY, last, 0, true)
   if (choice.to !== undefined) choice.because = 'fresh-replica'
   else if (!anyUsable(candidates)) choice.because = 'no-replica'
   else choice.because = isNear(candidates, rules.waitMs) ? 'replica-about-to-qualify' : 'no-fresh-replica'
 }
 
-/** A session stays where it is until another replica has less than half of the work. */
+/** A session stays where it is until another replica has less than half of the work: all that keeps its view from going back where no offset does. */
 const STICKY = 0.5
+/**
+ * One more command in a packet that leaves anyway costs its share of the packet, here and there, and of what wakes up for
+ * it: a quarter of the work until the packet is full. Where answers take long, it is the work that has to be shared.
+ */
+const GATHERED = 0.25
+const PACKET_COMMANDS = 64
+const QUICK_MS = 1
 
+/** `gathers`: an offset proves what may be shown, so a read may go where others go. */
 function leastLoaded<C extends Candidate>(
   candidates: readonly C[],
   appliedMin: Offset,
   lagMsMax: Millis,
   last: C | undefined,
   now: Millis = 0,
+  gathers = false,
 ): C | undefined {
   let best: C | undefined
   let bestLoad = Number.POSITIVE_INFINITY
@@ -189,12 +200,17 @@ function leastLoaded<C extends Candidate>(
     if (lagMsMax !== Number.POSITIVE_INFINITY && !isWithin(candidate, lagMsMax, now)) continue
     let load = (candidate.pending + 1) * candidate.latencyMs
     if (candidate === last) load *= STICKY
+    if (gathers && isGathering(candidate)) load *= GATHERED
     if (load < bestLoad) {
       best = candidate
       bestLoad = load
     }
   }
   return best
+}
+
+function isGathering({ gathering, latencyMs }: Candidate): boolean {
+  return gathering > 0 && gathering < PACKET_COMMANDS && latencyMs < QUICK_MS
 }
 
 /** A proof grows old: what was 3 ms behind 10 ms ago, and has not been heard of since, may be 13 ms behind. */

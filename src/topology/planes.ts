@@ -6,6 +6,7 @@
 import type { EventFields, EventLevel } from '../base/bus.js'
 import type { Millis } from '../base/units.js'
 import type { MetricSnapshot } from '../metrics/store.js'
+import type { Pace } from './pace.js'
 import type { PauseRequest } from './pauses.js'
 import type { FreshnessSample, FreshnessUpdate, TopologyView } from './view.js'
 
@@ -51,6 +52,8 @@ export interface ControlPlane {
    */
   suspect(instanceId: string, evidence: 'reset' | 'refused' | 'not-master'): void
   event(level: EventLevel, name: string, fields: EventFields): void
+  /** How often it wants to be told what is fresh, when that changes; quick before it has said so. */
+  readonly pace?: (pace: Pace) => void
   /** A client has asked for a pause: the other workers keep it, too. True when all of them do, and have nothing in flight. */
   pause?(request: PauseRequest): Promise<boolean>
   unpause?(): void

@@ -8,6 +8,7 @@ import { MetricStore } from '../../src/metrics/store.js'
 import { Client } from '../../src/net/client.js'
 import { Worker, type WorkerOptions } from '../../src/proxy/worker.js'
 import { itemsOf, numberOf, textOf } from '../../src/resp/protocol.js'
+import type { Pace } from '../../src/topology/pace.js'
 import type { FreshnessSample, GroupView, InstanceView } from '../../src/topology/view.js'
 
 export class ProxyUnderTest {
@@ -27,6 +28,8 @@ export class ProxyUnderTest {
   constructor(
     options: Partial<WorkerOptions> = {},
     private readonly pollMs = 1,
+    /** What the worker asks of the control plane; undefined: it has one pace. */
+    pace?: (pace: Pace) => void,
   ) {
     const bus = new EventBus(() => Date.now())
     bus.listen(event => this.events.push(event))
@@ -40,6 +43,7 @@ export class ProxyUnderTest {
         this.suspects.push(`${id} ${evidence}`)
       },
       event: (): void => undefined,
+      ...(pace === undefined ? {} : { pace }),
     }
     this.worker = new Worker(systemClock, bus, this.store, control, options)
   }

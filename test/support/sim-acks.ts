@@ -31,6 +31,7 @@ export class SimConfirming {
   /** Of the group, for Confirming. */
   replid: string | undefined
   view: GroupView | undefined
+  readonly urgency: { hurry(): void }
   readonly #applied = new Map<string, { replid: string; offset: Offset; runId: string | undefined }>()
   readonly #confirming: Confirming
   readonly #ids = new Map<Request, number>()
@@ -46,6 +47,7 @@ export class SimConfirming {
         return clock.now()
       },
     }
+    this.urgency = { hurry: () => observer.pace('quick') }
     this.#confirming = new Confirming(this, new RequestPool(), counters, time)
     observer.onView(({ groups: [group] }) => this.#setView(group))
     observer.onFreshness(({ samples }) => {

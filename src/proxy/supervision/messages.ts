@@ -9,6 +9,7 @@
  *     worker ◀─ inspect                         questions of operators (inspect.ts)
  *     worker ◀─ pause, unpause ──▶ supervisor   CLIENT PAUSE: of the worker that was asked, for all others
  *     worker ── sample, suspect, event ──▶      evidence from the data path
+ *     worker ── pace ──▶                        how often it wants to be told what is fresh; again after every reconnect
  */
 import type { EventFields, EventLevel } from '../../base/bus.js'
 import type { Millis } from '../../base/units.js'

@@ -10,6 +10,7 @@ import { systemClock } from '../../base/clock.js'
 import { reportEventLoop } from '../../metrics/event-loop.js'
 import { seedMetrics } from '../../metrics/seed.js'
 import { MetricStore } from '../../metrics/store.js'
+import type { Pace } from '../../topology/pace.js'
 import type { PauseRequest } from '../../topology/pauses.js'
 import type { ControlPlane, HoldRequest } from '../../topology/planes.js'
 import type { TopologyView } from '../../topology/view.js'
@@ -53,6 +54,7 @@ class WorkerProcess implements ControlPlane {
   #startedListening = false
   #serving = false
   #draining = false
+  #pace: Pace = 'quick'
   #lastHeard = systemClock.now()
   #exit: (code: number) => void = () => undefined
 
@@ -88,6 +90,11 @@ class WorkerProcess implements ControlPlane {
   suspect: ControlPlane['suspect'] = (id, evidence) => this.#channel?.tell('suspect', { id, evidence })
   event: ControlPlane['event'] = (level, name, fields) => this.#channel?.tell('event', { level, name, fields })
 
+  pace: ControlPlane['pace'] = pace => {
+    this.#pace = pace
+    this.#channel?.tell('pace', pace)
+  }
+
   async pause(request: PauseRequest): Promise<boolean> {
     // Without a supervisor nobody can tell the others.
     return (await this.#channel?.ask('pause', request, PAUSE_MS).catch(() => false)) === true
@@ -104,6 +111,7 @@ class WorkerProcess implements ControlPlane {
       onOpen: () => {
         const hello: Hello = { index: this.index, pid: process.pid, serving: this.#serving }
         channel.tell('hello', hello)
+        channel.tell('pace', this.#pace)
       },
       onMessage: (kind, body) => this.#onMessage(kind, body),
       onClose: () => {

@@ -14,6 +14,7 @@ import type { EventSink } from '../../base/bus.js'
 import { type Clock, every } from '../../base/clock.js'
 import type { Bytes, Millis } from '../../base/units.js'
 import type { Counter, MetricSnapshot, MetricStore } from '../../metrics/store.js'
+import type { Pace } from '../../topology/pace.js'
 import { combine, type PauseMode, type PauseRequest } from '../../topology/pauses.js'
 import type { HoldReport, HoldRequest, ReleaseReport } from '../../topology/planes.js'
 import { emptyView, type FreshnessSample, type FreshnessUpdate, type TopologyView } from '../../topology/view.js'
@@ -38,6 +39,8 @@ import {
 export interface Evidence {
   sample(group: string, sample: FreshnessSample): void
   suspect(instanceId: string, evidence: SuspectNotice['evidence']): void
+  /** What the most demanding worker asks for. */
+  pace(pace: Pace): void
 }
 
 export interface WorkersOptions {
@@ -56,6 +59,7 @@ interface Member {
   pid: number | undefined
   channel: Channel | undefined
   serving: boolean
+  pace: Pace
   startedAt: Millis
   restartDelayMs: Millis
 }
@@ -318,6 +322,7 @@ export class Workers {
         else if (kind === 'ready') this.#ready(member)
         else if (kind === 'sample') this.evidence.sample((body as SampleNotice).group, (body as SampleNotice).sample)
         else if (kind === 'suspect') this.evidence.suspect((body as SuspectNotice).id, (body as SuspectNotice).evidence)
+        else if (kind === 'pace') this.#setPace(member, body as Pace)
         else if (kind === 'pause') return this.#pauseOthers(member, body as PauseRequest)
         else if (kind === 'unpause') this.#unpauseOthers(member)
         else if (kind === 'event')
@@ -354,6 +359,17 @@ export class Workers {
     return member
   }
 
+  #setPace(member: Member | undefined, pace: Pace): void {
+    if (member === undefined) return
+    member.pace = pace
+    this.#tellPace()
+  }
+
+  #tellPace(): void {
+    const connected = this.#all.filter(({ channel }) => channel !== undefined)
+    this.evidence.pace(connected.some(({ pace }) => pace === 'quick') ? 'quick' : 'calm')
+  }
+
   // ── CLIENT PAUSE, which one worker was asked for ─────────────────────────────────────────────────────────────────────
 
   /** True when all others keep it, and have nothing in flight. */
@@ -386,6 +402,8 @@ export class Workers {
     if (member === undefined || member.channel !== channel) return
     member.channel = undefined
     member.serving = false
+    member.pace = 'quick'
+    this.#tellPace()
     // An adopted worker is nobody's child: that its channel ended is all we will hear of its death.
     if (member.child === undefined && !this.#stopping && this.#isOurs(member)) {
       member.pid = undefined
@@ -434,6 +452,7 @@ function newMember(index: number): Member {
     pid: undefined,
     channel: undefined,
     serving: false,
+    pace: 'quick',
     startedAt: 0,
     restartDelayMs: 0,
   }

@@ -5,7 +5,7 @@ import { IN_FLIGHT } from '../../../src/routing/marks.js'
 type Named = Candidate & { readonly name: string }
 
 function replica(name: string, more: Partial<Candidate> = {}): Named {
-  return { name, usable: true, applied: 1000, lagMs: 0, lagAt: 100, pending: 0, latencyMs: 1, ...more }
+  return { name, usable: true, applied: 1000, lagMs: 0, lagAt: 100, pending: 0, gathering: 0, latencyMs: 1, ...more }
 }
 
 function choose(need: number, rules: Partial<ReadRules>, candidates: readonly Named[], last?: Named): string {
@@ -82,4 +82,22 @@ test('a session stays on its replica until another has less than half of the wor
   expect(choose(0, {}, [replica('other'), busy], replica('gone'))).toMatch(/^other/)
   const mine = replica('mine', { pending: 2 })
   expect(choose(0, {}, [replica('other', { pending: 1 }), mine], mine)).toMatch(/^mine/)
+})
+
+test('a read joins others in a packet that is about to leave, until it is full; where answers take long, work is shared', () => {
+  const idle = replica('idle', { latencyMs: 0.2 })
+  const leaving = { pending: 2, gathering: 2, latencyMs: 0.2 }
+  expect(choose(0, {}, [idle, replica('leaving', leaving)])).toMatch(/^leaving/)
+  expect(choose(0, {}, [idle, replica('full', { ...leaving, pending: 64, gathering: 64 })])).toMatch(/^idle/)
+  expect(choose(0, {}, [idle, replica('busy', { ...leaving, pending: 9 })])).toMatch(/^idle/)
+  const far = replica('far', { latencyMs: 2 })
+  expect(choose(0, {}, [far, replica('leaving', { ...leaving, latencyMs: 2 })])).toMatch(/^far/)
+})
+
+test('where nothing but staying keeps a view from going back, a session stays', () => {
+  const mine = replica('mine', { latencyMs: 0.2 })
+  const leaving = replica('leaving', { pending: 1, gathering: 1, latencyMs: 0.2 })
+  expect(choose(0, { level: 'causal' }, [mine, leaving])).toMatch(/^leaving/)
+  for (const level of ['eventual', 'bounded'] as const)
+    expect(choose(0, { level }, [leaving, mine], mine)).toMatch(/^mine/)
 })
