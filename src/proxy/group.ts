@@ -428,7 +428,7 @@ export class Group implements UpstreamOwner, Lender {
     this.counters.command(call, 'master')
     request.sentAt = this.tools.time.now
     const instance = this.#instances.get(upstream.instanceId)
-    if (instance !== undefined) instance.pending++
+    instance?.begin(call)
   }
 
   /** What the session learns by what is sent now shall be covered by the sample behind it. */
@@ -458,7 +458,7 @@ export class Group implements UpstreamOwner, Lender {
     this.counters.command(call, 'master')
     request.sentAt = this.tools.time.now
     const instance = this.#instances.get(upstream.instanceId)
-    if (instance !== undefined) instance.pending++
+    instance?.begin(call)
     if (!upstream.inMulti) upstream.select(request.db)
     upstream.send(request, decoder.buffer, decoder.start, decoder.end)
   }
@@ -698,7 +698,7 @@ export class Group implements UpstreamOwner, Lender {
   /** It is in no connection's queue any more, and not answered. */
   #takeBack(upstream: Upstream, request: Request): void {
     const instance = this.#instances.get(upstream.instanceId)
-    if (instance !== undefined) instance.pending--
+    instance?.end(request.call)
     if (request.toReplica) (request.session as Asker).replicaReads--
     if (request.standing !== undefined) request.standing.reading--
     request.standing = undefined

@@ -92,9 +92,10 @@ export class Hedger {
     request.hedge = ticket
     session.spread = true
     const bytes = Buffer.from(request.bytes)
+    const { call } = request
     const twin = requests.ghost(
       decoder => {
-        second.pending--
+        second.end(call)
         const { buffer, start, end } = decoder
         const won = request.hedge === ticket && buffer[start] !== DASH && session.kept === 0 && !session.closed
         if (!won || !lane.disown(request, this.#ghostOf(request, asked))) return this.#count('late')
@@ -103,10 +104,10 @@ export class Hedger {
         this.group.answeredBy(request, second)
         session.deliver(request, buffer, start, end)
       },
-      () => void second.pending--,
+      () => second.end(call),
     )
     twin.sentAt = time.now
-    second.pending++
+    second.begin(call)
     other.select(request.db)
     other.send(twin, bytes, 0, bytes.length)
     this.#count('asked')
@@ -116,8 +117,9 @@ export class Hedger {
   #ghostOf(request: Request, asked: Instance): Request {
     const ghost = this.tools.requests.ghost(
       () => asked.answered(ghost, this.tools.time.now),
-      () => void asked.pending--,
+      () => asked.end(ghost.call),
     )
+    ghost.call = request.call
     ghost.sentAt = request.sentAt
     ghost.state = 'sent'
     // The bytes may still be on their way to the kernel; the request keeps a copy.

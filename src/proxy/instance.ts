@@ -8,6 +8,7 @@
 import { Ewma } from '../base/ewma.js'
 import type { Millis, Offset } from '../base/units.js'
 import type { Histogram } from '../metrics/store.js'
+import type { Call } from '../routing/calls.js'
 import type { Candidate } from '../routing/choose.js'
 import type { InstanceView } from '../topology/view.js'
 import type { Request } from './request.js'
@@ -43,6 +44,8 @@ export class Instance implements Candidate {
   lagMs: Millis | undefined
   lagAt: Millis = 0
   pending = 0
+  slow = 0
+  workingSince: Millis = 0
   latencyMs: Millis = LATENCY_UNKNOWN_MS
   usable = false
   /** Connections that are lent. */
@@ -79,10 +82,6 @@ export class Instance implements Candidate {
   isBusy(now: Millis): boolean {
     for (const upstream of this.#all) if (upstream.isStuck(now)) return true
     return false
-  }
-
-  get gathering(): number {
-    return (this.#lanes[0]?.gathering ?? 0) + (this.#lanes[1]?.gathering ?? 0)
   }
 
   get idleCount(): number {
@@ -219,9 +218,22 @@ export class Instance implements Candidate {
     return upstream
   }
 
+  /** A command is on its way to it, until it is `answered`, or comes to nothing. */
+  begin(call: Call | undefined): void {
+    if (this.pending === 0) this.workingSince = this.tools.time.now
+    this.pending++
+    if (call?.fast !== true) this.slow++
+  }
+
+  end(call: Call | undefined): void {
+    this.pending--
+    if (call?.fast !== true) this.slow--
+  }
+
   /** A reply came; one sample per chunk is enough to know how long they take. */
   answered(request: Request, now: Millis): void {
-    this.pending--
+    this.end(request.call)
+    this.workingSince = now
     this.#retryMs = RETRY_MIN_MS
     if (now === this.#sampledAt) return
     this.#sampledAt = now

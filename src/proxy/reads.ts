@@ -74,7 +74,7 @@ export class Reads {
     if (level === 'session' && !this.#chooseForSession(session) && !session.isFirst(request)) {
       return session.stall(request, decoder)
     }
-    if (level !== 'session') this.#choose(session, this.#need(session, count), session.lastReplica)
+    if (level !== 'session') this.#choose(session, this.#need(session, count), call)
     if (choice.because === 'replica-about-to-qualify') {
       if (this.group.urgency.pace === 'quick') return this.#wait(session, request, decoder, count)
       // Nobody would tell in time.
@@ -131,10 +131,10 @@ export class Reads {
     return { to: choice.to?.id, because: choice.because, need }
   }
 
-  #choose(session: Asker, need: Offset, last: Instance | undefined): void {
-    const { rules } = session
+  #choose(session: Asker, need: Offset, call: Call): void {
+    const { rules, lastReplica } = session
     const { now } = this.tools.time
-    chooseRead(this.#choice, this.group.replicas, need, rules, last, now)
+    chooseRead(this.#choice, this.group.replicas, need, rules, lastReplica, now, call.fast)
     // A floor was asked for; rails know only of bounds.
     if (rules.level === 'bounded' && need === 0)
       this.rails?.apply(this.#choice, this.group.replicas, rules.boundMs, now)
@@ -294,7 +294,7 @@ export class Reads {
     request.toReplica = true
     if (session.rules.level === 'session') this.#stand(session.standing, request, replica)
     request.sentAt = time.now
-    replica.pending++
+    replica.begin(call)
     lane.select(request.db)
     lane.send(request, decoder.buffer, decoder.start, decoder.end)
     return true
@@ -348,13 +348,13 @@ export class Reads {
     const count = this.keys.find(call, decoder)
     switch (session.rules.level) {
       case 'strong':
-        this.#choose(session, request.index, session.lastReplica)
+        this.#choose(session, request.index, call)
         break
       case 'session':
         this.#chooseOnceMore(session, request)
         break
       default:
-        this.#choose(session, this.#need(session, count), session.lastReplica)
+        this.#choose(session, this.#need(session, count), call)
     }
     const about = this.#choice.because === 'replica-about-to-qualify'
     const waits = about || (this.#choice.to === undefined && this.#isSpared(session))

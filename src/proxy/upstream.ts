@@ -169,8 +169,6 @@ export class Upstream implements Flushable, PeerHandler, ReplySource {
   #unselected = false
   #flight: Flight | undefined
   #flushDue = false
-  /** Requests that leave together at the end of this turn. */
-  gathering = 0
   /** Where the reply goes that is coming in parts; its request is not pending any more. */
   #streamed: StreamSink | undefined
   /** A request is being sent in parts. */
@@ -281,7 +279,6 @@ export class Upstream implements Flushable, PeerHandler, ReplySource {
     request.state = 'sent'
     previous?.release()
     this.#pending.push(request)
-    this.gathering++
     if (!this.#flushDue) this.#flushSoon()
   }
 
@@ -384,7 +381,6 @@ export class Upstream implements Flushable, PeerHandler, ReplySource {
     this.#flushDue = false
     if (this.#state !== 'open' || this.#uploading) return
     if (this.#flight !== undefined && !this.inMulti) this.#appendRole(this.#flight)
-    this.gathering = 0
     this.#log.drain(this.#write)
   }
 

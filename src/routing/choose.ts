@@ -80,8 +80,10 @@ export interface Candidate {
   readonly lagAt: Millis
   /** Commands sent to it and not answered. */
   readonly pending: number
-  /** Those of them that have not left yet, and will together at the end of this turn. */
-  readonly gathering: number
+  /** Those of them that may take long. */
+  readonly slow: number
+  /** When it answered last, or was asked after it had had nothing to do. */
+  readonly workingSince: Millis
   /** Smoothed time to a reply. */
   readonly latencyMs: Millis
 }
@@ -117,8 +119,9 @@ export interface Choice<C extends Candidate> {
 }
 
 /**
- * `need` is the offset that a replica must have applied, 0 when any will do; `last` the replica that served this session's last read, kept while it is no worse
- * than others, so that what a session sees does not go back.
+ * `need` is the offset that a replica must have applied, 0 when any will do; `last` the replica that served this session's
+ * last read, kept while it is no worse than others, so that what a session sees does not go back; `fast`: the command is over
+ * in a moment, wherever it goes.
  */
 export function chooseRead<C extends Candidate>(
   choice: Choice<C>,
@@ -127,18 +130,19 @@ export function chooseRead<C extends Candidate>(
   rules: ReadRules,
   last: C | undefined,
   now: Millis,
+  fast = false,
 ): void {
   choice.to = undefined
   switch (rules.level) {
     case 'strong':
       if (need === IN_FLIGHT) choice.because = 'strong'
-      else chooseFresh(choice, candidates, need, rules, last)
+      else chooseFresh(choice, candidates, need, rules, last, now, fast)
       if (choice.to !== undefined) choice.because = 'read-index'
       return
     case 'eventual':
       choice.to = leastLoaded(candidates, atLeast(need), Number.POSITIVE_INFINITY, last)
       choice.because = choice.to === undefined ? 'no-replica' : 'healthy-replica'
-      if (choice.to === undefined && need > 0) chooseFresh(choice, candidates, need, rules, last)
+      if (choice.to === undefined && need > 0) chooseFresh(choice, candidates, need, rules, last, now, fast)
       return
     case 'bounded':
       choice.to = leastLoaded(candidates, atLeast(need), rules.boundMs, last, now)
@@ -146,7 +150,7 @@ export function chooseRead<C extends Candidate>(
         choice.to !== undefined ? 'within-bound' : anyUsable(candidates) ? 'no-replica-within-bound' : 'no-replica'
       return
     default:
-      chooseFresh(choice, candidates, need, rules, last)
+      chooseFresh(choice, candidates, need, rules, last, now, fast)
   }
 }
 
@@ -161,13 +165,15 @@ function chooseFresh<C extends Candidate>(
   need: Offset,
   rules: ReadRules,
   last: C | undefined,
+  now: Millis,
+  fast: boolean,
 ): void {
   if (need === IN_FLIGHT) {
     choice.because = 'write-in-flight'
     return
   }
   // A history that has not produced a byte is a history none the less: an unknown offset (-1) never qualifies.
-  choice.to = leastLoaded(candidates, Math.max(need, 0), Number.POSITIVE_INFINITY, last, 0, true)
+  choice.to = leastLoaded(candidates, Math.max(need, 0), Number.POSITIVE_INFINITY, last, now, fast)
   if (choice.to !== undefined) choice.because = 'fresh-replica'
   else if (!anyUsable(candidates)) choice.because = 'no-replica'
   else choice.because = isNear(candidates, rules.waitMs) ? 'replica-about-to-qualify' : 'no-fresh-replica'
@@ -176,21 +182,22 @@ function chooseFresh<C extends Candidate>(
 /** A session stays where it is until another replica has less than half of the work: all that keeps its view from going back where no offset does. */
 const STICKY = 0.5
 /**
- * One more command in a packet that leaves anyway costs its share of the packet, here and there, and of what wakes up for
- * it: a quarter of the work until the packet is full. Where answers take long, it is the work that has to be shared.
+ * To wake an instance up costs it, and us, as much as some ten commands. So one that is fast joins others that are, where an
+ * instance is at work on them already: that counts as a quarter of a command, until there are so many that it would wait for
+ * them. Where answers take long, something slow is among them, or nothing has come for a moment, work is shared.
  */
-const GATHERED = 0.25
-const PACKET_COMMANDS = 64
+const JOINS = 0.25
+const COMPANY = 64
 const QUICK_MS = 1
 
-/** `gathers`: an offset proves what may be shown, so a read may go where others go. */
+/** `joins`: a fast command for which an offset proves what may be shown; it may go where others go. */
 function leastLoaded<C extends Candidate>(
   candidates: readonly C[],
   appliedMin: Offset,
   lagMsMax: Millis,
   last: C | undefined,
   now: Millis = 0,
-  gathers = false,
+  joins = false,
 ): C | undefined {
   let best: C | undefined
   let bestLoad = Number.POSITIVE_INFINITY
@@ -199,8 +206,8 @@ function leastLoaded<C extends Candidate>(
     if (!candidate.usable || candidate.applied < appliedMin) continue
     if (lagMsMax !== Number.POSITIVE_INFINITY && !isWithin(candidate, lagMsMax, now)) continue
     let load = (candidate.pending + 1) * candidate.latencyMs
-    if (candidate === last) load *= STICKY
-    if (gathers && isGathering(candidate)) load *= GATHERED
+    if (joins && isCompany(candidate, now)) load = candidate.latencyMs * JOINS
+    else if (candidate === last) load *= STICKY
     if (load < bestLoad) {
       best = candidate
       bestLoad = load
@@ -209,8 +216,9 @@ function leastLoaded<C extends Candidate>(
   return best
 }
 
-function isGathering({ gathering, latencyMs }: Candidate): boolean {
-  return gathering > 0 && gathering < PACKET_COMMANDS && latencyMs < QUICK_MS
+function isCompany({ pending, slow, latencyMs, workingSince }: Candidate, now: Millis): boolean {
+  if (pending === 0 || pending >= COMPANY || slow > 0) return false
+  return latencyMs < QUICK_MS && now - workingSince < QUICK_MS
 }
 
 /** A proof grows old: what was 3 ms behind 10 ms ago, and has not been heard of since, may be 13 ms behind. */

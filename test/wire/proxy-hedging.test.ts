@@ -61,6 +61,7 @@ test('a read that hangs is answered by another replica; the late answer is dropp
   expect(hedged(proxy, 'won')).toBeGreaterThan(0)
   link.stall(false)
   await until('the late answers have come', () => proxy.worker.group?.replicas.every(one => one.pending === 0) === true)
+  expect(proxy.worker.group?.replicas.map(one => one.slow)).toEqual([0, 0])
   for (let turn = 0; turn < 50; turn++) {
     const values = await client.pipeline(['SET', `n${turn}`, `${turn}`], ['GET', `n${turn}`], ['GET', 'k'])
     expect(values).toEqual(['OK', `${turn}`, 'value'])

@@ -5,7 +5,18 @@ import { IN_FLIGHT } from '../../../src/routing/marks.js'
 type Named = Candidate & { readonly name: string }
 
 function replica(name: string, more: Partial<Candidate> = {}): Named {
-  return { name, usable: true, applied: 1000, lagMs: 0, lagAt: 100, pending: 0, gathering: 0, latencyMs: 1, ...more }
+  return {
+    name,
+    usable: true,
+    applied: 1000,
+    lagMs: 0,
+    lagAt: 100,
+    pending: 0,
+    slow: 0,
+    workingSince: 100,
+    latencyMs: 1,
+    ...more,
+  }
 }
 
 function choose(need: number, rules: Partial<ReadRules>, candidates: readonly Named[], last?: Named): string {
@@ -84,20 +95,41 @@ test('a session stays on its replica until another has less than half of the wor
   expect(choose(0, {}, [replica('other', { pending: 1 }), mine], mine)).toMatch(/^mine/)
 })
 
-test('a read joins others in a packet that is about to leave, until it is full; where answers take long, work is shared', () => {
-  const idle = replica('idle', { latencyMs: 0.2 })
-  const leaving = { pending: 2, gathering: 2, latencyMs: 0.2 }
-  expect(choose(0, {}, [idle, replica('leaving', leaving)])).toMatch(/^leaving/)
-  expect(choose(0, {}, [idle, replica('full', { ...leaving, pending: 64, gathering: 64 })])).toMatch(/^idle/)
-  expect(choose(0, {}, [idle, replica('busy', { ...leaving, pending: 9 })])).toMatch(/^idle/)
-  const far = replica('far', { latencyMs: 2 })
-  expect(choose(0, {}, [far, replica('leaving', { ...leaving, latencyMs: 2 })])).toMatch(/^far/)
+function chooseFast(candidates: readonly Named[], level: ReadRules['level'] = 'causal', last?: Named): string {
+  const choice: Choice<Named> = { to: undefined, because: 'strong' }
+  chooseRead(choice, candidates, 0, { level, boundMs: 50, waitMs: 0, noReplica: 'master' }, last, 100, true)
+  return choice.to?.name as string
+}
+
+for (const [name, expected, more] of [
+  ['joins others where an instance is at work on them', 'busy', {}],
+  ['does not when there are so many that it would wait for them', 'idle', { pending: 64 }],
+  ['does not wait behind a slow one', 'idle', { slow: 1 }],
+  ['does not go far for it', 'idle', { latencyMs: 0.9 }],
+  ['does not join those who wait for an answer that does not come', 'idle', { workingSince: 99 }],
+] as const) {
+  test(`a fast read ${name}`, () => {
+    const busy = replica('busy', { pending: 9, latencyMs: 0.3, ...more })
+    for (const pair of [
+      [busy, replica('idle', { latencyMs: 0.2 })],
+      [replica('idle', { latencyMs: 0.2 }), busy],
+    ]) {
+      expect(chooseFast(pair)).toBe(expected)
+    }
+  })
+}
+
+test('where answers take long even fast reads are shared, and slow ones are everywhere', () => {
+  const far = [replica('busy', { pending: 9, latencyMs: 1.2 }), replica('idle', { latencyMs: 1.1 })]
+  expect(chooseFast(far)).toBe('idle')
+  expect(choose(0, {}, [replica('busy', { pending: 9, latencyMs: 0.3 }), replica('idle', { latencyMs: 0.2 })])).toMatch(
+    /^idle/,
+  )
 })
 
 test('where nothing but staying keeps a view from going back, a session stays', () => {
   const mine = replica('mine', { latencyMs: 0.2 })
-  const leaving = replica('leaving', { pending: 1, gathering: 1, latencyMs: 0.2 })
-  expect(choose(0, { level: 'causal' }, [mine, leaving])).toMatch(/^leaving/)
-  for (const level of ['eventual', 'bounded'] as const)
-    expect(choose(0, { level }, [leaving, mine], mine)).toMatch(/^mine/)
+  const busy = replica('busy', { pending: 9, latencyMs: 0.2 })
+  expect(chooseFast([mine, busy], 'causal', mine)).toBe('busy')
+  for (const level of ['eventual', 'bounded'] as const) expect(chooseFast([busy, mine], level, mine)).toBe('mine')
 })

@@ -7,7 +7,7 @@ interface Replica extends Candidate {
 }
 
 function replica(id: string, lagMs: number | undefined, more: Partial<Replica> = {}): Replica {
-  return { id, usable: true, applied: 1, lagMs, lagAt: 0, pending: 0, gathering: 0, latencyMs: 1, ...more }
+  return { id, usable: true, applied: 1, lagMs, lagAt: 0, pending: 0, slow: 0, workingSince: 0, latencyMs: 1, ...more }
 }
 
 const rules = { level: 'bounded', boundMs: 100, waitMs: 0, noReplica: 'master' } as const
