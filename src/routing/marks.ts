@@ -55,12 +55,19 @@ export class Flight {
 /** Flights are used again; more than this are left to the collector. */
 const SPARE_FLIGHTS = 64
 
+/** The offset (8 bytes), the number in flight (4), the writer (4). */
+const SLOT_BYTES = 16
+const OFFSETS = SLOT_BYTES / 8
+const WORDS = SLOT_BYTES / 4
+const IN_FLIGHT_WORD = 2
+const WRITER_WORD = 3
+
 export class Marks {
   readonly #mask: number
-  readonly #inFlight: Int32Array
+  /** Slots of 16 bytes: a slot is one line of the processor's cache, whatever is asked about it. */
   readonly #offsets: Float64Array
-  /** The hash of the key that was written last. */
-  readonly #writers: Int32Array
+  /** The same memory: how many are in flight, and the hash of the key that was written last. */
+  readonly #words: Int32Array
   readonly #spare: Flight[] = []
   /** Grows with every lineage; flights of an older one are forgotten. */
   #generation = 0
@@ -83,9 +90,9 @@ export class Marks {
     let size = 16
     while (size < slots) size *= 2
     this.#mask = size - 1
-    this.#inFlight = new Int32Array(size)
-    this.#offsets = new Float64Array(size)
-    this.#writers = new Int32Array(size)
+    const memory = new ArrayBuffer(size * SLOT_BYTES)
+    this.#offsets = new Float64Array(memory)
+    this.#words = new Int32Array(memory)
   }
 
   /** False from the start of a lineage until `anchor`: only the master may be asked. */
@@ -126,13 +133,13 @@ export class Marks {
     if (flight.generation !== this.#generation) return
     if (flight.count === flight.slots.length) flight.slots = grown(flight.slots)
     flight.slots[flight.count++] = slot
-    ;(this.#inFlight[slot] as number)++
+    ;(this.#words[slot * WORDS + IN_FLIGHT_WORD] as number)++
     this.#totalInFlight++
   }
 
   /** The key of this hash is the last of its slot to be written. */
   sign(hash: number): void {
-    this.#writers[hash & this.#mask] = hash
+    this.#words[(hash & this.#mask) * WORDS + WRITER_WORD] = hash
   }
 
   /**
@@ -142,9 +149,10 @@ export class Marks {
   keptBy(hash: number, applied: Offset): 'itself' | 'another' | undefined {
     if (!this.#anchored || this.#barriersInFlight > 0) return undefined
     const slot = hash & this.#mask
-    const offset = this.#offsets[slot] as number
-    if (this.#inFlight[slot] === 0 && (offset <= applied || offset <= this.#barrierOffset)) return undefined
-    return this.#writers[slot] === hash ? 'itself' : 'another'
+    const offset = this.#offsets[slot * OFFSETS] as number
+    if (this.#words[slot * WORDS + IN_FLIGHT_WORD] === 0 && (offset <= applied || offset <= this.#barrierOffset))
+      return undefined
+    return this.#words[slot * WORDS + WRITER_WORD] === hash ? 'itself' : 'another'
   }
 
   /** Something is about to be sent that may write any key. */
@@ -161,9 +169,10 @@ export class Marks {
     if (flight.generation === this.#generation) {
       for (let index = 0; index < flight.count; index++) {
         const slot = flight.slots[index] as number
-        const left = --(this.#inFlight[slot] as number)
+        const left = --(this.#words[slot * WORDS + IN_FLIGHT_WORD] as number)
         invariant(left >= 0, 'a mark was settled twice')
-        if ((this.#offsets[slot] as number) < offset) this.#offsets[slot] = offset
+        const at = slot * OFFSETS
+        if ((this.#offsets[at] as number) < offset) this.#offsets[at] = offset
       }
       if (flight.barriers > 0) {
         this.#barriersInFlight -= flight.barriers
@@ -199,8 +208,9 @@ export class Marks {
 
   /** What a replica must have applied to answer for a key of `slot`; IN_FLIGHT when only the master can. */
   need(slot: number): Offset {
-    if (!this.#anchored || this.#barriersInFlight > 0 || (this.#inFlight[slot] as number) > 0) return IN_FLIGHT
-    const offset = this.#offsets[slot] as number
+    if (!this.#anchored || this.#barriersInFlight > 0) return IN_FLIGHT
+    if ((this.#words[slot * WORDS + IN_FLIGHT_WORD] as number) > 0) return IN_FLIGHT
+    const offset = this.#offsets[slot * OFFSETS] as number
     return offset > this.#barrierOffset ? offset : this.#barrierOffset
   }
 
@@ -222,7 +232,7 @@ export class Marks {
     if (!this.#anchored || this.#barrierOffset > applied) return undefined
     let count = 0
     for (let slot = 0; slot <= this.#mask; slot++) {
-      if ((this.#offsets[slot] as number) > applied) count++
+      if ((this.#offsets[slot * OFFSETS] as number) > applied) count++
     }
     return count
   }
@@ -232,8 +242,7 @@ export class Marks {
     this.#generation++
     this.#history = history
     this.#anchored = false
-    this.#inFlight.fill(0)
-    this.#offsets.fill(0)
+    this.#words.fill(0)
     this.#barriersInFlight = 0
     this.#barrierOffset = this.#fixedBarrier = this.#namelessBarrier = 0
     this.#streamed = -1
@@ -251,7 +260,8 @@ export class Marks {
 
   /** Somebody wrote a key of `slot`, by a command that ends at `offset` of the stream. */
   note(slot: number, offset: Offset): void {
-    if ((this.#offsets[slot] as number) < offset) this.#offsets[slot] = offset
+    const at = slot * OFFSETS
+    if ((this.#offsets[at] as number) < offset) this.#offsets[at] = offset
     if (this.#highestOffset < offset) this.#highestOffset = offset
   }
 

@@ -246,7 +246,9 @@ redis.test('the stream is read over TLS where instances speak nothing else', asy
   const proxy = new ProxyUnderTest({ tapMaster: true, upstreamTls: { caFile: files.caFile, ...files.client } })
   onTestFinished(() => proxy.stop())
   await proxy.start(ports[0], [])
-  await until('the stream is followed', () => proxy.count('lagrange_stream_followed') === 1)
+  await until('the stream is followed', () => proxy.count('lagrange_stream_followed') === 1).catch((error: Error) => {
+    throw new Error(`${error.message}; what was said meanwhile: ${JSON.stringify(proxy.events)}`)
+  })
   const tlsClient = new TlsClient({ caFile: files.caFile, ...files.client })
   const other = new Client(
     { host: '127.0.0.1', port: ports[0] },
