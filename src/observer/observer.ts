@@ -63,6 +63,12 @@ export interface ObserverOptions extends Partial<JudgeOptions> {
   readonly nap?: ((length: Millis) => void) | undefined
 }
 
+/** What another name leads to, and when we saw that. */
+interface Alias {
+  readonly id: string
+  readonly since: Millis
+}
+
 interface Watched {
   readonly probe: Probe
   cancelRole: () => void
@@ -97,7 +103,7 @@ export class Observer {
   readonly #headPeriodMs: Millis
   readonly #roleGapMs: Millis
   readonly #watched = new Map<string, Watched>()
-  readonly #aliases = new Map<string, { readonly id: string; readonly since: Millis }>()
+  readonly #aliases = new Map<string, Alias>()
   readonly #timeline = new OffsetTimeline()
   readonly #viewListeners = new Set<(view: TopologyView) => void>()
   readonly #changeListeners = new Set<() => void>()
@@ -441,8 +447,8 @@ export class Observer {
     this.#group = {
       ...this.#group,
       instances: this.#group.instances.filter(instance => instance.id !== alias.id),
-      aliases: new Map([...this.#aliases].map(([name, { id }]) => [name, id])),
     }
+    this.#publishAliases()
     this.#evaluate()
     return alias === after
   }
@@ -462,11 +468,25 @@ export class Observer {
     for (const address of named) {
       const id = formatAddress(address)
       const alias = this.#aliases.get(id)
-      if (alias !== undefined && now - alias.since < ALIAS_MS) continue
+      if (alias !== undefined) {
+        if (now - alias.since < ALIAS_MS && !this.#leadsElsewhere(id, alias, facts)) continue
+        this.#aliases.delete(id)
+        this.#publishAliases()
+      }
       const watched = this.#watched.get(id)
       if (watched === undefined) this.#watch(address, false)
       else watched.namedAt = now
     }
+  }
+
+  /** A replica has come anew through what led to somebody who is not master: it may lead to the master by now. */
+  #leadsElsewhere(id: string, alias: Alias, { master }: InstanceFacts): boolean {
+    if (master === undefined || formatAddress(master.address) !== id) return false
+    return alias.id !== this.#group.declared && alias.id !== id && master.since > alias.since
+  }
+
+  #publishAliases(): void {
+    this.#group = { ...this.#group, aliases: new Map([...this.#aliases].map(([name, { id }]) => [name, id])) }
   }
 
   // ── Asking ────────────────────────────────────────────────────────────────────────────────────────────────────────
