@@ -40,7 +40,7 @@ export class Alone {
     const upstream = this.upstream ?? group.lent.borrow(session)
     if (upstream?.confirmed && !(group.holding && request.call?.writes)) return upstream
     if (upstream === undefined && group.lent.exhausted) {
-      session.fail(request, 'ERR max number of connections of their own reached')
+      session.turnAway(request, 'ERR max number of connections of their own reached')
     } else group.keep(session, request, decoder)
     if (upstream !== undefined) this.upstream = upstream
     return undefined

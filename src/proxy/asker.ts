@@ -59,6 +59,8 @@ export interface Asker extends Recipient {
   onPinnedRefused(upstream: Upstream, request: Request, meaning: 'not-master' | 'not-serving' | 'unblocked'): boolean
   /** The request will not be executed, or nobody knows: the client gets this error. */
   fail(request: Request, text: Bytes): void
+  /** The same of one that there is nobody for now, or that is not done for the sake of its client. */
+  turnAway(request: Request, text: Bytes): void
   /** The reply that was kept back may leave now. */
   confirmed(request: Request): void
   /** Nothing was asked before this request that is not answered. */

@@ -34,7 +34,7 @@ export class Kept {
   add(session: Asker, request: Request): void {
     request.state = 'kept'
     if (request.keptAt === 0) {
-      if (this.#bytes + sizeOf(request) > this.bounds.holdBytes) return session.fail(request, HOLD_FULL)
+      if (this.#bytes + sizeOf(request) > this.bounds.holdBytes) return session.turnAway(request, HOLD_FULL)
       request.keptAt = this.clock.now()
       this.gate.noteKept()
     }
@@ -79,7 +79,7 @@ export class Kept {
         this.requests.give(request)
       } else if (now - request.keptAt > this.bounds.holdTimeoutMs) {
         session.kept--
-        session.fail(request, HOLD_EXPIRED)
+        session.turnAway(request, HOLD_EXPIRED)
         if (session.kept === 0) session.proceed()
       } else this.#push(request)
     }

@@ -2,6 +2,7 @@
  * Commands that need a connection of their own, or one that the session has already: WATCH and MULTI, subscriptions, MONITOR,
  * what may wait, what replicas ask.
  */
+import type { Bytes } from '../base/units.js'
 import type { Decoder } from '../resp/decoder.js'
 import type { Call } from '../routing/calls.js'
 import { answerLocally } from './local.js'
@@ -50,6 +51,20 @@ export function dispatchPinned(session: Session, request: Request, decoder: Deco
     default:
       return session.sendAlone(request, call, decoder)
   }
+}
+
+/**
+ * Where MULTI cannot be sent, what was sent behind it in the belief that it would be is not to be executed by itself. So a
+ * transaction begins all the same, nothing of which will be: as in Redis, where MULTI is answered even by who has no master.
+ * False: the request is another one.
+ */
+export function beginInVain(session: Session, request: Request, why: Bytes): boolean {
+  if (request.call?.name !== 'multi' || request.effect === 'queued') return false
+  session.transaction ??= new Transaction(session)
+  session.transaction.beginInVain(why)
+  session.begin(request).ok()
+  session.finish(request)
+  return true
 }
 
 /** One of them is gone. `pending` are the requests on it that were not answered. */

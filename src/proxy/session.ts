@@ -33,7 +33,7 @@ import { Listening } from './listening.js'
 import { answerLocally, refusedText } from './local.js'
 import type { MovesTo } from './maintenance.js'
 import { isOwnNoise } from './monitor.js'
-import { dispatchPinned, losePinned } from './pinned.js'
+import { beginInVain, dispatchPinned, losePinned } from './pinned.js'
 import { ReplyStream, type StreamSink } from './reply-stream.js'
 import { keepBytes, type Request, reread } from './request.js'
 import { type ReplySource, SlowReader } from './slow-reader.js'
@@ -57,7 +57,6 @@ const UPLOAD_BYTES = 256 * 1024
 const MAX_THROTTLE_MS = 60_000
 
 export class Session implements Asker, PeerHandler {
-  // What follows the client.
   resp: Resp = 2
   db = 0
   name: Bytes = ''
@@ -212,8 +211,9 @@ export class Session implements Asker, PeerHandler {
 
   tellLost(request: Request): void {
     this.lost = false
+    if (this.hub.options.lostWrites !== 'close') return this.turnAway(request, LOST_WRITE)
     this.fail(request, LOST_WRITE)
-    if (this.hub.options.lostWrites === 'close') this.endWhenAnswered()
+    this.endWhenAnswered()
   }
 
   get address(): string {
@@ -666,6 +666,10 @@ export class Session implements Asker, PeerHandler {
     out.error(text)
     this.group?.counters.error(text, 'local')
     this.finish(request)
+  }
+
+  turnAway(request: Request, text: Bytes): void {
+    if (!beginInVain(this, request, text)) this.fail(request, text)
   }
 
   /** Where the answer of the proxy itself is written; `finish` must follow in the same turn. */

@@ -57,6 +57,9 @@ export class Transaction {
   #watchLost = false
   /** A command was refused by us: EXEC will abort. */
   #refused = false
+  /** Why nothing of it is sent to anybody; and whether its client has been told. */
+  #vain: Bytes | undefined
+  #vainTold = false
   /** A command was refused by the instance, which will abort by itself, and would not on another connection. */
   #spoiltThere = false
   /** The instance answered READONLY to a queued command, which the client was not told: it must be queued elsewhere. */
@@ -79,7 +82,7 @@ export class Transaction {
   /** Who must have what it writes before EXEC is answered. */
   #acks: Acks | undefined
 
-  private constructor(private readonly session: Session) {}
+  constructor(private readonly session: Session) {}
 
   /** The first command outside of a transaction. */
   static begin(session: Session, request: Request, call: Call, decoder: Decoder): void {
@@ -107,6 +110,13 @@ export class Transaction {
   /** A command was refused before it came here: EXEC will abort. */
   spoil(): void {
     if (this.#multi) this.#refused = true
+  }
+
+  /** It is open, and will not be executed. */
+  beginInVain(why: Bytes): void {
+    this.abandon()
+    this.#multi = this.#refused = true
+    this.#vain = why
   }
 
   get queueing(): boolean {
@@ -168,6 +178,7 @@ export class Transaction {
   /** Sends a command of the transaction, or keeps it until there is a master to send it to. */
   dispatch(request: Request, call: Call, decoder: Decoder): void {
     const { session } = this
+    if (this.#vain !== undefined) return this.#answerInVain(request, this.#vain)
     const refusal = session.group.confirming.refusalOf(session, call)
     if (refusal !== undefined) {
       this.spoil()
@@ -220,6 +231,17 @@ export class Transaction {
     group.sendToMaster(upstream, this.session, request, call, decoder)
     upstream.inMulti = false
     this.session.awaitAnswers()
+  }
+
+  /** What is queued is told why it is not; where nothing was, EXEC is. */
+  #answerInVain(request: Request, why: Bytes): void {
+    const { session } = this
+    const text = request.effect === 'exec' && this.#vainTold ? ABORTED : why
+    this.#vainTold = true
+    if (request.effect !== 'discard') return session.fail(request, text)
+    this.#end()
+    session.begin(request).ok()
+    session.finish(request)
   }
 
   /** EXEC that cannot succeed: its connection is given up, whatever is queued on it. */

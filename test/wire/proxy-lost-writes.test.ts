@@ -139,6 +139,31 @@ redis.describe('a failover that loses writes', () => {
     expect(await plain.call('GET', 'b')).toBe(null)
   })
 
+  test('a transaction that would be the first to be told of it is not executed, not in part either', async () => {
+    const { link, open, caughtUp, failOver } = await world()
+    const client = await open()
+    await client.call('SET', 'a', 'kept')
+    await caughtUp()
+    link.stall(true)
+    await client.call('SET', 'a', 'lost')
+    await failOver()
+    const replies = await client.pipeline(
+      ['MULTI'],
+      ['SET', 'a', 'new'],
+      ['SET', 'b', 'new'],
+      ['EXEC'],
+      ['MGET', 'a', 'b'],
+    )
+    expect(replies).toEqual([
+      'OK',
+      expect.stringMatching(told),
+      expect.stringMatching(told),
+      expect.stringMatching(/^-EXECABORT /),
+      ['kept', null],
+    ])
+    expect(await client.pipeline(['MULTI'], ['SET', 'a', 'new'], ['EXEC'])).toEqual(['OK', 'QUEUED', ['OK']])
+  })
+
   test('by policy the connection is closed, or nothing is said', async () => {
     for (const lostWrites of ['close', 'ignore'] as const) {
       const { link, open, caughtUp, failOver } = await world({ lostWrites })
