@@ -53,12 +53,18 @@ export function dispatchPinned(session: Session, request: Request, decoder: Deco
   }
 }
 
+/** It is not done. The connection that it may have been waiting for is others' again. */
+export function turnAway(session: Session, request: Request, text: Bytes): void {
+  session.alone.free()
+  if (!beginsInVain(session, request, text)) session.fail(request, text)
+}
+
 /**
  * Where MULTI cannot be sent, what was sent behind it in the belief that it would be is not to be executed by itself. So a
  * transaction begins all the same, nothing of which will be: as in Redis, where MULTI is answered even by who has no master.
  * False: the request is another one.
  */
-export function beginInVain(session: Session, request: Request, why: Bytes): boolean {
+function beginsInVain(session: Session, request: Request, why: Bytes): boolean {
   if (request.call?.name !== 'multi' || request.effect === 'queued') return false
   session.transaction ??= new Transaction(session)
   session.transaction.beginInVain(why)

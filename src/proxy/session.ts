@@ -33,7 +33,7 @@ import { Listening } from './listening.js'
 import { answerLocally, refusedText } from './local.js'
 import type { MovesTo } from './maintenance.js'
 import { isOwnNoise } from './monitor.js'
-import { beginInVain, dispatchPinned, losePinned } from './pinned.js'
+import { dispatchPinned, losePinned, turnAway } from './pinned.js'
 import { ReplyStream, type StreamSink } from './reply-stream.js'
 import { keepBytes, type Request, reread } from './request.js'
 import { type ReplySource, SlowReader } from './slow-reader.js'
@@ -669,7 +669,7 @@ export class Session implements Asker, PeerHandler {
   }
 
   turnAway(request: Request, text: Bytes): void {
-    if (!beginInVain(this, request, text)) this.fail(request, text)
+    turnAway(this, request, text)
   }
 
   /** Where the answer of the proxy itself is written; `finish` must follow in the same turn. */

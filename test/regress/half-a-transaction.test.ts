@@ -36,8 +36,9 @@ redis.describe('a transaction of which something was refused', () => {
   })
 
   test('is over when EXEC could not be sent in time', async () => {
-    const { client, back } = await withoutMaster(['MULTI'], ['SET', 'key', 'other'])
+    const { proxy, client, back } = await withoutMaster(['MULTI'], ['SET', 'key', 'other'])
     expect(await client.call('EXEC')).toMatch(/MASTERDOWN/)
+    expect(proxy.worker.group?.master?.lent).toBe(0)
     await back()
     expect(await client.call('GET', 'key')).toBe('value')
     expect(await client.call('CLIENT', 'INFO')).toMatch(/ multi=-1 /)
@@ -46,8 +47,9 @@ redis.describe('a transaction of which something was refused', () => {
 
   /** Redis answers MULTI whether it has a master or not, and so the rest is never executed by itself. */
   test('goes on to its end when MULTI could not be sent in time, and none of it is executed, however late the rest', async () => {
-    const { client, back } = await withoutMaster()
+    const { proxy, client, back } = await withoutMaster()
     expect(await client.call('MULTI')).toBe('OK')
+    expect(proxy.worker.group?.master?.lent).toBe(0)
     expect(await client.call('SET', 'key', 'other')).toMatch(/MASTERDOWN/)
     await back()
     expect(await client.call('SET', 'key', 'another')).toMatch(/MASTERDOWN/)
@@ -116,5 +118,5 @@ async function withoutMaster(...first: string[][]) {
     toMaster.stall(false)
     await until('there is a master again', () => proxy.worker.group?.master?.sharedIsConfirmed === true)
   }
-  return { client, back }
+  return { proxy, client, back }
 }
