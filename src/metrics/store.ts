@@ -157,15 +157,21 @@ function keyOf(name: MetricName, labels: Labels): string {
 }
 
 export function makeHistogram(bounds: readonly number[]): Histogram {
+  let last = Number.NaN
+  let place = 0
   return {
     bounds,
     counts: new Float64Array(bounds.length + 1),
     sum: 0,
     exemplars: [],
     observe(value) {
-      let index = 0
-      while (index < bounds.length && value > (bounds[index] as number)) index++
-      ;(this.counts[index] as number)++
+      // What comes in one packet is mostly of one age and took the same time.
+      if (value !== last) {
+        last = value
+        place = 0
+        while (place < bounds.length && value > (bounds[place] as number)) place++
+      }
+      ;(this.counts[place] as number)++
       this.sum += value
     },
     name(value, labels, at) {

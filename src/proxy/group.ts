@@ -427,8 +427,7 @@ export class Group implements UpstreamOwner, Lender {
     session.lastTo = upstream.instanceId
     this.counters.command(call, 'master')
     request.sentAt = this.tools.time.now
-    const instance = this.#instances.get(upstream.instanceId)
-    instance?.begin(call)
+    upstream.instance.begin(call)
   }
 
   /** What the session learns by what is sent now shall be covered by the sample behind it. */
@@ -457,8 +456,7 @@ export class Group implements UpstreamOwner, Lender {
     else if (request.effect === 'watched' && this.#tellsLost) followTrail(session, this, upstream.flight(this.marks))
     this.counters.command(call, 'master')
     request.sentAt = this.tools.time.now
-    const instance = this.#instances.get(upstream.instanceId)
-    instance?.begin(call)
+    upstream.instance.begin(call)
     if (!upstream.inMulti) upstream.select(request.db)
     upstream.send(request, decoder.buffer, decoder.start, decoder.end)
   }
@@ -541,8 +539,7 @@ export class Group implements UpstreamOwner, Lender {
     const { now } = this.tools.time
     const tookMs = now - request.sentAt
     const seconds = tookMs / 1000
-    const instance = this.#instances.get(upstream.instanceId)
-    instance?.answered(request, now)
+    upstream.instance.answered(request, now)
     const isSlow = this.tools.insight.answered(request, tookMs, upstream.instanceId)
     const target = request.toReplica ? 'replica' : 'master'
     const call = request.call as Call
@@ -697,8 +694,7 @@ export class Group implements UpstreamOwner, Lender {
 
   /** It is in no connection's queue any more, and not answered. */
   #takeBack(upstream: Upstream, request: Request): void {
-    const instance = this.#instances.get(upstream.instanceId)
-    instance?.end(request.call)
+    upstream.instance.end(request.call)
     if (request.toReplica) (request.session as Asker).replicaReads--
     if (request.standing !== undefined) request.standing.reading--
     request.standing = undefined

@@ -213,7 +213,7 @@ export class Instance implements Candidate {
 
   #open(resp: Resp): Upstream {
     const { host, port } = this.view
-    const upstream = new Upstream({ host, port }, resp, this.id, this.owner, this.tools, this.options)
+    const upstream = new Upstream({ host, port }, resp, this, this.owner, this.tools, this.options)
     this.#all.add(upstream)
     return upstream
   }

@@ -10,7 +10,15 @@
 import type { Offset } from '../base/units.js'
 import type { Decoder } from '../resp/decoder.js'
 import type { Call } from '../routing/calls.js'
-import { type Choice, chooseRead, isNear, type ReadBecause, type ReadRules, refusable } from '../routing/choose.js'
+import {
+  type Choice,
+  chooseRead,
+  hasApplied,
+  isNear,
+  type ReadBecause,
+  type ReadRules,
+  refusable,
+} from '../routing/choose.js'
 import { NO_REPLICA } from '../routing/errors.js'
 import type { GuardRails } from '../routing/guard-rails.js'
 import { IN_FLIGHT } from '../routing/marks.js'
@@ -38,8 +46,6 @@ export class Reads {
   readonly #waiting: Waiting
   readonly #index: ReadIndex
   readonly #scans = new Scans()
-  /** The one replica that may be chosen. */
-  readonly #only: Instance[] = []
   readonly #choice: Choice<Instance> = { to: undefined, because: 'no-replica' }
 
   constructor(
@@ -167,10 +173,9 @@ export class Reads {
     const atReplica = session.replicaReads > 0 && (session.readFilter & filter) !== 0
     const { lastReplica } = session
     if (!atMaster && session.replicaReads > 0 && !session.spread && lastReplica !== undefined) {
-      this.#only[0] = lastReplica
-      chooseRead(this.#choice, this.#only, this.#need(session, count), session.rules, lastReplica, this.tools.time.now)
-      const { to } = this.#choice
-      if (to !== undefined && this.#toReplica(session, request, call, decoder, to, count)) return true
+      this.#choice.because = 'fresh-replica'
+      const isFresh = hasApplied(lastReplica, this.#need(session, count))
+      if (isFresh && this.#toReplica(session, request, call, decoder, lastReplica, count)) return true
     }
     if (!atMaster && !atReplica) return false
     if (atReplica && !session.isFirst(request)) {

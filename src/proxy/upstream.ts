@@ -28,6 +28,7 @@ import { type Frame, ProtocolError, replyLimits, textOf } from '../resp/protocol
 import type { Call } from '../routing/calls.js'
 import type { Flight, Marks } from '../routing/marks.js'
 import type { Insight } from './insight.js'
+import type { Instance } from './instance.js'
 import { type BlockPool, Log } from './log.js'
 import type { StreamSink } from './reply-stream.js'
 import { type Answer, errorText, type Recipient, type Request, type RequestPool } from './request.js'
@@ -185,7 +186,8 @@ export class Upstream implements Flushable, PeerHandler, ReplySource {
   constructor(
     readonly address: Address,
     public resp: Resp,
-    readonly instanceId: string,
+    /** What it leads to, also when that is no member any more. */
+    readonly instance: Instance,
     private readonly owner: UpstreamOwner,
     private readonly tools: UpstreamTools,
     private readonly options: UpstreamOptions,
@@ -193,6 +195,10 @@ export class Upstream implements Flushable, PeerHandler, ReplySource {
     this.#log = new Log(tools.blocks)
     this.#introduce()
     this.#peer = connect(address, this, { timeoutMs: options.connectTimeoutMs, tls: options.tls })
+  }
+
+  get instanceId(): string {
+    return this.instance.id
   }
 
   /** Nobody joins what is sent on one that is lent. */

@@ -179,6 +179,11 @@ function chooseFresh<C extends Candidate>(
   else choice.because = isNear(candidates, rules.waitMs) ? 'replica-about-to-qualify' : 'no-fresh-replica'
 }
 
+/** Whether an offset that is known, or none, lets it answer: never while a write to the key is in flight. */
+export function hasApplied({ usable, applied }: Candidate, need: Offset): boolean {
+  return usable && applied >= Math.max(need, 0)
+}
+
 /** A session stays where it is until another replica has less than half of the work: all that keeps its view from going back where no offset does. */
 const STICKY = 0.5
 /**
