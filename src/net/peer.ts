@@ -40,7 +40,7 @@ export interface PeerHandler {
 }
 
 export interface PeerOptions {
-  /** Flushed before other peers: replicas and upstreams. */
+  /** Flushed before other peers: replicas, and what the processes of a proxy say to each other. */
   readonly early?: boolean
   /** At this many unsent bytes the peer is destroyed with reason `output-limit`. */
   readonly maxQueuedBytes?: number

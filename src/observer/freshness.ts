@@ -68,7 +68,13 @@ export class Freshness implements Flushable {
   note(id: string): void {
     if (this.#listeners.size === 0 || this.#closed) return
     this.#moved.add(id)
-    this.#cancelTelling ??= this.clock.after(this.#gapMs, () => this.flush())
+    if (this.#cancelTelling === undefined) this.#tellLater(this.clock.now())
+  }
+
+  /** When the gap is over; with nothing told before, after one, as more may come. */
+  #tellLater(now: Millis): void {
+    const leftMs = this.#toldAt + this.#gapMs - now
+    this.#cancelTelling = this.clock.after(leftMs > 0 ? leftMs : this.#gapMs, () => this.flush())
   }
 
   /** A tap has moved. */
@@ -88,10 +94,7 @@ export class Freshness implements Flushable {
     if (this.#closed) return
     const now = this.clock.now()
     // A timer counts from the beginning of its turn and may come early by most of a millisecond.
-    if (now - this.#toldAt < this.#gapMs) {
-      this.#cancelTelling = this.clock.after(this.#gapMs, () => this.flush())
-      return
-    }
+    if (now - this.#toldAt < this.#gapMs) return this.#tellLater(now)
     this.#toldAt = now
     const update = this.owner.update(this.#moved, now)
     this.#moved.clear()

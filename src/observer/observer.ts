@@ -468,11 +468,11 @@ export class Observer {
     for (const address of named) {
       const id = formatAddress(address)
       const alias = this.#aliases.get(id)
-      if (alias !== undefined) {
-        if (now - alias.since < ALIAS_MS && !this.#leadsElsewhere(id, alias, facts)) continue
+      // It stands for whom it stood for until we have seen better, unless that is hardly so.
+      if (alias !== undefined && this.#leadsElsewhere(id, alias, facts)) {
         this.#aliases.delete(id)
         this.#publishAliases()
-      }
+      } else if (alias !== undefined && now - alias.since < ALIAS_MS) continue
       const watched = this.#watched.get(id)
       if (watched === undefined) this.#watch(address, false)
       else watched.namedAt = now

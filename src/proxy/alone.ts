@@ -39,10 +39,11 @@ export class Alone {
     if (this.upstream !== undefined && !group.lent.isOfMaster(this.upstream)) this.abandon()
     const upstream = this.upstream ?? group.lent.borrow(session)
     if (upstream?.confirmed && !(group.holding && request.call?.writes)) return upstream
+    // First, as a request that cannot be kept gives it back.
+    if (upstream !== undefined) this.upstream = upstream
     if (upstream === undefined && group.lent.exhausted) {
       session.turnAway(request, 'ERR max number of connections of their own reached')
     } else group.keep(session, request, decoder)
-    if (upstream !== undefined) this.upstream = upstream
     return undefined
   }
 

@@ -136,6 +136,7 @@ function after(session: Session, request: Request, args: readonly Bytes[]): void
   if (fate === 'unknown') return session.fail(request, 'ERR the token belongs to another history')
   if (fate === 'lost') return session.fail(request, 'LOSTWRITE what the token stands for was lost in a failover')
   session.standing.raise(lineage?.replid, offset)
+  session.group.urgency.hurry()
   session.choose({ ...session.rules, waitMs })
   session.begin(request).ok()
   session.finish(request)

@@ -17,7 +17,8 @@ import type { Upstream } from './upstream.js'
 
 export function dispatchPinned(session: Session, request: Request, decoder: Decoder): void {
   const call = request.call as Call
-  if (session.lost) return session.tellLost(request)
+  const begins = call.name === 'multi' && request.effect === 'none'
+  if (session.lost && !begins) return session.tellLost(request)
   if (request.effect === 'tracking') return answerLocally(session, request, call, decoder)
   if (request.effect === 'tracked') {
     if (session.tracking !== undefined) return session.tracking.send(request, call, decoder)
@@ -35,6 +36,8 @@ export function dispatchPinned(session: Session, request: Request, decoder: Deco
   if (decoder.argc < call.argcMin || decoder.argc > call.argcMax) {
     return session.group.toMaster(session, request, call, decoder)
   }
+  if (begins) request.effect = 'multi'
+  if (session.lost) return session.tellLost(request)
   if (!session.isFirst(request)) return session.stall(request, decoder)
   switch (call.handling) {
     case 'transaction':
@@ -65,7 +68,7 @@ export function turnAway(session: Session, request: Request, text: Bytes): void 
  * False: the request is another one.
  */
 function beginsInVain(session: Session, request: Request, why: Bytes): boolean {
-  if (request.call?.name !== 'multi' || request.effect === 'queued') return false
+  if (request.effect !== 'multi') return false
   session.transaction ??= new Transaction(session)
   session.transaction.beginInVain(why)
   session.begin(request).ok()

@@ -81,13 +81,16 @@ export class Reads {
       return session.stall(request, decoder)
     }
     if (level !== 'session') this.#choose(session, this.#need(session, count), call)
-    if (choice.because === 'replica-about-to-qualify') {
-      if (this.group.urgency.pace === 'quick') return this.#wait(session, request, decoder, count)
-      // Nobody would tell in time.
-      choice.because = 'no-fresh-replica'
-    }
+    choice.because = this.#unlessCalm(choice.because)
+    if (choice.because === 'replica-about-to-qualify') return this.#wait(session, request, decoder, count)
     if (choice.to !== undefined && this.#toReplica(session, request, call, decoder, choice.to, count)) return
     this.#withoutReplica(session, request, call, decoder, count)
+  }
+
+  /** While calm nobody would tell in time that a replica qualifies. */
+  #unlessCalm(because: ReadBecause): ReadBecause {
+    const waits = because === 'replica-about-to-qualify'
+    return waits && this.group.urgency.pace === 'calm' ? 'no-fresh-replica' : because
   }
 
   /** What an earlier read, which is still to be answered by a replica, may be shown must not be newer than what this one is. */
@@ -133,8 +136,8 @@ export class Reads {
       return { to: undefined, because: isNear(replicas, rules.waitMs) ? 'read-index' : 'strong', need }
     }
     const choice: Choice<Instance> = { to: undefined, because: 'no-replica' }
-    chooseRead(choice, replicas, need, rules, undefined, this.tools.time.now)
-    return { to: choice.to?.id, because: choice.because, need }
+    chooseRead(choice, replicas, need, rules, undefined, this.tools.time.now, call.fast)
+    return { to: choice.to?.id, because: this.#unlessCalm(choice.because), need }
   }
 
   #choose(session: Asker, need: Offset, call: Call): void {

@@ -14,7 +14,7 @@ import { encodeCommand } from '../resp/encoder.js'
 import { type Frame, itemsOf, textOf } from '../resp/protocol.js'
 import { type Acks, strictest } from '../routing/acks.js'
 import type { Call } from '../routing/calls.js'
-import { UNKNOWN_RESULT } from '../routing/errors.js'
+import { LOST_WRITE, UNKNOWN_RESULT } from '../routing/errors.js'
 import type { PauseRequest } from '../topology/pauses.js'
 import { isPrintable } from './client-command.js'
 import { databaseOf, refusedText } from './local.js'
@@ -236,9 +236,12 @@ export class Transaction {
   /** What is queued is told why it is not; where nothing was, EXEC is. */
   #answerInVain(request: Request, why: Bytes): void {
     const { session } = this
-    const text = request.effect === 'exec' && this.#vainTold ? ABORTED : why
+    const untold = !this.#vainTold
+    const text = request.effect === 'exec' && !untold ? ABORTED : why
     this.#vainTold = true
     if (request.effect !== 'discard') return session.fail(request, text)
+    // What follows is told of it.
+    if (untold && why === LOST_WRITE) session.lost = true
     this.#end()
     session.begin(request).ok()
     session.finish(request)

@@ -21,6 +21,8 @@ export class Urgency {
     private readonly tell: ((pace: Pace) => void) | undefined,
   ) {
     this.#until = time.now + LINGER_MS
+    // Another group of this worker may have been calm.
+    tell?.(this.pace)
   }
 
   get gapMs(): Millis {

@@ -86,7 +86,9 @@ export function isUp(instance: InstanceFacts, options: JudgeOptions, now: Millis
 export function instanceAt(group: Group, address: Address): InstanceFacts | undefined {
   const name = formatAddress(address)
   const id = group.aliases.get(name) ?? name
-  return group.instances.find(instance => instance.id === id)
+  const found = group.instances.find(instance => instance.id === id)
+  // One of those we have only heard of may be another name of anybody.
+  return found?.seed === false && found.infoAt === undefined && found.id !== group.declared ? undefined : found
 }
 
 /**

@@ -87,6 +87,17 @@ redis.describe('a transaction of which something was refused', () => {
     ])
   })
 
+  test('does not begin with a MULTI of too many words, whoever is there', async () => {
+    const { client, back } = await withoutMaster()
+    expect(await client.call('MULTI', 'x')).toMatch(/MASTERDOWN/)
+    await back()
+    expect(await client.call('MULTI', 'x')).toMatch(/wrong number of arguments/)
+    expect(await client.pipeline(['SET', 'key', 'other'], ['EXEC'])).toEqual([
+      'OK',
+      expect.stringMatching(/EXEC without MULTI/),
+    ])
+  })
+
   test('that is empty says why it is not executed at its end, and can be given up', async () => {
     const { client, back } = await withoutMaster(['WATCH', 'key'])
     expect(await client.call('MULTI')).toBe('OK')

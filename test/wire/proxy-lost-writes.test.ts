@@ -164,6 +164,22 @@ redis.describe('a failover that loses writes', () => {
     expect(await client.pipeline(['MULTI'], ['SET', 'a', 'new'], ['EXEC'])).toEqual(['OK', 'QUEUED', ['OK']])
   })
 
+  test('who gives the transaction up before it is told is told by what follows', async () => {
+    const { link, open, caughtUp, failOver } = await world()
+    const client = await open()
+    await client.call('SET', 'a', 'kept')
+    await caughtUp()
+    link.stall(true)
+    await client.call('SET', 'a', 'lost')
+    await failOver()
+    expect(await client.pipeline(['MULTI'], ['DISCARD'], ['GET', 'a'], ['GET', 'a'])).toEqual([
+      'OK',
+      'OK',
+      expect.stringMatching(told),
+      'kept',
+    ])
+  })
+
   test('by policy the connection is closed, or nothing is said', async () => {
     for (const lostWrites of ['close', 'ignore'] as const) {
       const { link, open, caughtUp, failOver } = await world({ lostWrites })

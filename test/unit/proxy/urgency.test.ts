@@ -6,6 +6,8 @@ function world() {
   const time = { now: 1000 }
   const told: string[] = []
   const urgency = new Urgency(time as Instant, pace => told.push(`${pace} at ${time.now}`))
+  // That it is quick is said, as another one may have been calm.
+  expect(told.splice(0)).toEqual(['quick at 1000'])
   let all = 0
   let letDown = 0
   const tick = (reads: number, down: number): void => {
