@@ -157,7 +157,8 @@ function keyOf(name: MetricName, labels: Labels): string {
 }
 
 export function makeHistogram(bounds: readonly number[]): Histogram {
-  let last = Number.NaN
+  // In an array, where a number is no object.
+  const last = new Float64Array([Number.NaN])
   let place = 0
   return {
     bounds,
@@ -166,8 +167,8 @@ export function makeHistogram(bounds: readonly number[]): Histogram {
     exemplars: [],
     observe(value) {
       // What comes in one packet is mostly of one age and took the same time.
-      if (value !== last) {
-        last = value
+      if (value !== last[0]) {
+        last[0] = value
         place = 0
         while (place < bounds.length && value > (bounds[place] as number)) place++
       }

@@ -68,7 +68,8 @@ export class Freshness implements Flushable {
   note(id: string): void {
     if (this.#listeners.size === 0 || this.#closed) return
     this.#moved.add(id)
-    if (this.#cancelTelling === undefined) this.#tellLater(this.clock.now())
+    // While taps are not read it is told with what they bring.
+    if (this.#cancelTelling === undefined && this.#cancelResuming === undefined) this.#tellLater(this.clock.now())
   }
 
   /** When the gap is over; with nothing told before, after one, as more may come. */
@@ -112,6 +113,8 @@ export class Freshness implements Flushable {
     this.#cancelResuming?.()
     this.#cancelResuming = undefined
     this.owner.resume()
+    // For taps that have nothing; one that has tells by itself.
+    if (this.#moved.size > 0) this.#cancelTelling ??= this.clock.after(gapOf.quick, () => this.flush())
   }
 
   close(): void {

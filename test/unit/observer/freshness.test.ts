@@ -51,6 +51,28 @@ test('calm: once in five milliseconds, and taps are not read in between', async 
   expect(said).toEqual(['a 0', 'pause 0', 'resume 5', 'a 5', 'pause 5', 'resume 10', 'a 10', 'pause 10'])
 })
 
+test('calm: what is heard of others meanwhile is told with what the taps bring, and keeps nobody from reading them', async () => {
+  const { clock, freshness, said, stream } = world()
+  freshness.pace = 'calm'
+  await stream(1)
+  for (let round = 0; round < 3; round++) {
+    freshness.note('master')
+    await stream(5)
+  }
+  expect(said.filter(line => line.startsWith('a') || line.startsWith('master'))).toEqual([
+    'a 0',
+    'master+a 5',
+    'master+a 10',
+    'master+a 15',
+  ])
+  // The taps have fallen silent.
+  said.length = 0
+  await clock.run(clock.now() + 20)
+  freshness.note('master')
+  await clock.run(clock.now() + 20)
+  expect(said).toEqual(['resume 20', 'master 41', 'pause 41', 'resume 46'])
+})
+
 test('who becomes quick does not wait for the end of the gap', async () => {
   const { freshness, said, stream } = world()
   freshness.pace = 'calm'
