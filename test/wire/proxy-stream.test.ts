@@ -243,18 +243,22 @@ redis.test('the stream is read over TLS where instances speak nothing else', asy
     const args = ['--port', '0', '--tls-port', String(port), ...tls, '--tls-replication', 'yes', ...follows]
     await startRedisServer(redis.path, { port, args })
   }
-  const proxy = new ProxyUnderTest({ tapMaster: true, upstreamTls: { caFile: files.caFile, ...files.client } })
-  onTestFinished(() => proxy.stop())
-  await proxy.start(ports[0], [])
-  await until('the stream is followed', () => proxy.count('lagrange_stream_followed') === 1).catch((error: Error) => {
-    throw new Error(`${error.message}; what was said meanwhile: ${JSON.stringify(proxy.events)}`)
-  })
   const tlsClient = new TlsClient({ caFile: files.caFile, ...files.client })
   const other = new Client(
     { host: '127.0.0.1', port: ports[0] },
     { connectTimeoutMs: 5000, replyTimeoutMs: 5000, tls: tlsClient },
   )
   onTestFinished(() => other.close())
+  // A master's history is another one from its first replica on, which the observer would tell.
+  await until('it has a replica', async () => {
+    return /^connected_slaves:1\r$/m.test(textOf(await other.call('INFO', 'replication')) ?? '')
+  })
+  const proxy = new ProxyUnderTest({ tapMaster: true, upstreamTls: { caFile: files.caFile, ...files.client } })
+  onTestFinished(() => proxy.stop())
+  await proxy.start(ports[0], [])
+  await until('the stream is followed', () => proxy.count('lagrange_stream_followed') === 1).catch((error: Error) => {
+    throw new Error(`${error.message}; what was said meanwhile: ${JSON.stringify(proxy.events)}`)
+  })
   const before = proxy.count('lagrange_stream_marks_total', { kind: 'key' })
   await other.call('SET', 'key', 'of somebody else')
   await until('the stream has named it', () => proxy.count('lagrange_stream_marks_total', { kind: 'key' }) > before)
