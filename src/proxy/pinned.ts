@@ -38,7 +38,8 @@ export function dispatchPinned(session: Session, request: Request, decoder: Deco
   }
   if (begins) request.effect = 'multi'
   if (session.lost) return session.tellLost(request)
-  if (!session.isFirst(request)) return session.stall(request, decoder)
+  const follows = call.handling === 'subscribe' && session.subscription?.isAwaiting === true
+  if (!session.isFirst(request) && !follows) return session.stall(request, decoder)
   switch (call.handling) {
     case 'transaction':
       return Transaction.begin(session, request, call, decoder)

@@ -350,7 +350,7 @@ export class Session implements Asker, PeerHandler {
       this.kept === 0 &&
       this.stalled === 0 &&
       this.held === undefined &&
-      !this.#awaiting &&
+      (!this.#awaiting || this.subscription?.mayFollow(this.#decoder) === true) &&
       this.outstanding < this.#window &&
       !this.choked &&
       !this.#throttled &&

@@ -22,16 +22,26 @@ type Kind = 'channels' | 'patterns' | 'shards'
 const DASH = 0x2d
 const COMMANDS: Readonly<Record<Kind, string>> = { channels: 'SUBSCRIBE', patterns: 'PSUBSCRIBE', shards: 'SSUBSCRIBE' }
 
+interface Asked {
+  readonly request: Request
+  readonly bytes: Buffer
+  /** How many confirmations it has, and how many of them are still to come. */
+  readonly all: number
+  expected: number
+}
+
+/** More than these are not sent before the first is answered. */
+const ASKED_MAX = 64
+const FOLLOWS = /^\*(?:[2-9]|\d\d+)\r\n\$\d+\r\n[ps]?(?:un)?subscribe\r\n/i
+const FOLLOWS_BYTES = 48
+
 export class Subscription {
   upstream: Upstream | undefined
   readonly channels = new Set<Bytes>()
   readonly patterns = new Set<Bytes>()
   readonly shards = new Set<Bytes>()
-  /** The command that waits for its confirmations, and for how many. */
-  #request: Request | undefined
-  #bytes: Buffer | undefined
-  #all = 0
-  #expected = 0
+  /** Commands that wait for their confirmations, first to last. */
+  readonly #asked: Asked[] = []
   /** Confirmations of our own subscribing again. */
   #swallow = 0
   /** Answers to our own HELLO that have not come. */
@@ -43,7 +53,23 @@ export class Subscription {
     return this.channels.size + this.patterns.size + this.shards.size
   }
 
-  /** A subscribe command; the session has nothing else in flight. */
+  /** Commands of it are not answered yet, and nothing else is in flight. */
+  get isAwaiting(): boolean {
+    return this.#asked.length > 0
+  }
+
+  /**
+   * Whether what comes next is sent behind them: a client that does not wait for one answer before it subscribes again must
+   * hear what is published right after that. One that names nothing waits, as how many answers it has depends on those before.
+   */
+  mayFollow(decoder: Decoder): boolean {
+    const { length } = this.#asked
+    return (
+      this.upstream !== undefined && length > 0 && length < ASKED_MAX && FOLLOWS.test(decoder.peekText(FOLLOWS_BYTES))
+    )
+  }
+
+  /** A subscribe command; the session has nothing else in flight but others. */
   request(request: Request, call: Call, decoder: Decoder): void {
     const { session } = this
     this.upstream ??= session.listening.take() ?? session.group.lent.borrow(session)
@@ -53,15 +79,15 @@ export class Subscription {
     }
     const kind = kindOf(call.name)
     const unsubscribesAll = call.name.includes('unsubscribe') && decoder.argc === 1
-    this.#request = request
-    this.#all = this.#expected = unsubscribesAll ? Math.max(1, this[kind].size) : decoder.argc - 1
-    this.#bytes = Buffer.from(decoder.buffer.subarray(decoder.start, decoder.end))
+    const all = unsubscribesAll ? Math.max(1, this[kind].size) : decoder.argc - 1
+    const bytes = Buffer.from(decoder.buffer.subarray(decoder.start, decoder.end))
+    this.#asked.push({ request, bytes, all, expected: all })
     session.awaitAnswers()
     session.lastBecause = 'subscription'
     session.lastTo = this.upstream.instanceId
     session.group.counters.command(call, 'master')
     this.upstream.piped = true
-    this.upstream.pipe(this.#bytes)
+    this.upstream.pipe(bytes)
   }
 
   /** True when the frame was dealt with; false: it is to be passed on. */
@@ -71,9 +97,8 @@ export class Subscription {
         this.#greetings--
         return true
       }
-      if (buffer[start] !== DASH || this.#request === undefined) return false
       // Refused: one error stands for all confirmations.
-      this.#expected = 0
+      if (buffer[start] !== DASH || this.#asked.length === 0) return false
       this.session.passThrough(buffer, start, end)
       this.#finish()
       return true
@@ -84,7 +109,8 @@ export class Subscription {
       return true
     }
     this.session.passThrough(buffer, start, end)
-    if (this.#request !== undefined && --this.#expected <= 0) this.#finish()
+    const [first] = this.#asked
+    if (first !== undefined && --first.expected <= 0) this.#finish()
     return true
   }
 
@@ -98,10 +124,9 @@ export class Subscription {
 
   #finish(): void {
     const { session } = this
-    const request = this.#request
-    this.#request = this.#bytes = undefined
-    if (this.size === 0 && this.#swallow === 0) this.#giveBack()
-    if (request !== undefined) session.complete(request)
+    const done = this.#asked.shift()
+    if (this.size === 0 && this.#swallow === 0 && this.#asked.length === 0) this.#giveBack()
+    if (done !== undefined) session.complete(done.request)
   }
 
   #giveBack(): void {
@@ -140,9 +165,10 @@ export class Subscription {
     for (const kind of ['channels', 'patterns', 'shards'] as const) {
       if (this[kind].size > 0) upstream.pipe(encodeCommand([COMMANDS[kind], ...this[kind]]))
     }
-    if (this.#bytes === undefined) return
-    this.#expected = this.#all
-    upstream.pipe(this.#bytes)
+    for (const asked of this.#asked) {
+      asked.expected = asked.all
+      upstream.pipe(asked.bytes)
+    }
   }
 
   abandon(): void {

@@ -325,6 +325,11 @@ export class Decoder {
     return this.#at < this.#limit ? this.#input[this.#at] : undefined
   }
 
+  /** So many bytes at most of what comes next, as Latin-1. */
+  peekText(count: number): Bytes {
+    return readLatin1(this.#input, this.#at, Math.min(this.#limit, this.#at + count))
+  }
+
   /** Decodes the frame that `nextFrame` found. */
   value(): Frame {
     return decodeFrame(this.buffer, this.start, this.end)
