@@ -17,7 +17,7 @@ export class Urgency {
 
   constructor(
     private readonly time: Instant,
-    /** undefined: whom it is asked of has one pace. */
+    /** undefined: whom it is asked of has one pace, and looks whenever it is told something. */
     private readonly tell: ((pace: Pace) => void) | undefined,
   ) {
     this.#until = time.now + LINGER_MS
@@ -25,8 +25,9 @@ export class Urgency {
     tell?.(this.pace)
   }
 
+  /** So often the control plane looks at what it is told. */
   get gapMs(): Millis {
-    return gapOf[this.pace]
+    return this.tell === undefined ? 0 : gapOf[this.pace]
   }
 
   /** Somebody waits for a replica: a confirmation, a strong read. */
