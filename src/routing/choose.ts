@@ -184,12 +184,15 @@ export function hasApplied({ usable, applied }: Candidate, need: Offset): boolea
   return usable && applied >= Math.max(need, 0)
 }
 
-/** A session stays where it is until another replica has less than half of the work: all that keeps its view from going back where no offset does. */
+/**
+ * A session stays where it is until another replica has less than half of the work: all that keeps its view from going back
+ * where no offset does.
+ */
 const STICKY = 0.5
 /**
- * To wake an instance up costs it, and us, as much as some ten commands. So one that is fast joins others that are, where an
- * instance is at work on them already: that counts as a quarter of a command, until there are so many that it would wait for
- * them. Where answers take long, something slow is among them, or nothing has come for a moment, work is shared.
+ * To wake an instance up costs us as much as four commands, and costs it as well. So one that is fast joins others that are,
+ * where an instance is at work on them already: that counts as a quarter of a command, until there are so many that it would
+ * wait for them. Where answers take long, something slow is among them, or nothing has come for a moment, work is shared.
  */
 const JOINS = 0.25
 const COMPANY = 64

@@ -64,6 +64,18 @@ async function world(options: Partial<WorkerOptions> = {}): Promise<World> {
 
 const told = /^-LOSTWRITE /
 
+/** A client whose write of `a` was lost, and that has not asked for anything since. */
+async function whoLost(): Promise<RawClient> {
+  const { link, open, caughtUp, failOver } = await world()
+  const client = await open()
+  await client.call('SET', 'a', 'kept')
+  await caughtUp()
+  link.stall(true)
+  await client.call('SET', 'a', 'lost')
+  await failOver()
+  return client
+}
+
 redis.describe('a failover that loses writes', () => {
   for (const level of ['causal', 'session']) {
     test(`${level}: whose write is lost is told, once; whose is not hears nothing`, async () => {
@@ -140,13 +152,7 @@ redis.describe('a failover that loses writes', () => {
   })
 
   test('a transaction that would be the first to be told of it is not executed, not in part either', async () => {
-    const { link, open, caughtUp, failOver } = await world()
-    const client = await open()
-    await client.call('SET', 'a', 'kept')
-    await caughtUp()
-    link.stall(true)
-    await client.call('SET', 'a', 'lost')
-    await failOver()
+    const client = await whoLost()
     const replies = await client.pipeline(
       ['MULTI'],
       ['SET', 'a', 'new'],
@@ -165,13 +171,7 @@ redis.describe('a failover that loses writes', () => {
   })
 
   test('who gives the transaction up before it is told is told by what follows', async () => {
-    const { link, open, caughtUp, failOver } = await world()
-    const client = await open()
-    await client.call('SET', 'a', 'kept')
-    await caughtUp()
-    link.stall(true)
-    await client.call('SET', 'a', 'lost')
-    await failOver()
+    const client = await whoLost()
     expect(await client.pipeline(['MULTI'], ['DISCARD'], ['GET', 'a'], ['GET', 'a'])).toEqual([
       'OK',
       'OK',
